@@ -1,0 +1,1 @@
+"""tarry: the front door for mail servers."""
