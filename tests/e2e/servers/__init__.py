@@ -1,0 +1,9 @@
+"""Real mail servers and clients that the end-to-end tests and the benchmarks run privately on loopback.
+
+install      fetches what is missing; `missing(name)` says why something cannot be used
+processes    starts a program in a group of its own and ends that group whatever happens
+postfix      a private Postfix in the roles the tests need
+sink         a recording SMTP server of our own, with dialects and faults
+clients      swaks, curl, msmtp, smtplib and raw bytes
+tarry        the front door itself, started as an operator starts it
+"""

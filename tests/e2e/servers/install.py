@@ -1,0 +1,216 @@
+"""install - fetch the real servers and clients that the end-to-end tests run.
+
+    python -m tests.e2e.servers.install
+
+What     Mail servers are downloaded and unpacked below a cache folder, never installed: Debian's MTA packages
+         conflict with one another, and an installed one would start by itself. Shared libraries and plain
+         clients do not conflict, so they are installed as usual.
+Where    `$TARRY_SERVERS`, or `tarry/servers` in `$XDG_CACHE_HOME` or `~/.cache`. Nothing is written to the tree.
+Promise  When all is there it touches neither network nor package lists. Where it cannot act (no root, no apt) it
+         says what is missing and leaves with status 0; the tests then skip by name.
+To add   a server or a client: one entry in SERVERS or TOOLS, and a module that runs it.
+"""
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """An MTA that runs from its unpacked packages."""
+
+    packages: tuple[str, ...]  # unpacked together into one folder; the libraries they depend on are installed
+    programs: tuple[str, ...]  # inside that folder; all must load with the libraries of this machine
+    libraries: tuple[str, ...] = ()  # folders inside that folder which hold libraries of its own
+    users: tuple[str, ...] = ()  # system users it insists on, each with a group of the same name
+    groups: tuple[str, ...] = ()  # further system groups
+    tools: tuple[str, ...] = ()  # names in TOOLS that it needs to run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A program that is installed like any other."""
+
+    package: str
+
+
+SERVERS = {
+    "postfix": Server(
+        packages=("postfix",),
+        programs=("usr/lib/postfix/sbin/master", "usr/lib/postfix/sbin/smtpd", "usr/sbin/sendmail", "usr/sbin/smtp-source"),
+        libraries=("usr/lib/postfix",),
+        users=("postfix",),
+        groups=("postdrop",),
+    ),
+    # exim (exim4-base, exim4-config, exim4-daemon-heavy), sendmail, opensmtpd and haraka go here.
+}
+
+TOOLS = {
+    "curl": Tool(package="curl"),
+    "msmtp": Tool(package="msmtp"),
+    "openssl": Tool(package="openssl"),
+    "swaks": Tool(package="swaks"),
+}
+
+
+def folder(server: str) -> Path:
+    """Return where the packages of *server* are unpacked, whether they are there or not."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TARRY_SERVERS") or Path(cache, "tarry", "servers")) / server
+
+
+def missing(name: str) -> str:
+    """Return why the server or tool *name* cannot be used, as a sentence for a skipped test; empty if it can."""
+    if name in TOOLS:
+        return "" if shutil.which(name) else f"{name} is not installed: run make servers"
+    for problem in _problems(name, SERVERS[name]):
+        return problem
+    return ""
+
+
+def environment(server: str) -> dict[str, str]:
+    """Return an environment in which the programs of *server* find the libraries unpacked with them."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LD_LIBRARY_PATH": ":".join(str(folder(server) / each) for each in SERVERS[server].libraries),
+    }
+
+
+def main() -> int:
+    wanting = [name for name in (*SERVERS, *TOOLS) if missing(name)]
+    if not wanting:
+        return 0
+    if os.getuid() != 0 or not shutil.which("apt-get") or not shutil.which("dpkg"):
+        for name in wanting:
+            print(f"{missing(name)} (needs root on Debian; the tests with {name} will skip)", file=sys.stderr)
+        return 0
+    print(f"fetching {', '.join(wanting)} for the end-to-end tests", file=sys.stderr)
+    try:
+        _apt("update")
+        _install(TOOLS[name].package for name in wanting if name in TOOLS)
+        for name in wanting:
+            if name in SERVERS:
+                _provide(name, SERVERS[name])
+    except subprocess.CalledProcessError as failed:
+        print(f"{' '.join(failed.cmd)}: {failed.stderr.strip()}", file=sys.stderr)
+    for name in wanting:
+        if problem := missing(name):
+            print(f"{problem} (it could not be fetched; the tests with {name} will skip)", file=sys.stderr)
+    return 0
+
+
+def _problems(name: str, server: Server) -> Iterator[str]:
+    for program in server.programs:
+        if not (folder(name) / program).is_file():
+            yield f"{name} is not unpacked: run make servers"
+            return
+    if os.getuid() != 0:
+        yield f"{name} needs root to run"
+    for user in server.users:
+        if not _exists(pwd.getpwnam, user):
+            yield f"{name} needs the system user {user}: run make servers"
+    for group in server.groups:
+        if not _exists(grp.getgrnam, group):
+            yield f"{name} needs the system group {group}: run make servers"
+    for program in server.programs:
+        for library in _unresolved(name, program):
+            yield f"{name} needs the library {library}: run make servers"
+    for tool in server.tools:
+        if problem := missing(tool):
+            yield problem
+
+
+def _exists(lookup: object, name: str) -> bool:
+    assert callable(lookup)
+    try:
+        lookup(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _unresolved(name: str, program: str) -> list[str]:
+    listed = subprocess.run(
+        ["ldd", str(folder(name) / program)], env=environment(name), capture_output=True, text=True, timeout=20, check=False
+    )
+    return re.findall(r"^\s*(\S+) => not found", listed.stdout, re.MULTILINE)
+
+
+def _provide(name: str, server: Server) -> None:
+    if any(not (folder(name) / program).is_file() for program in server.programs):
+        _unpack(server.packages, folder(name))
+    _install(library for package in server.packages for library in _library_packages(package))
+    for group in server.groups:
+        if not _exists(grp.getgrnam, group):
+            _run("groupadd", "--system", group)
+    for user in server.users:
+        if not _exists(pwd.getpwnam, user):
+            _run(
+                "useradd",
+                "--system",
+                "--user-group",
+                "--no-create-home",
+                "--home-dir",
+                "/nonexistent",
+                "--shell",
+                "/usr/sbin/nologin",
+                user,
+            )
+    _install(TOOLS[tool].package for tool in server.tools if missing(tool))
+
+
+def _unpack(packages: tuple[str, ...], target: Path) -> None:
+    """Unpack into a folder beside *target* and rename it, so that another run never sees half a server."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as work:
+        tree = Path(work, "tree")
+        tree.mkdir(mode=0o755)
+        _apt("download", *packages, folder=Path(work))
+        for archive in Path(work).glob("*.deb"):
+            _run("dpkg", "-x", str(archive), str(tree))
+        shutil.rmtree(target, ignore_errors=True)
+        tree.rename(target)
+
+
+def _library_packages(package: str) -> list[str]:
+    """Return the shared libraries *package* depends on; their names change between releases, so apt is asked."""
+    shown = _run("apt-cache", "show", "--no-all-versions", package)
+    depends = ",".join(re.findall(r"^(?:Pre-)?Depends: (.*)$", shown, re.MULTILINE))
+    names = [re.split(r"[\s(:|]", entry.strip(), maxsplit=1)[0] for entry in depends.split(",")]
+    return [name for name in names if name.startswith("lib")]
+
+
+def _install(packages: Iterable[str]) -> None:
+    if wanted := list(packages):
+        _apt("install", "--yes", "--no-install-recommends", *wanted)
+
+
+def _apt(*arguments: str, folder: Path | None = None) -> None:
+    _run("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *arguments, folder=folder)
+
+
+def _run(*command: str, folder: Path | None = None) -> str:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
