@@ -1,0 +1,18 @@
+"""checks: one file a check. `REGISTRY` is the list of them, in the order in which they are asked."""
+
+from tarry.checks.bare_newline import BareNewline
+from tarry.checks.many_errors import ManyErrors
+from tarry.checks.non_smtp import NonSmtp
+from tarry.checks.pipelining import Pipelining
+from tarry.checks.predata import PreDataCheck
+from tarry.checks.pregreet import Pregreet
+from tarry.core.check import Check
+
+REGISTRY: tuple[Check, ...] = (
+    Pregreet(),
+    PreDataCheck(),
+    Pipelining(),
+    BareNewline(),
+    NonSmtp(),
+    ManyErrors(),
+)

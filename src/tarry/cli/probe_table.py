@@ -1,0 +1,86 @@
+"""probe_table - what `tarry probe` shows: one row a client, filled in as it finishes.
+
+What     Turns findings into a rich table. Pure: no clock, no terminal; the caller gives the seconds that have gone by.
+Widths   80 columns are enough for the five columns that matter; from 112 on there is room for the first reply's time, the
+         number of replies and who closed.
+Since    0.1
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from tarry.probe.steps import Habit
+from tarry.probe.trace import Ending
+from tarry.probe.verdict import Finding, Mood, Verdict
+
+WIDE = 112
+_STYLES = {Mood.GOOD: "green", Mood.NEUTRAL: "yellow", Mood.BAD: "bold red"}
+_ENDINGS = {
+    Ending.SERVER: "server closed",
+    Ending.RESET: "server reset",
+    Ending.CLIENT: "client left",
+    Ending.TIMEOUT: "timed out",
+    Ending.UNREACHABLE: "",
+}
+# RFC 2034: the reply's code says it already; the table has better use for the room.
+_ENHANCED = re.compile(r"^([0-9]{3}) [245]\.[0-9]{1,3}\.[0-9]{1,3} ")
+
+
+def table(habits: Sequence[Habit], findings: Mapping[str, Finding], *, width: int, elapsed: float = 0.0) -> Table:
+    """Return the table of all *habits*; those without a finding yet are shown as still at it since *elapsed* seconds."""
+    is_wide = width >= WIDE
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=False, header_style="bold")
+    made.add_column("habit", no_wrap=True)
+    made.add_column("what it did", no_wrap=True)
+    made.add_column("what it got", overflow="fold", ratio=1 if not is_wide else None)
+    if is_wide:
+        made.add_column("first reply", justify="right", no_wrap=True)
+        made.add_column("replies", justify="right", no_wrap=True)
+        made.add_column("end", no_wrap=True)
+    made.add_column("after", justify="right", no_wrap=True)
+    made.add_column("verdict", no_wrap=True)
+    for habit in habits:
+        finding = findings.get(habit.name)
+        cells = _pending(habit, elapsed, is_wide) if finding is None else _done(finding, is_wide)
+        made.add_row(*cells, style="dim" if finding is None else "")
+    return made
+
+
+def got(finding: Finding) -> str:
+    """Return in a few words what the client got: the reply that settled it, or what took its place."""
+    trace = finding.trace
+    if trace.ended is Ending.UNREACHABLE:
+        return f"no connection: {trace.problem}"
+    if finding.deciding is not None:
+        return _ENHANCED.sub(r"\1 ", str(finding.deciding))
+    match finding.verdict:
+        case Verdict.TURNED_AWAY | Verdict.REFUSED:
+            return "reset without a reply" if trace.ended is Ending.RESET else "closed without a reply"
+        case Verdict.GAVE_UP:
+            return "nothing: it was held"
+        case _:
+            return "nothing" if not trace.replies else f"nothing after {trace.replies[-1]}"
+
+
+def _done(finding: Finding, is_wide: bool) -> list[Text]:
+    trace = finding.trace
+    cells = [Text(finding.habit.name), Text(finding.habit.did), Text(got(finding))]
+    if is_wide:
+        first = f"{trace.replies[0].after:.1f} s" if trace.replies else "-"
+        cells += [Text(first), Text(str(len(trace.replies))), Text(_ENDINGS[trace.ended])]
+    return [*cells, Text(f"{finding.decided_after:.1f} s"), Text(finding.verdict, style=_STYLES[finding.mood])]
+
+
+def _pending(habit: Habit, elapsed: float, is_wide: bool) -> list[Text]:
+    return [
+        Text(habit.name),
+        Text(habit.did),
+        Text(""),
+        *([Text("")] * 3 if is_wide else []),
+        Text(f"{elapsed:.1f} s"),
+        Text("waiting"),
+    ]

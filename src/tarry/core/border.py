@@ -1,0 +1,164 @@
+"""border - everything that crosses between the core and the shell.
+
+What      Inputs that happen to a held client, the moments that checks look at, and the effects that the core orders.
+Promises  Plain values. The core never touches a socket; the shell never decides.
+Words     An input is a past fact, an effect an order. "Command" means an SMTP command only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tarry.record.schema import SessionEvent
+from tarry.smtp.grammar import Command
+from tarry.smtp.reply import Reply
+
+PEEK_BYTES = 1024
+"""How much of early talk is looked at; the bytes stay in the socket. postscreen peeks 1,023 (peers.md, section 3)."""
+
+
+# Inputs to the hold before the greeting; `Readable` and `Due` are moments for checks as well.
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Bytes lie in the socket before the greeting: ``first`` is what a peek showed."""
+
+    first: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The client ended its side with a FIN, or the connection with a RST. A FIN may be a half-close: the hold goes on."""
+
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The hold is over, and the socket was still empty when last looked at."""
+
+
+HoldInput: TypeAlias = Readable | HungUp | Due
+
+
+# Moments in the conversation.
+
+
+@dataclass(frozen=True, slots=True)
+class Piled:
+    """Bytes lay behind ``verb`` before it was answered. ``grouping``: RFC 2920 grouping was on offer and EHLO had been answered."""
+
+    verb: str
+    first: bytes
+    grouping: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PreData:
+    """Message data came before the 354."""
+
+    first: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A bare CR, LF or NUL (``what``) stood in a ``command`` or ``message``."""
+
+    where: str
+    what: str
+    text: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecognised:
+    """A command that is none, or none that tarry relays."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Erred:
+    """The client got its ``count``-th reply that says its command was wrong (500 to 504, 555)."""
+
+    count: int
+
+
+Moment: TypeAlias = Readable | Due | Piled | PreData | Stray | Unrecognised | Erred
+
+
+# Effects.
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Write this record."""
+
+    event: SessionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Greet:
+    """The hold is survived: write the greeting and begin the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Send this one reply, then close; nothing that the client has piled up is answered."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The client is gone: close the descriptor."""
+
+
+HoldEffect: TypeAlias = Emit | Greet | Refuse | Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write to the client."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMta:
+    """Connect to the MTA; answered by `Conversation.mta_opened` or `mta_failed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Write to the MTA."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMta:
+    """End the MTA's connection. ``abort``: at once, with nothing more sent, so that a message under way is dropped."""
+
+    abort: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """The MTA's EHLO reply, for the greeting of later clients."""
+
+    ehlo: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Pump:
+    """From here on pass bytes both ways unread (STARTTLS in relay mode)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the client's connection once what was sent has gone out; what it still sends is drained within bounds."""
+
+
+SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | Pump | Close

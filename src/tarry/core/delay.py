@@ -1,0 +1,29 @@
+"""delay - how long to hold, as arithmetic.
+
+Units     Seconds. Nothing here is negative and nothing exceeds its cap, whatever is put in.
+"""
+
+from __future__ import annotations
+
+from tarry.core.policy import LONGEST_HOLD, Tarpit
+
+LEAST_RESIDUAL = 1.0
+"""A client with a reason waits at least this long, even when the target has passed (A. Flavell, exim-users, 2004-03-02)."""
+
+
+def residual(target: float, accepted_at: float, now: float) -> float:
+    """Return how long to keep holding so that the whole wait since accept comes to *target*.
+
+    Time spent in earlier holds and lookups counts. From 1 to 295 s. Source: A. Flavell, exim-users, 2004-03-02.
+    """
+    return min(max(target - (now - accepted_at), LEAST_RESIDUAL), LONGEST_HOLD)
+
+
+def tarpit(count: int, settings: Tarpit) -> float:
+    """Return the hold before the *count*-th reply of a kind: nothing up to ``free``, then step times count, at most ``cap``.
+
+    Source: A. Poling's smtpserver changes for ZMailer, 1997-04-04 (five minutes times the number of recipients after the fifth).
+    """
+    if count <= settings.free:
+        return 0.0
+    return max(0.0, min(settings.step * count, settings.cap))

@@ -1,0 +1,98 @@
+"""hold - one client before its greeting.
+
+What      A step function: what happened to a held client in, its new state and the effects out.
+Promises  Pure: the same arguments give the same answer, and `replay` depends on it. A hold ends in exactly one of Greet, Refuse
+          and Forget. A client that half-closes is still held; one that resets is gone. A hang-up is recorded and never punished:
+          it is the survival event.
+Not here  Drawing the wait, peeking, the timer: net/waiting_room.
+Source    RFC 5321 §4.3.1; postscreen's early tests; DESIGN §3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from tarry.core.border import Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Readable, Refuse
+from tarry.core.check import Seen, run
+from tarry.core.client import Phase
+from tarry.core.judge import judge
+from tarry.core.policy import Policy
+from tarry.core.result import Action, Failed, Passed, Reason, Skipped, Unknown
+from tarry.record import schema
+from tarry.smtp.text import escape
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A held client that did something, or whose time has come. ``talked``: its early bytes have been looked at."""
+
+    id: str
+    client: str
+    accepted_at: float
+    reasons: tuple[Reason, ...] = ()
+    talked: bool = False
+    left: bool = False
+
+
+def step(held: Held, happened: HoldInput, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
+    """Advance one held client to *now* (monotonic seconds)."""
+    match happened:
+        case HungUp(reset=reset):
+            return _left(held, reset)
+        case Readable(first=first):
+            if held.talked:
+                return held, ()
+            early = Emit(schema.Readable("hold", len(first), escape(first)))
+            held, found = _look(replace(held, talked=True), happened, now, policy)
+            # Decided: nothing before the greeting is pending any more, since only DNS and silence are waited for.
+            end = _conclude(held, policy) if policy.end_early else ()
+            return held, (early, *found, *end)
+        case Due():
+            if held.talked:
+                return held, _conclude(held, policy)
+            held, found = _look(held, happened, now, policy)
+            return held, (*found, *_conclude(held, policy))
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _left(held: Held, reset: bool) -> tuple[Held, tuple[HoldEffect, ...]]:
+    gone: tuple[HoldEffect, ...] = (Forget(),) if reset else ()
+    if held.left:
+        return held, gone
+    return replace(held, left=True), (Emit(schema.Hangup("hold", "reset" if reset else "fin")), *gone)
+
+
+def _look(held: Held, moment: Readable | Due, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
+    effects: list[HoldEffect] = []
+    reasons = held.reasons
+    seen = Seen(moment, Phase.HOLD, now - held.accepted_at)
+    for armed in policy.triggers.get(type(moment), ()):
+        match run(armed, seen):
+            case Failed(code=code, detail=detail):
+                reason = Reason(armed.name, code, detail, armed.settings.weight, Phase.HOLD, seen.dt)
+                reasons = (*reasons, reason)
+                effects.append(Emit(reason_event(reason, armed.settings.action)))
+            case Passed():
+                effects.append(Emit(schema.Outcome(armed.name, "passed")))
+            case Skipped(why=why):
+                effects.append(Emit(schema.Outcome(armed.name, "skipped", why)))
+            case Unknown(why=why):
+                effects.append(Emit(schema.Outcome(armed.name, "unknown", why)))
+    return (replace(held, reasons=reasons) if reasons is not held.reasons else held), tuple(effects)
+
+
+def _conclude(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:
+    verdict = judge(held.reasons, policy, Phase.HOLD, client=held.client, id=held.id)
+    if verdict.action is Action.IGNORE:
+        return (Greet(),)
+    told = schema.Verdict("hold", verdict.action.word, tuple(reason.name for reason in verdict.reasons), policy.observe)
+    if verdict.reply is None or policy.observe:
+        return (Emit(told), Greet())
+    return (Emit(told), Refuse(verdict.reply))
+
+
+def reason_event(reason: Reason, action: Action) -> schema.Reason:
+    """Return the record of a reason."""
+    return schema.Reason(reason.check, reason.code, reason.phase.word, reason.detail, reason.weight, action.word)

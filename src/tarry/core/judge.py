@@ -1,0 +1,93 @@
+"""judge - reasons in, a verdict out.
+
+What      The only place where weights, scores, actions and phases meet.
+Promises  Pure. One more reason never softens the verdict, unless its weight is negative (an allow list), and a later
+          phase never does either. Both are property tests.
+How       Each reason asks for its check's action from its check's phase on (``at``, or where it was found). The sum of the weights
+          may ask for delay or reject as well, at RCPT. The strongest that is due now is the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tarry.core.client import Phase
+from tarry.core.policy import Policy
+from tarry.core.result import CLEAR, Action, Reason, Verdict
+from tarry.smtp.reply import Reply, reply
+
+_SCORE_PHASE = Phase.RCPT
+
+
+def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: str = "", id: str = "") -> Verdict:
+    """Return what is to be done about *reasons* at *phase*.
+
+    *client* and *id* stand in the reply. With ``policy.observe`` the verdict is the same: not to carry it out is the caller's part.
+    """
+    if not reasons:
+        return CLEAR
+    due = [(_action(reason, policy), reason) for reason in reasons if _due_at(reason, policy) <= phase]
+    action = max((action for action, _ in due), default=Action.IGNORE)
+    if phase >= _SCORE_PHASE:
+        action = max(action, _action_by_score(reasons, policy))
+    if action is Action.IGNORE:
+        return CLEAR
+    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or list(reasons)
+    return Verdict(action, tuple(ranked), _refusal(action, ranked[0], policy, phase, client, id) if action.refuses else None)
+
+
+def is_delay_certain(reasons: Sequence[Reason], policy: Policy) -> bool:
+    """True when the reasons so far will hold the client at ``delay.at``: the MTA need not be opened before that."""
+    return bool(reasons) and judge(reasons, policy, max(policy.delay.at, _SCORE_PHASE)).action is Action.DELAY
+
+
+def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:
+    """True when the reasons so far refuse the client at RCPT at the latest: the MTA need not be opened at all."""
+    return bool(reasons) and judge(reasons, policy, Phase.RCPT).action.refuses
+
+
+def _action(reason: Reason, policy: Policy) -> Action:
+    armed = policy.armed.get(reason.check)
+    return armed.settings.action if armed else Action.IGNORE
+
+
+def _due_at(reason: Reason, policy: Policy) -> Phase:
+    armed = policy.armed.get(reason.check)
+    if armed is None:
+        return reason.phase
+    if armed.settings.action is Action.DELAY:
+        return policy.delay.at
+    return armed.settings.at if armed.settings.at is not None else reason.phase
+
+
+def _action_by_score(reasons: Sequence[Reason], policy: Policy) -> Action:
+    score = sum(reason.weight for reason in reasons if _action(reason, policy) is not Action.IGNORE)
+    if 0 < policy.score.reject <= score:
+        return Action.REJECT
+    if 0 < policy.score.delay <= score:
+        return Action.DELAY
+    return Action.IGNORE
+
+
+def _refusal(action: Action, reason: Reason, policy: Policy, phase: Phase, client: str, id: str) -> Reply:
+    armed = policy.armed.get(reason.check)
+    wanted = armed.settings.reply if armed else ""
+    if wanted:
+        text = fill(wanted, reason, client, id)
+        return reply(int(text[:3]), text[4:])
+    what = armed.check.complaint if armed else "Not accepted"
+    greeting = phase <= Phase.HOLD
+    match action:
+        case Action.DEFER:
+            return reply(421 if greeting else 450, f"4.7.1 {what}, try again later [{id}]")
+        case Action.REJECT:
+            return reply(554 if greeting else 550, f"5.7.1 {what} [{id}]")
+        case _:
+            return reply(521, f"5.7.1 {what} [{id}]")
+
+
+def fill(text: str, reason: Reason, client: str, id: str) -> str:
+    """Put the session's facts into an operator's text; unknown braces stay as they are."""
+    for name, value in (("client", client), ("reason", reason.name), ("code", reason.code), ("id", id)):
+        text = text.replace("{" + name + "}", value)
+    return text

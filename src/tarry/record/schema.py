@@ -1,0 +1,246 @@
+"""schema - one record: a line of the event log.
+
+What      The event types, the stamp that each record carries, and the line form: one JSON object, one line, ASCII only.
+Promises  Fields are only ever added; a changed meaning would raise `VERSION`. `read_line` reads what `write_line` wrote
+          and passes over fields that it does not know. Text from clients comes here escaped (smtp/text) and stays one line.
+Form      ``v`` version, ``t`` UTC epoch seconds, ``dt`` seconds since accept, ``id`` session, ``n`` order in the
+          session, ``ev`` event, then the event's own fields, all of them, every time. Records of the process have no
+          ``dt``, ``id`` and ``n``.
+Source    DESIGN §7. msgspec encodes a record in 0.1 µs and an event costs 0.03 µs to make; a flood is written without being felt.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+VERSION = 1
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag=str.lower):
+    """What every event shares: the ``ev`` tag, the class's name in lower case."""
+
+
+class Connect(Event, frozen=True):
+    """A client was accepted. ``wait`` is the hold that was drawn for it, in seconds; ``exempt`` says why it has none."""
+
+    client: str
+    port: int
+    server: str
+    wait: float = 0.0
+    via: str = ""
+    exempt: str = ""
+    config: str = ""
+
+
+class Readable(Event, frozen=True):
+    """Bytes lay in the socket before they were due. ``bytes`` counts what a peek showed, ``text`` is its beginning."""
+
+    phase: str
+    bytes: int
+    text: str
+
+
+class Answer(Event, frozen=True):
+    """A fact that was asked for came back: a DNS list, a name. ``ms`` is how long it took."""
+
+    source: str
+    codes: tuple[str, ...] = ()
+    ttl: float = 0.0
+    ms: float = 0.0
+
+
+class Outcome(Event, frozen=True):
+    """What a check found: ``passed``, ``failed``, ``skipped`` or ``unknown``, and why where that needs saying."""
+
+    check: str
+    result: str
+    why: str = ""
+
+
+class Reason(Event, frozen=True):
+    """Something that speaks against the client."""
+
+    check: str
+    code: str
+    phase: str
+    detail: str = ""
+    weight: float = 1.0
+    action: str = ""
+
+
+class Verdict(Event, frozen=True):
+    """What the judge made of all reasons at this phase. ``observed``: not carried out, since the daemon only observes."""
+
+    phase: str
+    action: str
+    reasons: tuple[str, ...] = ()
+    observed: bool = False
+
+
+class Greet(Event, frozen=True):
+    """The greeting was written, ``held`` seconds after accept."""
+
+    held: float
+
+
+class Command(Event, frozen=True):
+    """A command line came. ``size`` counts its octets with CRLF; ``arg`` is the HELO name or path, escaped."""
+
+    verb: str
+    size: int
+    arg: str = ""
+
+
+class Reply(Event, frozen=True):
+    """A reply went to the client. ``to`` is what it answers; ``size`` the octets of the message, where it answers one."""
+
+    code: int
+    text: str
+    to: str = ""
+    by: str = "tarry"
+    size: int = 0
+
+
+class Hold(Event, frozen=True):
+    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended (due, left, talked)."""
+
+    why: str
+    asked: float
+    held: float
+    ended: str
+    phase: str
+
+
+class Handoff(Event, frozen=True):
+    """The client was given to the MTA, or could not be: ``ms`` from asking to the MTA's EHLO reply; ``blind``: bytes are
+    only pumped."""
+
+    mode: str
+    to: str
+    ok: bool
+    ms: float = 0.0
+    why: str = ""
+    blind: bool = False
+
+
+class Hangup(Event, frozen=True):
+    """The client ended its side: ``how`` is fin or reset."""
+
+    phase: str
+    how: str
+
+
+class Close(Event, frozen=True):
+    """The session in one wide line; equals `summary.fold` of the session's other records."""
+
+    client: str = ""
+    port: int = 0
+    server: str = ""
+    phase: str = "connect"
+    ended: str = "tarry"
+    held: float = 0.0
+    total: float = 0.0
+    greeted: bool = False
+    early: float | None = None
+    hangup: float | None = None
+    action: str = "ignore"
+    reasons: tuple[str, ...] = ()
+    helo: str = ""
+    commands: int = 0
+    rcpts: int = 0
+    rcpts_accepted: int = 0
+    messages: int = 0
+    octets: int = 0
+    errors: int = 0
+    delayed: float = 0.0
+    mta: bool = False
+    blind: bool = False
+    observed: bool = False
+
+
+class Start(Event, frozen=True):
+    """The daemon is up."""
+
+    version: str
+    listen: tuple[str, ...]
+    pid: int
+    config: str = ""
+    max_clients: int = 0
+
+
+class Config(Event, frozen=True):
+    """A configuration was taken, or refused (``ok`` false; the old one stays)."""
+
+    config: str
+    ok: bool = True
+    why: str = ""
+
+
+class Stress(Event, frozen=True):
+    """The daemon came under stress or out of it: descriptors, clients, an MTA that does not answer."""
+
+    what: str
+    on: bool
+    why: str = ""
+
+
+class Lost(Event, frozen=True):
+    """Records that could not be written: how many, and why."""
+
+    count: int
+    why: str = ""
+
+
+class Stop(Event, frozen=True):
+    """The daemon is going down."""
+
+    why: str
+    sessions: int = 0
+
+
+SessionEvent: TypeAlias = (
+    Connect | Readable | Answer | Outcome | Reason | Verdict | Greet | Command | Reply | Hold | Handoff | Hangup | Close
+)
+ProcessEvent: TypeAlias = Start | Config | Stress | Lost | Stop
+AnyEvent: TypeAlias = SessionEvent | ProcessEvent
+
+PROCESS_EVENTS = (Start, Config, Stress, Lost, Stop)
+
+
+class Stamp(msgspec.Struct, frozen=True, gc=False):
+    """When and for whom: what stands before the event in a line."""
+
+    v: int
+    t: float
+    dt: float = 0.0
+    id: str = ""
+    n: int = 0
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One line, read back."""
+
+    stamp: Stamp
+    event: AnyEvent
+
+
+_encode = msgspec.json.Encoder().encode
+_read_stamp = msgspec.json.Decoder(Stamp).decode
+_read_event = msgspec.json.Decoder(AnyEvent).decode
+
+
+def write_line(event: SessionEvent, *, t: float, dt: float, id: str, n: int) -> bytes:
+    """Return the record's line, with its newline. The id is ASCII without quotes (core makes it), so it is set in as it is."""
+    return b'{"v":1,"t":%.6f,"dt":%.6f,"id":"%b","n":%d,%b\n' % (t, dt, id.encode("ascii"), n, _encode(event)[1:])
+
+
+def write_process_line(event: ProcessEvent, *, t: float) -> bytes:
+    """Return the line of a record that belongs to no session."""
+    return b'{"v":1,"t":%.6f,%b\n' % (t, _encode(event)[1:])
+
+
+def read_line(line: bytes | str) -> Record:
+    """Read a line of any version up to this one. Raises msgspec.DecodeError (a ValueError) for what is no record."""
+    return Record(_read_stamp(line), _read_event(line))

@@ -1,0 +1,34 @@
+"""text - bytes from a peer made fit for a log, a header or a terminal.
+
+Promises  The result is printable ASCII, one line, no longer than asked; the escaping can be read back by eye
+          (``\\r``, ``\\n``, ``\\x1b``). postscreen escapes PREGREET text in the same way.
+"""
+
+from __future__ import annotations
+
+TEXT_LIMIT = 100
+"""Longest text from a client in a record, in characters (DESIGN §7)."""
+
+_ESCAPES = [f"\\x{byte:02x}" for byte in range(256)]
+for _byte in range(32, 127):
+    _ESCAPES[_byte] = chr(_byte)
+for _byte, _short in ((9, "\\t"), (10, "\\n"), (13, "\\r"), (92, "\\\\")):
+    _ESCAPES[_byte] = _short
+
+
+def escape(data: bytes, limit: int = TEXT_LIMIT) -> str:
+    """Return *data* as printable ASCII of at most *limit* characters; an escape is never cut in two."""
+    head = data[:limit]
+    if head.isascii() and b"\\" not in head:
+        text = head.decode("ascii")
+        if text.isprintable():
+            return text
+    out: list[str] = []
+    room = limit
+    for byte in head:
+        piece = _ESCAPES[byte]
+        room -= len(piece)
+        if room < 0:
+            break
+        out.append(piece)
+    return "".join(out)
