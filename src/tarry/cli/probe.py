@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from email.utils import formatdate
+from functools import partial
 from typing import NoReturn
 
 import click
@@ -81,17 +82,32 @@ def source_address(text: str) -> Interface:
         raise click.BadParameter(what) from None
 
 
+_option = partial(click.option, show_default=True)
+
+
 @click.command("probe", short_help="Play known client habits against a server of your own.")
 @click.argument("target", metavar="HOST:PORT", type=host_and_port, default="127.0.0.1:2525")
-@click.option("--habit", "names", metavar="NAME", multiple=True, type=click.Choice(NAMES), help=f"Play only this one; may
-be repeated. One of: {', '.join(NAMES)}.") @click.option("--from", "sender", metavar="ADDRESS", type=sender_mailbox,
-default=_DEFAULTS.sender, show_default=True, help="Sender, '' for none.") @click.option("--to", "recipient",
-metavar="ADDRESS", type=mailbox, default=_DEFAULTS.recipient, show_default=True, help="Recipient.")
-@click.option("--no-mail", is_flag=True, help="Deliver nothing: stop after RCPT.") @click.option("--patience", metavar="TIME", type=duration, default="2s", show_default=True,
-help="When the impatient client leaves.") @click.option("--timeout", metavar="TIME", type=duration, default="60s", show_default=True, help="Bound
-on each client; above the hold.") @click.option("--source", metavar="ADDRESS", type=source_address, help="Address to come from;
-127.0.0.11/8 counts on from there, one each.") @click.option("--strict", is_flag=True, help="A bot that is let through is
-a failure too.") @click.option("--json", "as_json", is_flag=True, help="Write one JSON object instead of the table.")
+@click.option(
+    "--habit",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help=f"Play only this one; may be repeated. One of: {', '.join(NAMES)}.",
+)
+@_option("--from", "sender", metavar="ADDRESS", type=sender_mailbox, default=_DEFAULTS.sender, help="Sender, '' for none.")
+@_option("--to", "recipient", metavar="ADDRESS", type=mailbox, default=_DEFAULTS.recipient, help="Recipient.")
+@click.option("--no-mail", is_flag=True, help="Deliver nothing: stop after RCPT.")
+@_option("--patience", metavar="TIME", type=duration, default="2s", help="When the impatient client leaves.")
+@_option("--timeout", metavar="TIME", type=duration, default="60s", help="Bound on each client; above the hold.")
+@click.option(
+    "--source",
+    metavar="ADDRESS",
+    type=source_address,
+    help="Address to come from; with a network length, as in 127.0.0.11/8, the clients take one each from there on.",
+)
+@click.option("--strict", is_flag=True, help="A bot that is let through is a failure too.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object instead of the table.")
 @click.option("--yes-this-is-mine", is_flag=True, help="Probe a public address: you say that the server is yours.")
 def command(
     target: Target,
@@ -184,7 +200,6 @@ class Show:
 def report(target: Target, findings: Sequence[Finding], status: int) -> dict[str, object]:
     """Return what --json writes."""
     greeted = [finding.trace.greeting for finding in findings if finding.habit.name == "patient" and finding.was_greeted]
-    }
     return {
         "v": 1,
         "target": str(target),

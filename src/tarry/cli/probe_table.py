@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tarry.probe.steps import Habit
-from tarry.probe.trace import Ending
+from tarry.probe.trace import GREETING, Ending, Reply
 from tarry.probe.verdict import Finding, Mood, Verdict
 
 WIDE = 112
@@ -26,8 +26,9 @@ _ENDINGS = {
     Ending.TIMEOUT: "timed out",
     Ending.UNREACHABLE: "",
 }
-# RFC 2034: the reply's code says it already; the table has better use for the room.
-_ENHANCED = re.compile(r"^([0-9]{3}) [245]\.[0-9]{1,3}\.[0-9]{1,3} ")
+# RFC 2034 codes and the server's own name, which many replies begin with: the table has better use for the room.
+_ENHANCED = re.compile(r"^[245]\.[0-9]{1,3}\.[0-9]{1,3} ")
+_HOST = re.compile(r"(?<=^[0-9]{3} )[\w-]+(?:\.[\w-]+)+:? (?=.)")
 
 
 def table(habits: Sequence[Habit], findings: Mapping[str, Finding], *, width: int, elapsed: float = 0.0) -> Table:
@@ -52,18 +53,26 @@ def table(habits: Sequence[Habit], findings: Mapping[str, Finding], *, width: in
 
 def got(finding: Finding) -> str:
     """Return in a few words what the client got: the reply that settled it, or what took its place."""
-    trace = finding.trace
+    trace, deciding = finding.trace, finding.deciding
     if trace.ended is Ending.UNREACHABLE:
         return f"no connection: {trace.problem}"
-    if finding.deciding is not None:
-        return _ENHANCED.sub(r"\1 ", str(finding.deciding))
+    if deciding is not None and deciding.to == GREETING and deciding.is_positive:
+        # The text of a greeting is the server's name; how it went on says more.
+        return f"{deciding.code}, then {_short(trace.replies[-1])}" if len(trace.replies) > 1 else f"{deciding.code} greeting"
+    if deciding is not None:
+        return _short(deciding)
     match finding.verdict:
         case Verdict.TURNED_AWAY | Verdict.REFUSED:
-            return "reset without a reply" if trace.ended is Ending.RESET else "closed without a reply"
+            what = "reset" if trace.ended is Ending.RESET else "closed"
+            return f"{trace.replies[-1].code}, then {what}" if trace.replies else f"{what} without a reply"
         case Verdict.GAVE_UP:
             return "nothing: it was held"
         case _:
-            return "nothing" if not trace.replies else f"nothing after {trace.replies[-1]}"
+            return f"{trace.replies[-1].code}, then nothing" if trace.replies else "nothing"
+
+
+def _short(reply: Reply) -> str:
+    return _HOST.sub("", f"{reply.code:03d} {_ENHANCED.sub('', reply.text)}") if reply.code else reply.text
 
 
 def _done(finding: Finding, is_wide: bool) -> list[Text]:
