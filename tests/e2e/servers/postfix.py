@@ -14,7 +14,6 @@ import contextlib
 import os
 import pwd
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -349,14 +348,14 @@ class Postfix:
 def smtp_source(port: int, *arguments: str, timeout: float = 600.0) -> float:
     """Run Postfix's load generator against 127.0.0.1:*port* and return the seconds that it took."""
     began = os.times().elapsed
-    command = [install.folder("postfix") / "usr/sbin/smtp-source", *arguments, f"inet:127.0.0.1:{port}"]
+    command = [str(install.folder("postfix") / "usr/sbin/smtp-source"), *arguments, f"inet:127.0.0.1:{port}"]
     subprocess.run(command, env=install.environment("postfix"), capture_output=True, timeout=timeout, check=True)
     return os.times().elapsed - began
 
 
 def smtp_sink(port: int, output: Path, *arguments: str) -> Program:
     """Start Postfix's message sink on 127.0.0.1:*port*; the caller ends it."""
-    command = [install.folder("postfix") / "usr/sbin/smtp-sink", *arguments, f"inet:127.0.0.1:{port}", "1024"]
+    command = [str(install.folder("postfix") / "usr/sbin/smtp-sink"), *arguments, f"inet:127.0.0.1:{port}", "1024"]
     program = Program(command, output=output, environment=install.environment("postfix"))
     wait_listening(program, port, timeout=10)
     return program

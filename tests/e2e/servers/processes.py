@@ -161,16 +161,16 @@ def wait_until(condition: Callable[[], object], timeout: float) -> bool:
 
 def _processes() -> list[tuple[int, int]]:
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
             continue
         try:
-            stat = Path("/proc", entry, "stat").read_text(errors="replace")
+            stat = (entry / "stat").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):  # gone since the listing
             continue
         state, _, group = stat.rpartition(")")[2].split()[:3]
         if state not in "ZX":
-            found.append((int(entry), int(group)))
+            found.append((int(entry.name), int(group)))
     return found
 
 
