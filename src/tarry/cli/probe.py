@@ -11,8 +11,10 @@ Since    0.1
 import asyncio
 import ipaddress
 import json
+import os
 import re
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -141,7 +143,7 @@ def command(
     if not chosen:
         raise click.UsageError("data-jumper is all about a message, so --no-mail leaves nothing to play")
     endpoints = _endpoints(target, source, yes_this_is_mine)
-    console = Console()
+    console = _Console()
     show = Show(console, target, chosen, is_live=console.is_terminal and not as_json)
     try:
         with show.live:
@@ -152,15 +154,26 @@ def command(
         raise SystemExit(EXIT_INTERRUPTED) from None
     findings = show.findings
     status = exit_status(findings, strict=strict)
-    if as_json:
-        click.echo(json.dumps(report(target, findings, status), indent=2))
-    elif status != EXIT_TRY_LATER:
-        show.final()
-        console.print()
-        console.print(summarise(findings), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     if status == EXIT_TRY_LATER:
         click.echo(f"tarry probe: {_unreachable(target, findings, endpoints)}", err=True)
+    try:
+        if as_json:
+            click.echo(json.dumps(report(target, findings, status), indent=2))
+        elif status != EXIT_TRY_LATER:
+            show.final()
+            console.print()
+            console.print(summarise(findings), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    except BrokenPipeError:
+        # The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(status)
+
+
+class _Console(Console):
+    """A console that leaves a broken pipe to the caller; rich would exit with 1, which means a finding here."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 class Show:

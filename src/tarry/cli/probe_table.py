@@ -2,12 +2,13 @@
 
 What     Turns findings into a rich table. Pure: no clock, no terminal; the caller gives the seconds that have gone by.
 Widths   80 columns are enough for the five columns that matter; from 112 on there is room for the first reply's time, the
-         number of replies and who closed.
+         number of replies and who closed; below 72 what a client did is left to its name.
 Since    0.1
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from rich import box
 from rich.table import Table
@@ -18,6 +19,8 @@ from tarry.probe.trace import GREETING, Ending, Reply
 from tarry.probe.verdict import Finding, Mood, Verdict
 
 WIDE = 112
+NARROW = 72
+_NUMBERS = ("first reply", "replies", "after")
 _STYLES = {Mood.GOOD: "green", Mood.NEUTRAL: "yellow", Mood.BAD: "bold red"}
 _ENDINGS = {
     Ending.SERVER: "server closed",
@@ -33,22 +36,22 @@ _HOST = re.compile(r"(?<=^[0-9]{3} )[\w-]+(?:\.[\w-]+)+:? (?=.)")
 
 def table(habits: Sequence[Habit], findings: Mapping[str, Finding], *, width: int, elapsed: float = 0.0) -> Table:
     """Return the table of all *habits*; those without a finding yet are shown as still at it since *elapsed* seconds."""
-    is_wide = width >= WIDE
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=False, header_style="bold")
-    made.add_column("habit", no_wrap=True)
-    made.add_column("what it did", no_wrap=True)
-    made.add_column("what it got", overflow="fold", ratio=1 if not is_wide else None)
-    if is_wide:
-        made.add_column("first reply", justify="right", no_wrap=True)
-        made.add_column("replies", justify="right", no_wrap=True)
-        made.add_column("end", no_wrap=True)
-    made.add_column("after", justify="right", no_wrap=True)
-    made.add_column("verdict", no_wrap=True)
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    columns = _columns(width)
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"
+        made.add_column(column, justify=justify, no_wrap=column != "what it got", overflow="fold")
     for habit in habits:
         finding = findings.get(habit.name)
-        cells = _pending(habit, elapsed, is_wide) if finding is None else _done(finding, is_wide)
-        made.add_row(*cells, style="dim" if finding is None else "")
+        cells = _pending(habit, elapsed) if finding is None else _done(finding)
+        made.add_row(*(cells.get(column, Text("")) for column in columns), style="dim" if finding is None else "")
     return made
+
+
+def _columns(width: int) -> tuple[str, ...]:
+    did = ("what it did",) if width >= NARROW else ()
+    more = ("first reply", "replies", "end") if width >= WIDE else ()
+    return ("habit", *did, "what it got", *more, "after", "verdict")
 
 
 def got(finding: Finding) -> str:
@@ -75,21 +78,24 @@ def _short(reply: Reply) -> str:
     return _HOST.sub("", f"{reply.code:03d} {_ENHANCED.sub('', reply.text)}") if reply.code else reply.text
 
 
-def _done(finding: Finding, is_wide: bool) -> list[Text]:
+def _done(finding: Finding) -> dict[str, Text]:
     trace = finding.trace
-    cells = [Text(finding.habit.name), Text(finding.habit.did), Text(got(finding))]
-    if is_wide:
-        first = f"{trace.replies[0].after:.1f} s" if trace.replies else "-"
-        cells += [Text(first), Text(str(len(trace.replies))), Text(_ENDINGS[trace.ended])]
-    return [*cells, Text(f"{finding.decided_after:.1f} s"), Text(finding.verdict, style=_STYLES[finding.mood])]
+    return {
+        "habit": Text(finding.habit.name),
+        "what it did": Text(finding.habit.did),
+        "what it got": Text(got(finding)),
+        "first reply": Text(f"{trace.replies[0].after:.1f} s" if trace.replies else "-"),
+        "replies": Text(str(len(trace.replies))),
+        "end": Text(_ENDINGS[trace.ended]),
+        "after": Text(f"{finding.decided_after:.1f} s"),
+        "verdict": Text(finding.verdict, style=_STYLES[finding.mood]),
+    }
 
 
-def _pending(habit: Habit, elapsed: float, is_wide: bool) -> list[Text]:
-    return [
-        Text(habit.name),
-        Text(habit.did),
-        Text(""),
-        *([Text("")] * 3 if is_wide else []),
-        Text(f"{elapsed:.1f} s"),
-        Text("waiting"),
-    ]
+def _pending(habit: Habit, elapsed: float) -> dict[str, Text]:
+    return {
+        "habit": Text(habit.name),
+        "what it did": Text(habit.did),
+        "after": Text(f"{elapsed:.1f} s"),
+        "verdict": Text("waiting"),
+    }

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from tarry.probe.trace import GREETING, Seconds
 
 # For replies that a strict server may never send. Everything else is waited for until the time-out of the whole habit.
-BOT_WAIT = Seconds(3.0)
+BOT_WAIT = Seconds(2.0)
 # How long to listen for further replies before a client that has no more to say leaves.
 QUIET = Seconds(1.0)
 

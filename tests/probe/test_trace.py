@@ -1,0 +1,46 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarry.probe.trace import Ending, Reply, Seconds, Trace, escape
+
+
+@given(data=st.binary(max_size=300), limit=st.integers(0, 120))
+def test_escaped_text_is_printable_and_bounded(data: bytes, limit: int) -> None:
+    """Whatever the server sends, what is shown is printable ASCII of at most the limit."""
+    text = escape(data, limit)
+
+    assert text.isascii() and (text == "" or text.isprintable())
+    assert len(text) <= limit
+
+
+def test_escapes_are_never_cut_in_two() -> None:
+    """The limit falls between escapes, not inside one."""
+    assert escape(b"ab\x00\x00", 9) == "ab\\x00"
+
+
+def test_plain_text_is_left_alone_and_a_backslash_is_doubled() -> None:
+    """Escaping can be read back: only a backslash begins an escape."""
+    assert escape(b"a\\b\r\n\t\x1b[31m") == "a\\\\b\\r\\n\\t\\x1b[31m"
+
+
+def test_a_reply_reads_as_on_the_wire_and_garbage_without_a_code() -> None:
+    """Code 0 marks what is no SMTP reply and is not shown."""
+    assert str(Reply(521, "no", Seconds(1.0))) == "521 no"
+    assert str(Reply(250, "", Seconds(1.0))) == "250"
+    assert str(Reply(0, "HTTP/1.1 400", Seconds(1.0))) == "HTTP/1.1 400"
+
+
+def test_positive_means_2xx_and_3xx() -> None:
+    """A reply is a yes from 200 up to 399."""
+    yes = [code for code in (0, 199, 200, 220, 354, 399, 400, 421, 554) if Reply(code, "", Seconds(0.0)).is_positive]
+
+    assert yes == [200, 220, 354, 399]
+
+
+def test_a_trace_finds_replies_by_what_they_answer() -> None:
+    """The greeting is the reply to the greeting, and an unheard reply answers nothing."""
+    greeting, extra = Reply(220, "hi", Seconds(1.0), "greeting"), Reply(500, "what", Seconds(2.0))
+    trace = Trace(habit="blind", replies=(greeting, extra), ended=Ending.SERVER, ended_after=Seconds(2.0))
+
+    assert trace.greeting == greeting
+    assert trace.reply_to("ehlo") is None
