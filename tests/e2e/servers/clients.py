@@ -21,6 +21,7 @@ from typing import Self
 from tests.e2e.servers import certificate
 
 TIMEOUT = 30.0
+LONGEST_REPLY = 1 << 20  # bytes without a line end; more is a server that never stops
 SENDER = "sender@client.example"
 RECIPIENT = "alice@example.org"
 MESSAGE = b"From: <sender@client.example>\r\nTo: <alice@example.org>\r\nSubject: hello\r\n\r\nHello.\r\n"
@@ -122,8 +123,8 @@ class RawClient:
         lines: list[bytes] = []
         while not lines or lines[-1][3:4] == b"-":
             while (end := self._buffer.find(b"\n")) < 0:
-                if not self._fill(timeout):
-                    raise ConnectionError(f"closed after {bytes(self._buffer)!r}")
+                if len(self._buffer) > LONGEST_REPLY or not self._fill(timeout):
+                    raise ConnectionError(f"closed, or no end, after {len(self._buffer)} bytes: {bytes(self._buffer[:200])!r}")
             lines.append(bytes(self._buffer[: end + 1]))
             del self._buffer[: end + 1]
         code = int(lines[-1][:3]) if re.match(rb"[0-9]{3}", lines[-1]) else 0

@@ -1,8 +1,7 @@
-"""dialogue - one connection of the sink: reads commands in a dialect, answers, and enacts faults.
+"""dialogue - one connection of the sink: the commands, and what it says to them.
 
-What     A small complete SMTP server on a blocking socket: HELO, EHLO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, QUIT, AUTH
+What     A small complete SMTP server for one connection: HELO, EHLO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, QUIT, AUTH
          PLAIN and LOGIN, STARTTLS, XCLIENT, XFORWARD. Every byte in either direction ends up in a `Connection`.
-Promise  What is in `Connection` happened; `Message.reply` is what the client was told, empty when it was told nothing.
 Not      It judges no address and no size. It is made to be looked into, not to be fast.
 """
 
@@ -12,106 +11,32 @@ import contextlib
 import re
 import socket
 import ssl
-import struct
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable
 
 from tests.e2e.servers import proxyheader
-from tests.e2e.servers.dialect import Body, Dialect
-from tests.e2e.servers.faults import ENDLESS_BYTES, Fault
-
-LINGER_RESET = struct.pack("ii", 1, 0)  # close(2) then sends RST
-DRAIN_SECONDS = 2.0
-
-
-@dataclass(slots=True)
-class Message:
-    """A message that came to its end. *raw* is as on the wire, *text* without stuffed dots; both without the dot line."""
-
-    sender: bytes
-    recipients: list[bytes]
-    raw: bytes
-    text: bytes
-    via: str  # "DATA" or "BDAT"
-    mail: bytes  # the MAIL line
-    rcpt: list[bytes]  # the RCPT lines
-    connection: int
-    at: float
-    reply: bytes = b""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the client was told 250, in full."""
-        return self.reply.startswith(b"250 ") and self.reply.endswith(b"\r\n")
-
-
-@dataclass(slots=True)
-class Connection:
-    """All that happened on one connection. Times are time.monotonic()."""
-
-    number: int
-    peer: tuple[str, int]
-    opened_at: float
-    received: bytearray = field(default_factory=bytearray)  # after TLS starts: the clear text
-    sent: bytearray = field(default_factory=bytearray)
-    reads: list[tuple[float, int]] = field(default_factory=list)  # when, and how many bytes
-    lines: list[bytes] = field(default_factory=list)  # command lines without their ends
-    messages: list[Message] = field(default_factory=list)
-    proxy: proxyheader.Header | None = None
-    xclient: list[bytes] = field(default_factory=list)
-    credentials: list[tuple[bytes, bytes]] = field(default_factory=list)
-    tls: str = ""  # protocol version once STARTTLS is through
-    left_before_tls: bytes = b""  # sent in the clear behind STARTTLS; dropped
-    body_left: bytes = b""  # what there was of a message that did not end
-    ended: str = ""  # empty while open: quit, eof, reset, truncated, timeout, stopped, fault, protocol
-    closed_at: float = 0.0
-
-    @property
-    def verbs(self) -> list[str]:
-        return [_verb(line) for line in self.lines]
-
-
-class Host(Protocol):
-    """What a session needs of the sink it belongs to."""
-
-    dialect: Dialect
-    keywords: Sequence[str]
-    banner: str
-    proxy: str
-    patience: float
-    tls: ssl.SSLContext | None
-    stopping: threading.Event
-
-    def strike(self, at: str, line: bytes) -> Fault | None: ...
-    def keep(self, message: Message) -> None: ...
-    def changed(self) -> None: ...
-
-
-class Ended(Exception):
-    """The dialogue is over; the text is why."""
+from tests.e2e.servers.dialect import Body
+from tests.e2e.servers.recorded import Connection, Message, verb
+from tests.e2e.servers.wire import Ended, Host, Wire
 
 
 class Session:
     """Runs the dialogue on *sock*; `run` returns when it is over and the socket is closed."""
 
     def __init__(self, sock: socket.socket, connection: Connection, host: Host) -> None:
-        self._sock = sock
+        self._wire = Wire(sock, connection, host)
         self._connection = connection
         self._host = host
-        self._buffer = bytearray()
         self._helo = False
         self._forget()
 
     def run(self) -> None:
-        self._sock.settimeout(self._host.patience)
+        self._wire.sock.settimeout(self._host.patience)
         try:
             self._read_proxy_header()
-            self._answer("greeting", b"", f"220 {self._host.banner}\r\n".encode())
+            self._wire.answer("greeting", b"", f"220 {self._host.banner}\r\n".encode())
             while True:
-                self._command(self._line())
+                self._command(self._wire.line())
         except Ended as why:
             self._connection.ended = str(why)
         except TimeoutError:
@@ -123,7 +48,7 @@ class Session:
         except OSError:  # stop() closed the socket under us
             self._connection.ended = "stopped"
         finally:
-            self._sock.close()
+            self._wire.sock.close()
             self._connection.ended = self._connection.ended or "crashed"
             self._connection.closed_at = time.monotonic()
             self._host.changed()
@@ -131,110 +56,20 @@ class Session:
     def interrupt(self) -> None:
         """Make `run` return soon; for another thread."""
         with contextlib.suppress(OSError):  # it has just ended by itself
-            self._sock.shutdown(socket.SHUT_RDWR)
-
-    # Reading
-
-    def _fill(self, at_most: int = 1 << 16) -> None:
-        more = self._sock.recv(at_most)
-        if not more:
-            raise Ended("stopped" if self._host.stopping.is_set() else "eof")
-        self._connection.received += more
-        self._connection.reads.append((time.monotonic(), len(more)))
-        self._buffer += more
-        self._host.changed()
-
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return taken
-
-    def _line(self) -> bytes:
-        scan = 0
-        while not (end := self._host.dialect.command_end.search(self._buffer, scan)):
-            scan = max(0, len(self._buffer) - 1)
-            self._fill()
-        line = self._take(end.end())[: end.start()]
-        self._connection.lines.append(line)
-        self._host.changed()
-        return line
+            self._wire.sock.shutdown(socket.SHUT_RDWR)
 
     def _read_proxy_header(self) -> None:
         while self._host.proxy:
             try:
-                header = proxyheader.read(bytes(self._buffer))
+                header = proxyheader.read(bytes(self._wire.buffer))
             except ValueError:
-                self._finish(b"", reset=False)
+                self._wire.finish(b"", reset=False)
                 raise Ended("protocol") from None
             if header is not None:
-                self._take(len(header.raw))
+                self._wire.take(len(header.raw))
                 self._connection.proxy = header
                 return
-            self._fill()
-
-    # Answering
-
-    def _say(self, reply: bytes) -> None:
-        self._sock.sendall(reply)
-        self._connection.sent += reply
-
-    def _answer(self, at: str, line: bytes, usual: bytes) -> bytes:
-        """Say *usual*, or what a fault makes of it; return what was said."""
-        fault = self._host.strike(at, line)
-        if fault is None:
-            self._say(usual)
-            return usual
-        return self._enact(fault, usual)
-
-    def _enact(self, fault: Fault, usual: bytes) -> bytes:
-        words = fault.reply or usual
-        match fault.what:
-            case "reply":
-                self._say(words)
-            case "close" | "reset":
-                self._finish(fault.reply, reset=fault.what == "reset")
-                raise Ended("fault")
-            case "silent":
-                self._say(fault.reply)
-                while True:
-                    self._fill()
-            case "stall":
-                self._say(fault.reply)
-                self._host.stopping.wait(self._host.patience)
-                raise Ended("fault")
-            case "late":
-                self._pause(fault.seconds)
-                self._say(words)
-            case "drip":
-                for byte in words:
-                    self._pause(fault.seconds)
-                    self._say(bytes((byte,)))
-            case "endless":
-                for _ in range(ENDLESS_BYTES // len(words)):
-                    self._say(words)
-                raise Ended("fault")
-            case _:
-                raise AssertionError(f"{fault.what} cannot happen at {fault.at}")
-        return words
-
-    def _pause(self, seconds: float) -> None:
-        if self._host.stopping.wait(seconds):
-            raise Ended("stopped")
-
-    def _finish(self, words: bytes, *, reset: bool) -> None:
-        """Say *words* and end. A FIN needs the unread bytes drained: closing on top of them would send RST."""
-        self._say(words)
-        if reset:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
-            return
-        deadline = time.monotonic() + DRAIN_SECONDS
-        with contextlib.suppress(OSError, Ended):
-            self._sock.shutdown(socket.SHUT_WR)
-            while (left := deadline - time.monotonic()) > 0:
-                self._sock.settimeout(left)
-                self._fill()
-
-    # The dialogue
+            self._wire.fill()
 
     def _forget(self) -> None:
         self._mail: bytes | None = None
@@ -242,10 +77,10 @@ class Session:
         self._chunks: bytearray | None = None
 
     def _command(self, line: bytes) -> None:
-        verb = _verb(line)
-        handler: Callable[[bytes], None] | None = getattr(self, f"_on_{verb.lower()}", None)
+        word = verb(line)
+        handler: Callable[[bytes], None] | None = getattr(self, f"_on_{word.lower()}", None)
         if handler is None:
-            self._answer(verb, line, b"500 5.5.2 command not recognized\r\n")
+            self._wire.answer(word, line, b"500 5.5.2 command not recognized\r\n")
         else:
             handler(line)
 
@@ -254,32 +89,32 @@ class Session:
         if self._host.tls is not None and not self._connection.tls:
             words.append("STARTTLS")
         lines = [f"250{' ' if number == len(words) else '-'}{word}\r\n" for number, word in enumerate(words, 1)]
-        if _positive(self._answer("EHLO", line, "".join(lines).encode())):
+        if _positive(self._wire.answer("EHLO", line, "".join(lines).encode())):
             self._helo = True
             self._forget()
 
     def _on_helo(self, line: bytes) -> None:
-        if _positive(self._answer("HELO", line, f"250 {self._host.banner.split()[0]}\r\n".encode())):
+        if _positive(self._wire.answer("HELO", line, f"250 {self._host.banner.split()[0]}\r\n".encode())):
             self._helo = True
             self._forget()
 
     def _on_mail(self, line: bytes) -> None:
         if not self._helo or self._mail is not None:
-            self._answer("MAIL", line, b"503 5.5.1 MAIL out of order\r\n")
-        elif _positive(self._answer("MAIL", line, b"250 2.1.0 sender ok\r\n")):
+            self._wire.answer("MAIL", line, b"503 5.5.1 MAIL out of order\r\n")
+        elif _positive(self._wire.answer("MAIL", line, b"250 2.1.0 sender ok\r\n")):
             self._mail = line
 
     def _on_rcpt(self, line: bytes) -> None:
         if self._mail is None:
-            self._answer("RCPT", line, b"503 5.5.1 RCPT before MAIL\r\n")
-        elif _positive(self._answer("RCPT", line, b"250 2.1.5 recipient ok\r\n")):
+            self._wire.answer("RCPT", line, b"503 5.5.1 RCPT before MAIL\r\n")
+        elif _positive(self._wire.answer("RCPT", line, b"250 2.1.5 recipient ok\r\n")):
             self._rcpt.append(line)
 
     def _on_data(self, line: bytes) -> None:
         if not self._rcpt or self._chunks is not None:
-            self._answer("DATA", line, b"503 5.5.1 DATA without RCPT or after BDAT\r\n")
+            self._wire.answer("DATA", line, b"503 5.5.1 DATA without RCPT or after BDAT\r\n")
             return
-        if not self._answer("DATA", line, b"354 end with a dot on a line of its own\r\n").startswith(b"354"):
+        if not self._wire.answer("DATA", line, b"354 end with a dot on a line of its own\r\n").startswith(b"354"):
             return
         body = Body(self._host.dialect)
         fault = self._host.strike("body", line)
@@ -289,30 +124,30 @@ class Session:
         try:
             while not ended:
                 if fault is not None and received >= fault.after_bytes:
-                    early, fault = self._enact(fault, b""), None
+                    early, fault = self._wire.enact(fault, b""), None
                     continue
                 missing = fault.after_bytes - received if fault is not None else 1 << 16
-                if not self._buffer:
-                    self._fill(min(missing, 1 << 16))
-                part = self._take(missing)
+                if not self._wire.buffer:
+                    self._wire.fill(min(missing, 1 << 16))
+                part = self._wire.take(missing)
                 received += len(part)
                 ended = body.feed(part)
         finally:
             if not ended:
                 self._connection.body_left = body.raw
-        self._buffer[:0] = body.rest
+        self._wire.buffer[:0] = body.rest
         self._finish_message(body.raw, bytes(body.text), "DATA", early)
 
     def _on_bdat(self, line: bytes) -> None:
         parts = re.fullmatch(rb"(?i)BDAT ([0-9]{1,10})( LAST)?", line.strip())
         if parts is None:  # how many octets follow is unknown, so nothing after it can be understood
-            self._finish(b"501 5.5.4 bad BDAT\r\n", reset=False)
+            self._wire.finish(b"501 5.5.4 bad BDAT\r\n", reset=False)
             raise Ended("protocol")
         chunk, early = self._read_chunk(int(parts[1]), line)
         if early:
             self._forget()
         elif not self._rcpt:
-            self._answer("BDAT", line, b"503 5.5.1 BDAT without RCPT\r\n")
+            self._wire.answer("BDAT", line, b"503 5.5.1 BDAT without RCPT\r\n")
         else:
             self._take_chunk(chunk, line, last=bool(parts[2]))
 
@@ -322,19 +157,19 @@ class Session:
             text = bytes(self._chunks)
             self._finish_message(text, text, "BDAT", b"")
         else:
-            self._answer("BDAT", line, b"250 2.0.0 chunk taken\r\n")
+            self._wire.answer("BDAT", line, b"250 2.0.0 chunk taken\r\n")
 
     def _read_chunk(self, size: int, line: bytes) -> tuple[bytes, bytes]:
         """Return the octets, and the reply if a fault made one before they were all there."""
         early = b""
         fault = self._host.strike("chunk", line)
         if fault is not None and fault.after_bytes < size:
-            while len(self._buffer) < fault.after_bytes:
-                self._fill(fault.after_bytes - len(self._buffer))
-            early = self._enact(fault, b"")
-        while len(self._buffer) < size:
-            self._fill(min(size - len(self._buffer), 1 << 16))
-        return self._take(size), early
+            while len(self._wire.buffer) < fault.after_bytes:
+                self._wire.fill(fault.after_bytes - len(self._wire.buffer))
+            early = self._wire.enact(fault, b"")
+        while len(self._wire.buffer) < size:
+            self._wire.fill(min(size - len(self._wire.buffer), 1 << 16))
+        return self._wire.take(size), early
 
     def _finish_message(self, raw: bytes, text: bytes, via: str, early: bytes) -> None:
         assert self._mail is not None
@@ -359,34 +194,34 @@ class Session:
             if fault is None or (fault.what in ("late", "drip") and not fault.reply):
                 self._host.keep(message)  # before the 250: what is acknowledged is stored
             if fault is not None:
-                message.reply = self._enact(fault, usual)
+                message.reply = self._wire.enact(fault, usual)
             else:
-                self._say(usual)
+                self._wire.say(usual)
                 message.reply = usual
         self._host.changed()
 
     def _on_rset(self, line: bytes) -> None:
         self._forget()
-        self._answer("RSET", line, b"250 2.0.0 reset\r\n")
+        self._wire.answer("RSET", line, b"250 2.0.0 reset\r\n")
 
     def _on_noop(self, line: bytes) -> None:
-        self._answer("NOOP", line, b"250 2.0.0 ok\r\n")
+        self._wire.answer("NOOP", line, b"250 2.0.0 ok\r\n")
 
     def _on_vrfy(self, line: bytes) -> None:
-        self._answer("VRFY", line, b"252 2.5.2 send it and see\r\n")
+        self._wire.answer("VRFY", line, b"252 2.5.2 send it and see\r\n")
 
     def _on_quit(self, line: bytes) -> None:
-        self._answer("QUIT", line, b"221 2.0.0 bye\r\n")
-        if isinstance(self._sock, ssl.SSLSocket):
-            self._sock.settimeout(1)
+        self._wire.answer("QUIT", line, b"221 2.0.0 bye\r\n")
+        if isinstance(self._wire.sock, ssl.SSLSocket):
+            self._wire.sock.settimeout(1)
             with contextlib.suppress(OSError):  # the client need not wait for our close_notify
-                self._sock.unwrap()
+                self._wire.sock.unwrap()
         raise Ended("quit")
 
     def _on_auth(self, line: bytes) -> None:
         mechanism, _, initial = line[4:].strip().partition(b" ")
         if mechanism.upper() not in (b"PLAIN", b"LOGIN"):
-            self._answer("AUTH", line, b"504 5.5.4 mechanism unknown\r\n")
+            self._wire.answer("AUTH", line, b"504 5.5.4 mechanism unknown\r\n")
             return
         try:
             if mechanism.upper() == b"PLAIN":
@@ -395,46 +230,42 @@ class Session:
                 name = _decoded(initial) if initial else self._challenge(line, b"Username:")
                 password = self._challenge(line, b"Password:")
         except ValueError:  # "*" gives up; or it is no base64
-            self._answer("AUTH", line, b"501 5.5.2 cannot read that\r\n")
+            self._wire.answer("AUTH", line, b"501 5.5.2 cannot read that\r\n")
             return
         self._connection.credentials.append((name, password))
-        self._answer("AUTH", line, b"235 2.7.0 welcome\r\n")
+        self._wire.answer("AUTH", line, b"235 2.7.0 welcome\r\n")
 
     def _challenge(self, line: bytes, prompt: bytes) -> bytes:
-        if not self._answer("challenge", line, b"334 " + base64.b64encode(prompt) + b"\r\n").startswith(b"334"):
+        if not self._wire.answer("challenge", line, b"334 " + base64.b64encode(prompt) + b"\r\n").startswith(b"334"):
             raise Ended("fault")
-        return _decoded(self._line())
+        return _decoded(self._wire.line())
 
     def _on_starttls(self, line: bytes) -> None:
         if self._host.tls is None or self._connection.tls:
-            self._answer("STARTTLS", line, b"503 5.5.1 no STARTTLS here\r\n")
+            self._wire.answer("STARTTLS", line, b"503 5.5.1 no STARTTLS here\r\n")
             return
-        self._connection.left_before_tls = bytes(self._buffer)
-        self._buffer.clear()
-        if not _positive(self._answer("STARTTLS", line, b"220 2.0.0 go ahead\r\n")):
+        self._connection.left_before_tls = bytes(self._wire.buffer)
+        self._wire.buffer.clear()
+        if not _positive(self._wire.answer("STARTTLS", line, b"220 2.0.0 go ahead\r\n")):
             return
-        secure = self._host.tls.wrap_socket(self._sock, server_side=True, suppress_ragged_eofs=False)
-        self._sock = secure
+        secure = self._host.tls.wrap_socket(self._wire.sock, server_side=True, suppress_ragged_eofs=False)
+        self._wire.sock = secure
         self._connection.tls = secure.version() or ""
         self._helo = False
         self._forget()
 
     def _on_xclient(self, line: bytes) -> None:
         if not any(keyword.startswith("XCLIENT") for keyword in self._host.keywords):
-            self._answer("XCLIENT", line, b"500 5.5.2 command not recognized\r\n")
+            self._wire.answer("XCLIENT", line, b"500 5.5.2 command not recognized\r\n")
             return
         self._connection.xclient.append(line)
-        if _positive(self._answer("XCLIENT", line, f"220 {self._host.banner}\r\n".encode())):
+        if _positive(self._wire.answer("XCLIENT", line, f"220 {self._host.banner}\r\n".encode())):
             self._helo = False  # a new session, greeting included
             self._forget()
 
     def _on_xforward(self, line: bytes) -> None:
         self._connection.xclient.append(line)
-        self._answer("XFORWARD", line, b"250 2.0.0 ok\r\n")
-
-
-def _verb(line: bytes) -> str:
-    return (line.strip().split(None, 1) or [b""])[0].decode("latin-1").upper()
+        self._wire.answer("XFORWARD", line, b"250 2.0.0 ok\r\n")
 
 
 def _path(line: bytes) -> bytes:

@@ -26,8 +26,9 @@ from typing import Self
 
 from tests.e2e.servers import certificate
 from tests.e2e.servers.dialect import DIALECTS, STRICT, Dialect
-from tests.e2e.servers.dialogue import Connection, Message, Session
+from tests.e2e.servers.dialogue import Session
 from tests.e2e.servers.faults import Fault
+from tests.e2e.servers.recorded import Connection, Message
 
 KEYWORDS = (
     "SIZE 10485760",
@@ -154,8 +155,15 @@ class Sink:
 
     def wait(self, condition: Callable[["Sink"], object], timeout: float = 10.0) -> bool:
         """Return True as soon as *condition* holds for this sink, False if it does not within *timeout* seconds."""
+
+        def holds() -> bool:
+            try:
+                return bool(condition(self))
+            except IndexError:  # it speaks of a connection or a message that is not there yet
+                return False
+
         with self._condition:
-            return bool(self._condition.wait_for(lambda: condition(self), timeout))
+            return self._condition.wait_for(holds, timeout)
 
     def wait_messages(self, count: int, timeout: float = 10.0) -> list[Message]:
         """Return the messages once there are *count* whose reply is decided, or what there is after *timeout* seconds."""

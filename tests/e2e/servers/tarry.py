@@ -100,9 +100,8 @@ class Tarry:
     def pid(self) -> int:
         return self._running.pid
 
-    @property
     def pids(self) -> list[int]:
-        """All its processes, workers included."""
+        """Return all its processes, workers included."""
         return self._running.pids()
 
     @property
@@ -169,22 +168,6 @@ class Tarry:
         """Return what it wrote to stdout and stderr."""
         return self._running.printed()
 
-    def memory_bytes(self) -> int:
-        """Return the resident memory of all its processes together."""
-        return sum(int(fields[1]) for pid in self.pids if (fields := _statm(pid))) * os.sysconf("SC_PAGE_SIZE")
-
-    def cpu_seconds(self) -> float:
-        """Return the user and system time all its living processes have used."""
-        return sum(map(_cpu_ticks, self.pids)) / os.sysconf("SC_CLK_TCK")
-
-    def descriptors(self) -> int:
-        """Return how many file descriptors its processes hold open."""
-        return sum(_count_descriptors(pid) for pid in self.pids)
-
-    def settle(self, descriptors: int, timeout: float = 10.0) -> bool:
-        """Say whether it is back at *descriptors* or fewer within *timeout* seconds."""
-        return wait_until(lambda: self.descriptors() <= descriptors, timeout)
-
     @property
     def _running(self) -> Program:
         assert self._program is not None, "not started"
@@ -234,28 +217,6 @@ def _value(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return json.dumps(value)  # a TOML basic string has JSON's escapes
+            return json.dumps(value, ensure_ascii=False)  # a TOML basic string has JSON's escapes
         case _:
             return repr(value)
-
-
-def _statm(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/statm").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):  # it has just gone
-        return []
-
-
-def _cpu_ticks(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(fields[11]) + int(fields[12])
-
-
-def _count_descriptors(pid: int) -> int:
-    try:
-        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
