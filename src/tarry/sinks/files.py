@@ -1,0 +1,213 @@
+"""files - writers to stdout, to a file, and to a directory of hourly segments.
+
+What      `open_writer` makes the writer that a value of ``record.path`` asks for: ``-``, a file, or a directory (one that
+          exists, or a path that ends in "/") with a segment for each hour in UTC, ``2026-11-21T05.jsonl``.
+Promises  One write(2) a batch. No record is damaged by half of another: a regular file is cut back to its last whole line when
+          a write fails in the middle of one, and where that cannot be (a pipe, an append-only file, a half line left by a crash)
+          the next write begins with a newline. A failure is a value, and the next batch tries again from the start.
+Rotation  Before each batch the path is looked at; when it names another inode, or none, it is opened anew. So logrotate needs no
+          signal, and ``copytruncate`` works too.
+Sharing   Several workers may append to one file. Each batch is written under flock(2), since cutting back is only safe while
+          nobody else appends. Whoever else holds that lock makes the thread wait, and no one but the thread.
+Modes     Files are made 0640 and a directory 0750, less the umask. A directory is made once, at the start: one that
+          vanishes later is a mount that went away, and records under the mount point would be found by nobody.
+Not here  fsync: a crash of the machine may cost the last seconds of the log. Nothing is decided from it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tarry.sinks.writer import Failure, Writer
+
+PATIENCE = 1.0
+"""Seconds to wait for a full non-blocking pipe before its batch is lost."""
+
+_MODE = 0o640
+STDOUT = 1
+
+
+def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT) -> Writer:
+    """Return the writer for a configured *path*. Opens nothing yet; *wall* (UTC epoch seconds) names the segments."""
+    if path == "-":
+        return StreamWriter(stdout)
+    place = Path(path)
+    if path.endswith("/") or place.is_dir():
+        with suppress(OSError):  # the first batch meets the same errno, and it is counted and named there
+            place.mkdir(0o750, parents=True, exist_ok=True)
+        return PathWriter(lambda: place / time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(wall())))
+    return PathWriter(lambda: place)
+
+
+class StreamWriter:
+    """Writes to a pipe, terminal, device or whatever else stdout is. The descriptor stays the caller's."""
+
+    def __init__(self, fd: int, *, patience: float = PATIENCE) -> None:
+        self._fd = fd
+        self._patience = patience
+        self._is_torn = False  # the last thing that went out was half a line
+
+    def prepare(self) -> str:
+        return ""
+
+    def write(self, lines: Sequence[bytes]) -> Failure | None:
+        mend = b"\n" if self._is_torn and lines else b""
+        data = mend + b"".join(lines)
+        written, why = _write_all(self._fd, data, self._patience)
+        if written:
+            self._is_torn = data[written - 1 : written] != b"\n"
+        return Failure(_count_unwritten(lines, written - len(mend)), why) if why else None
+
+    def reopen(self) -> None:
+        """Nothing: what was inherited cannot be opened again."""
+
+    def close(self) -> None:
+        """Nothing: the descriptor is the caller's."""
+
+
+class PathWriter:
+    """Appends to the file that ``path_now`` names at the time of each batch."""
+
+    def __init__(self, path_now: Callable[[], Path], *, patience: float = PATIENCE) -> None:
+        self._path_now = path_now
+        self._patience = patience
+        self._path = Path()
+        self._fd = -1
+        self._inode = (0, 0)
+        self._stream: StreamWriter | None = None  # for a path that is a FIFO or a device
+
+    def prepare(self) -> str:
+        try:
+            self._open_current()
+        except OSError as problem:
+            return _name(problem)
+        return ""
+
+    def write(self, lines: Sequence[bytes]) -> Failure | None:
+        if not lines:
+            return None
+        try:
+            self._open_current()
+        except OSError as problem:
+            return Failure(len(lines), _name(problem))
+        if self._stream is None:
+            with _locked(self._fd):
+                return _append(self._fd, lines)
+        failure = self._stream.write(lines)
+        if failure is not None and failure.why == "EPIPE":
+            self.close()  # the next reader of the FIFO is a new one, and what is torn is not torn for it
+        return failure
+
+    def reopen(self) -> None:
+        self.close()
+        self.prepare()  # at once: the old file may wait to be compressed or deleted
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            with suppress(OSError):  # NFS and quotas may report lost blocks here; of which records nobody knows
+                os.close(self._fd)
+            self._fd = -1
+            self._stream = None
+
+    def _open_current(self) -> None:
+        path = self._path_now()
+        if self._fd >= 0:
+            if path == self._path and _inode_of(path) == self._inode:
+                return
+            self.close()
+        self._fd = _open(path)
+        status = os.fstat(self._fd)
+        self._path, self._inode = path, (status.st_dev, status.st_ino)
+        self._stream = None if stat.S_ISREG(status.st_mode) else StreamWriter(self._fd, patience=self._patience)
+
+
+def _open(path: Path) -> int:
+    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        is_regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        is_regular = True
+    if is_regular:
+        return os.open(path, flags | os.O_RDWR, _MODE)  # read too: the last byte tells whether the last line is whole
+    # A FIFO without a reader: ENXIO now, where a blocking open would wait for one and O_RDWR would fill it unread.
+    return os.open(path, flags | os.O_WRONLY | os.O_NONBLOCK, _MODE)
+
+
+def _inode_of(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:  # gone, or out of reach: opening it will tell
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _locked(fd: int) -> Iterator[None]:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError:  # ENOLCK, EOPNOTSUPP: a file system without locks; a single worker needs none
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _append(fd: int, lines: Sequence[bytes]) -> Failure | None:
+    try:
+        start = os.fstat(fd).st_size
+        mend = b"\n" if start and os.pread(fd, 1, start - 1) != b"\n" else b""
+    except OSError as problem:  # EIO, ESTALE
+        return Failure(len(lines), _name(problem))
+    data = mend + b"".join(lines)
+    written, why = _write_all(fd, data, 0.0)
+    if not why:
+        return None
+    whole = data.rfind(b"\n", 0, written) + 1
+    if whole < written:
+        with suppress(OSError):  # EPERM on an append-only file: the half line stays, and the next write mends it
+            if os.fstat(fd).st_size == start + written:  # else somebody without the lock wrote behind us: his bytes stay
+                os.ftruncate(fd, start + whole)
+    return Failure(_count_unwritten(lines, written - len(mend)), why)
+
+
+def _write_all(fd: int, data: bytes, patience: float) -> tuple[int, str]:
+    """Write *data*; return how much went out, and the errno's name if that was not all."""
+    view = memoryview(data)
+    written = 0
+    while written < len(data):
+        try:
+            written += os.write(fd, view[written:])
+        except BlockingIOError:  # a pipe that somebody made non-blocking; it is shared, so it must stay so
+            if not _is_writable(fd, patience):
+                return written, "EAGAIN"
+        except OSError as problem:
+            return written, _name(problem)
+    return written, ""
+
+
+def _is_writable(fd: int, patience: float) -> bool:
+    waiting = select.poll()
+    waiting.register(fd, select.POLLOUT)
+    return bool(waiting.poll(patience * 1000))
+
+
+def _count_unwritten(lines: Sequence[bytes], written: int) -> int:
+    for index, line in enumerate(lines):
+        written -= len(line)
+        if written < 0:
+            return len(lines) - index
+    return 0
+
+
+def _name(problem: OSError) -> str:
+    return errno.errorcode.get(problem.errno or 0, "OSError")

@@ -1,0 +1,242 @@
+"""story - what the events of a session say in plain words.
+
+What      `tell` gives the words for one event of a session, `tell_process` for one of the daemon. Most events say nothing by
+          themselves: of a refused early talker the record holds five, and a person wants one line.
+How       Early talk is kept until it is known what was done about it (a reply, the greeting, a hang-up), then told in one go.
+          Commands only count; a reply is told when it refuses, or answers a message.
+Not here  Time, address, width, colour: terminal.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tarry.core.client import Endpoint
+from tarry.record.schema import (
+    Close,
+    Command,
+    Config,
+    Connect,
+    Greet,
+    Handoff,
+    Hangup,
+    Hold,
+    Lost,
+    ProcessEvent,
+    Readable,
+    Reason,
+    Reply,
+    SessionEvent,
+    Start,
+    Stop,
+    Stress,
+    Verdict,
+)
+
+_REFUSING = frozenset({"defer", "reject", "drop"})
+_ENDED = {"left": ", then hung up", "talked": ", then spoke"}
+_PLAIN_PATH = re.compile(r"<?([!#-;=?-~]{1,64})>?")
+_ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|.)")
+
+
+class Tone(Enum):
+    """How a line is coloured, where it is."""
+
+    PLAIN = 0
+    QUIET = 1
+    GOOD = 2
+    WARN = 3
+    BAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One line: words, then what the client or the MTA said (escaped, to be quoted; None for nothing), then words.
+
+    ``is_cut``: the quotation is only the beginning.
+    """
+
+    tone: Tone
+    before: str
+    quote: str | None = None
+    after: str = ""
+    is_cut: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """What is remembered of an open session between its events."""
+
+    client: str = "?"
+    is_known: bool = False
+    early: tuple[float, Readable] | None = None
+    reasons: list[str] = field(default_factory=list)
+    verdict: Verdict | None = None
+    sender: str = ""
+    recipients: int = 0
+    has_spoken: bool = False
+    has_quit: bool = False
+    is_greeted: bool = False
+    is_told: bool = False  # how it ended was said already
+
+
+def tell(session: Session, event: SessionEvent, dt: float) -> list[Said]:
+    """Return the lines that *event*, *dt* seconds after accept, is worth, and remember in *session* what later ones need."""
+    match event:
+        case Command():
+            _count(session, event)
+            return []
+        case Reply():
+            return _tell_reply(session, event)
+        case Connect():
+            session.client = str(Endpoint(event.client, event.port))
+            session.is_known = True
+            return [_connected(event)]
+        case Readable():
+            if event.phase == "hold" and session.early is None:
+                session.early = (dt, event)
+            session.has_spoken = True
+            return []
+        case Reason():
+            session.reasons.append(f"{event.check}.{event.code}")
+            if session.early is not None:
+                return []
+            words = f"{event.check}.{event.code} at {event.phase}"
+            return [Said(Tone.WARN, f"{words}:", event.detail) if event.detail else Said(Tone.WARN, words)]
+        case Verdict():
+            return _tell_verdict(session, event)
+        case Greet():
+            session.is_greeted = True
+            action = session.verdict.action if session.verdict else "let through"
+            return [*_early(session, f"{action}{_because(session)}"), Said(Tone.PLAIN, f"greeted after {event.held:.2f} s")]
+        case Hold():
+            how = _ENDED.get(event.ended, "")
+            return [Said(Tone.WARN, f"waited {event.held:.1f} s at {event.phase} ({event.why}){how}")]
+        case Handoff():
+            return _tell_handoff(event)
+        case Hangup():
+            return _tell_hangup(session, event, dt)
+        case Close():
+            return _tell_close(session, event)
+        case _:
+            return []  # Answer and Outcome
+
+
+def tell_process(event: ProcessEvent) -> list[Said]:
+    """Return the lines for an event of the daemon itself."""
+    match event:
+        case Start():
+            return [Said(Tone.PLAIN, f"{event.version} listens on {', '.join(event.listen)}")]
+        case Config(ok=True):
+            return [Said(Tone.PLAIN, f"configuration {event.config} taken")]
+        case Config():
+            return [Said(Tone.BAD, f"configuration refused, the old one stays: {event.why}")]
+        case Stress():
+            return [Said(Tone.WARN, f"{'under' if event.on else 'no longer under'} stress: {event.what} {event.why}".rstrip())]
+        case Lost():
+            return [Said(Tone.BAD, f"{_plural(event.count, 'record')} lost: {event.why}")]
+        case Stop():
+            return [Said(Tone.PLAIN, f"stops: {event.why}, {_plural(event.sessions, 'session')} open")]
+
+
+def _connected(event: Connect) -> Said:
+    via = f" through {event.via}" if event.via else ""
+    if event.exempt:
+        return Said(Tone.QUIET, f"connected{via}, exempt: {event.exempt}")
+    return Said(Tone.QUIET, f"connected{via}, held for {event.wait:.1f} s" if event.wait else f"connected{via}")
+
+
+def _count(session: Session, event: Command) -> None:
+    session.has_spoken = True
+    if event.verb == "MAIL":
+        match = _PLAIN_PATH.fullmatch(event.arg)
+        session.sender = f"<{match[1]}>" if match else "<>" if event.arg in ("", "<>") else "an odd path"
+        session.recipients = 0
+    elif event.verb == "QUIT":
+        session.has_quit = True
+
+
+def _tell_reply(session: Session, event: Reply) -> list[Said]:
+    if event.to == "RCPT" and 250 <= event.code < 260:
+        session.recipients += 1
+    who = "the MTA" if event.by == "mta" else event.by
+    if event.to == "message":
+        to = _plural(session.recipients, "recipient")
+        words = f"message of {_plural(event.size, 'octet')} from {session.sender or '?'} to {to}: {event.code} by {who}"
+        return [Said(Tone.GOOD, words) if event.code < 400 else Said(Tone.BAD, words, event.text)]
+    if event.code < 400:
+        return []
+    if event.by != "mta" and session.verdict is not None and session.verdict.action in _REFUSING:
+        refused = f"refused {event.code}{_because(session)}"
+        session.is_told = not event.to
+        return _early(session, refused) or [Said(Tone.BAD, f"{event.to} {refused}".lstrip())]
+    to = f" to {event.to}" if event.to else ""
+    return [*_early(session, "answered"), Said(Tone.WARN, f"{event.code}{to} by {who}:", event.text)]
+
+
+def _tell_verdict(session: Session, event: Verdict) -> list[Said]:
+    is_new = session.verdict is None or session.verdict.action != event.action
+    session.verdict = event
+    if event.observed:
+        words = f"only observed: {event.action}{_because(session)}"
+        return _early(session, words) or ([Said(Tone.WARN, words)] if is_new else [])
+    if event.action in _REFUSING or session.early is not None or not is_new:
+        return []  # the reply, or the greeting, tells it
+    return [Said(Tone.WARN, f"{event.action}{_because(session)}")]
+
+
+def _tell_handoff(event: Handoff) -> list[Said]:
+    if not event.ok:
+        return [Said(Tone.BAD, f"the MTA at {event.to} cannot be reached: {event.why}")]
+    if event.blind:
+        return [Said(Tone.PLAIN, "encrypted from here on: bytes are only passed on")]
+    return [Said(Tone.GOOD, f"handed to {event.to}")] if event.mode in ("pass", "exec") else []
+
+
+def _tell_hangup(session: Session, event: Hangup, dt: float) -> list[Said]:
+    if session.has_quit:
+        return []
+    session.is_told = not session.is_greeted
+    return [*_early(session, "nobody waits for an answer"), _hung_up(dt, event.how == "reset", session.has_spoken)]
+
+
+def _tell_close(session: Session, event: Close) -> list[Said]:
+    if not session.is_known:  # only closing lines are recorded, or the log was joined in the middle
+        session.client = str(Endpoint(event.client, event.port)) if event.client else "?"
+        if not event.greeted and event.hangup is not None:
+            return [_hung_up(event.hangup, False, event.early is not None)]
+        if event.action in _REFUSING and not event.observed:
+            return [Said(Tone.BAD, f"{event.action} after {event.total:.1f} s ({', '.join(event.reasons)})")]
+    told = _early(session, event.action)
+    if session.is_told:
+        return told
+    if not event.greeted:
+        return [*told, Said(Tone.QUIET, f"gone after {event.total:.1f} s")]
+    counts = f"{_plural(event.messages, 'message')}, {_plural(event.commands, 'command')}, {event.total:.1f} s"
+    return [*told, Said(Tone.QUIET, f"done: {counts}")]
+
+
+def _early(session: Session, done: str) -> list[Said]:
+    """Return the line about early talk if one is owed, with what was *done* about it."""
+    if session.early is None:
+        return []
+    dt, event = session.early
+    session.early = None
+    is_cut = len(_ESCAPE.sub("-", event.text)) < event.bytes
+    return [Said(Tone.BAD, f"spoke after {dt:.2f} s:", event.text, f" -> {done}", is_cut)]
+
+
+def _hung_up(after: float, is_reset: bool, has_spoken: bool) -> Said:
+    how = "reset the connection" if is_reset else "hung up"
+    return Said(Tone.QUIET, f"{how} after {after:.1f} s" + ("" if has_spoken else " without a word"))
+
+
+def _because(session: Session) -> str:
+    reasons = session.verdict.reasons if session.verdict and session.verdict.reasons else session.reasons
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
