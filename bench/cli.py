@@ -1,0 +1,198 @@
+"""cli - `python -m bench hold|early|mail`.
+
+Exit status 0 when at least one peer was measured, 1 when none was, 2 for wrong usage, 130 after an interrupt (what was
+found until then is still shown and written).
+"""
+
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bench import early, hold, mail, run
+from bench.machine import this_machine
+from bench.peers import PEERS, for_measure
+from bench.peers.kind import Measure
+from bench.report import Figure, Report, Setting, show, summarise, write_json
+
+Command = Callable[..., Any]
+
+
+def _common_options(measure: Measure) -> Callable[[Command], Command]:
+    """Return a decorator with the options that all measures share."""
+    names = for_measure(measure)
+    options = [
+        click.option("--peer", "peers", multiple=True, type=click.Choice(names), help=f"Repeatable; default: {', '.join(names)}."),
+        click.option("--pid", type=click.IntRange(1), help="Measure this running server instead of peers; with --port."),
+        click.option("--port", type=click.IntRange(1, 65535), help="The port of --pid on 127.0.0.1."),
+        click.option(
+            "--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max)."
+        ),
+        click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there."),
+        click.option("--quick", is_flag=True, help="A few seconds a peer: proves that it works, measures nothing."),
+    ]
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure tarry and its peers on this machine, side by side."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # inherited by every server under test
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+@main.command("hold")
+@click.option("--clients", type=click.IntRange(1, 19000), default=10000, show_default=True)
+@click.option("--rate", type=click.FloatRange(1), default=1000.0, show_default=True, help="New clients a second.")
+@click.option("--wait", type=click.FloatRange(1), default=20.0, show_default=True, help="Seconds before the greeting.")
+@click.option("--ending", "endings", multiple=True, type=click.Choice(["hangup", "quit"]), help="Repeatable; default: both.")
+@_common_options("hold")
+def hold_command(*, clients: int, rate: float, wait: float, endings: Sequence[hold.Ending], quick: bool, **common: Any) -> None:
+    """Hold many silent clients: memory, CPU, lateness."""
+    if quick:
+        clients, rate, wait = 200, 1000.0, 2.0
+    settings = hold.Settings(clients=clients, rate=rate, wait=wait, endings=endings or ("hangup", "quit"))
+    if problem := settings.problem():
+        raise click.UsageError(problem)
+    shared = _common("hold", **common)
+    shown: dict[str, Setting] = {
+        "clients": clients,
+        "rate": rate,
+        "wait": wait,
+        "endings": [str(ending) for ending in settings.endings],
+    }
+    _report("hold", shown, shared, run.run_hold(shared, settings), hold.FIGURES, common["json_file"])
+
+
+@main.command("early")
+@click.option("--clients", type=click.IntRange(1), default=20000, show_default=True)
+@click.option("--concurrency", type=click.IntRange(1), default=90, show_default=True, help="Open at once, all generators together.")
+@click.option("--generators", type=click.IntRange(1, 4), default=1, show_default=True, help="Processes that generate the flood.")
+@click.option("--wait", type=click.FloatRange(1), default=20.0, show_default=True, help="Seconds before the greeting.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Open no client after that.")
+@_common_options("early")
+def early_command(
+    *, clients: int, concurrency: int, generators: int, wait: float, seconds: float, quick: bool, **common: Any
+) -> None:
+    """Flood with blind senders: refusals, CPU, lost replies."""
+    if quick:
+        clients, wait, seconds = 2000, 1.0, 2.0
+    settings = early.Settings(clients=clients, concurrency=concurrency, generators=generators, seconds=seconds)
+    shared = _common("early", **common)
+    shown: dict[str, Setting] = {"clients": clients, "concurrency": concurrency, "generators": generators, "wait": wait}
+    _report("early", shown, shared, run.run_early(shared, settings, wait), early.FIGURES, common["json_file"])
+
+
+@main.command("mail")
+@click.option(
+    "--size", "sizes", multiple=True, type=click.IntRange(100), default=(4096, 102400), show_default=True, help="Bytes; repeatable."
+)
+@click.option("--messages", type=click.IntRange(1), default=6000, show_default=True, help="A third of it above 16 KB.")
+@click.option("--concurrency", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--messages-per-connection", "per_connection", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--generator", type=click.Choice(["smtp-source", "epoll"]), help="Default: smtp-source where it is there and fits.")
+@click.option("--seconds", type=click.FloatRange(1), default=120.0, show_default=True, help="Open no connection after that.")
+@_common_options("mail")
+def mail_command(
+    *,
+    sizes: Sequence[int],
+    messages: int,
+    concurrency: int,
+    per_connection: int,
+    generator: str | None,
+    seconds: float,
+    quick: bool,
+    **common: Any,
+) -> None:
+    """Send mail through: rate, CPU, time a message."""
+    if quick:
+        messages, seconds = 300, 20.0
+    best = mail.best_generator(per_connection)
+    if generator == "smtp-source" and best != generator:
+        raise click.UsageError("smtp-source needs Postfix's programs (make servers) and one message a connection")
+    settings = mail.Settings(
+        sizes=sizes,
+        messages=messages,
+        concurrency=concurrency,
+        per_connection=per_connection,
+        generator=generator or best,
+        seconds=seconds,
+    )
+    shared = _common("mail", **common)
+    shown: dict[str, Setting] = {
+        "messages": messages,
+        "concurrency": concurrency,
+        "per connection": per_connection,
+        "generator": settings.generator,
+    }
+    _report("mail", shown, shared, run.run_mail(shared, settings), mail.figures(sizes), common["json_file"])
+
+
+def _common(
+    measure: Measure, *, peers: Sequence[str], pid: int | None, port: int | None, runs: int, json_file: Path | None
+) -> run.Common:
+    """Check the shared options against each other."""
+    if (pid is None) != (port is None):
+        raise click.UsageError("--pid and --port go together")
+    if pid is not None and peers:
+        raise click.UsageError("--pid measures one running server: leave --peer out")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise click.UsageError(f"--json: no folder {json_file.absolute().parent}")
+    return run.Common(
+        peers=list(dict.fromkeys(peers)) or for_measure(measure),
+        attached=run.Attached(pid, port) if pid is not None and port is not None else None,
+        runs=runs,
+        progress=Console(stderr=True),
+    )
+
+
+def _report(
+    measure: Measure,
+    settings: dict[str, Setting],
+    common: run.Common,
+    collected: run.Collected,
+    figures: list[Figure],
+    json_file: Path | None,
+) -> None:
+    """Show and write what was found, and leave with the status that says it."""
+    about: dict[str, Setting] = {"runs": common.runs} if common.runs > 1 else {}
+    report = Report(
+        measure=measure,
+        machine=this_machine(),
+        settings=settings | about,
+        figures=figures,
+        rows=collected.rows,
+        skipped=collected.skipped,
+        summary=summarise(figures, collected.rows),
+    )
+    show(report, Console())
+    if json_file is not None:
+        write_json(report, json_file)
+    if collected.interrupted:
+        sys.exit(130)
+    sys.exit(0 if collected.rows else 1)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Take SIGTERM as Ctrl-C: servers under test are ended, rows so far are kept."""
+    raise KeyboardInterrupt
+
+
+@main.command("peers")
+def peers_command() -> None:
+    """List the peers, and why one cannot be started here."""
+    for peer in PEERS.values():
+        click.echo(f"{peer.name:20} {', '.join(sorted(peer.measures)):18} {peer.missing() or peer.about}")

@@ -1,0 +1,152 @@
+"""run - take each peer in turn, a freshly started server for each pass, and collect rows.
+
+A peer that is missing, does not start or breaks is skipped with its reason, and the others go on. An interrupt ends the
+server under test and keeps the rows so far.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from tests.e2e.servers.processes import NotStarted, Program, wait_listening
+
+from bench import early, hold, mail
+from bench.drive import GeneratorFailure
+from bench.peers import PEERS
+from bench.peers.kind import Measure, Peer, Setup
+from bench.report import Row, Skipped
+from bench.server import Server, attached, free_ports, measured
+from bench.sink import sink_command
+
+Found = tuple[dict[str, float | None], list[str], str]  # figures, notes, the meter's name
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A server that runs already, to be measured instead of peers."""
+
+    pid: int
+    port: int
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a run found so far."""
+
+    rows: list[Row] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all measures have in common: whom to measure, and how often."""
+
+    peers: Sequence[str]
+    attached: Attached | None
+    runs: int
+    progress: Console
+
+
+def run_hold(common: Common, settings: hold.Settings) -> Collected:
+    """Measure every peer's hold."""
+
+    def once(where: "_Where", run: int) -> Found:
+        passes, meter = [], ""
+        for number, ending in enumerate(settings.endings):
+            first_address = (run * len(settings.endings) + number) * settings.clients
+            with where.server("hold", settings.wait) as server:
+                passes.append(hold.measure(server, settings, ending, first_address))
+                meter = server.meter.name
+        figures = hold.merge(passes)
+        return figures, hold.notes(figures), meter
+
+    return _collect(common, once)
+
+
+def run_early(common: Common, settings: early.Settings, wait: float) -> Collected:
+    """Flood every peer."""
+
+    def once(where: "_Where", run: int) -> Found:
+        with where.server("early", wait) as server:
+            figures = early.measure(server, settings, run * settings.clients * settings.generators)
+            return figures, [], server.meter.name
+
+    return _collect(common, once)
+
+
+def run_mail(common: Common, settings: mail.Settings) -> Collected:
+    """Send mail through every peer."""
+
+    def once(where: "_Where", run: int) -> Found:
+        with where.server("mail", 0.0) as server:
+            figures, notes = mail.measure(server, settings)
+            return figures, notes, server.meter.name
+
+    return _collect(common, once)
+
+
+class _Where:
+    """Where the server of each pass comes from: a peer that is started, or one that runs already."""
+
+    def __init__(self, peer: Peer | None, running: Attached | None) -> None:
+        self._peer = peer
+        self._running = running
+
+    @contextlib.contextmanager
+    def server(self, measure: Measure, wait: float) -> Iterator[Server]:
+        """Yield a server to measure, ended afterwards if it was started here."""
+        if self._peer is None:
+            assert self._running is not None
+            yield attached(self._running.pid, self._running.port)
+            return
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tarry-bench-")))
+            port, sink_port = free_ports(2)
+            stack.enter_context(_sink(sink_port, folder))
+            setup = Setup(measure=measure, wait=wait, port=port, sink_port=sink_port, folder=folder)
+            running = stack.enter_context(self._peer.start(setup))
+            yield stack.enter_context(measured(running))
+
+
+def _collect(common: Common, once: Callable[[_Where, int], Found]) -> Collected:
+    """Call *once* for each peer and run."""
+    collected = Collected()
+    if common.attached is not None:
+        places = [(f"pid {common.attached.pid}", _Where(None, common.attached))]
+    else:
+        places = []
+        for name in common.peers:
+            if reason := PEERS[name].missing():
+                collected.skipped.append(Skipped(peer=name, reason=reason))
+            else:
+                places.append((name, _Where(PEERS[name], None)))
+    try:
+        # Runs outermost: what disturbs the machine for a minute then disturbs all peers alike.
+        for run in range(common.runs):
+            for name, where in list(places):
+                common.progress.print(f"{name}, run {run + 1} of {common.runs}", style="dim", highlight=False)
+                try:
+                    figures, notes, meter = once(where, run)
+                except (NotStarted, GeneratorFailure, ConnectionError, TimeoutError) as problem:
+                    collected.skipped.append(Skipped(peer=name, reason=f"run {run + 1}: {problem}"))
+                    places.remove((name, where))
+                    continue
+                collected.rows.append(Row(peer=name, run=run + 1, meter=meter, figures=figures, notes=notes))
+    except KeyboardInterrupt:
+        collected.interrupted = True
+    return collected
+
+
+@contextlib.contextmanager
+def _sink(port: int, folder: Path) -> Iterator[None]:
+    """Run the sink behind the peers that relay."""
+    program = Program(sink_command(port), output=folder / "sink-output")
+    try:
+        wait_listening(program, port, timeout=10)
+        yield
+    finally:
+        program.end()
