@@ -361,7 +361,8 @@ def test_each_fault_in_a_session_is_real(name: str) -> None:
     with Sink(fault) as sink, RawClient(sink.port) as client:
         assert client.read_reply().code == 220
         for at, data in steps.items():
-            client.send(data)
+            with contextlib.suppress(ConnectionError) if at == fault.at else contextlib.nullcontext():
+                client.send(data)  # a reset may come before it is out
             if at == fault.at:
                 break
             assert client.read_reply().code in (250, 354)
@@ -593,13 +594,14 @@ def _expect(fault: Fault, client: RawClient) -> None:
         case "close":
             assert client.read_until_closed() == fault.reply
         case "reset":
-            with pytest.raises(ConnectionResetError):
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                client.send(b"NOOP\r\n")
                 client.read_reply()
         case "silent":
             assert client.read_for(0.3) == b""
         case "endless":
-            assert client.read_for(0.3).replace(fault.reply, b"") in (b"", *(fault.reply[:n] for n in range(len(fault.reply))))
-            assert len(client.received) > 1_000_000
+            assert wait_until(lambda: client.read_for(0.05) and len(client.received) > 200_000, 8)
+            assert fault.reply * 1000 in client.received
         case _:
             raise AssertionError(fault)
 
