@@ -1,7 +1,8 @@
 import pytest
 
 from tarry.probe.habits import CLIENT_HELLO, HALF_CLOSE_AFTER, NAMES, SLOW_LINE, habits
-from tarry.probe.steps import Habit, HalfClose, Hear, Kind, Options, Pause, Say, Seconds
+from tarry.probe.steps import Habit, HalfClose, Hear, Kind, Options, Pause, Say
+from tarry.probe.trace import Seconds
 
 OPTIONS = Options(sender="me@example.org", recipient="you@example.org", date="Thu, 13 Mar 2003 08:23:47 +0000", token="t1")
 WITHOUT_MAIL = Options(deliver=False)

@@ -10,7 +10,7 @@ def test_the_client_calls_itself_by_its_senders_domain() -> None:
 
 def test_polite_clients_say_quit_and_hear_it_answered() -> None:
     """Leaving is QUIT, its reply, and a moment for the server to close first."""
-    assert GOODBYE == (Say(b"QUIT\r\n"), Hear("quit", GOODBYE[1].within if isinstance(GOODBYE[1], Hear) else None), Listen())
+    assert (Say(b"QUIT\r\n"), Hear("quit", GOODBYE[1].within if isinstance(GOODBYE[1], Hear) else None), Listen()) == GOODBYE
 
 
 def test_only_clients_that_are_silent_until_greeted_measure_the_hold() -> None:

@@ -120,5 +120,5 @@ def test_a_name_becomes_endpoints_in_the_systems_order(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label empty")])
 def test_a_name_without_an_address_is_said_so(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """The system's words, under our own exception."""
-    with pytest.raises(NotFound, match="mx has no address: (Name or|not a host name)"):
+    with pytest.raises(NotFound, match=r"mx has no address: (Name or|not a host name)"):
         resolved(monkeypatch, error)

@@ -40,7 +40,7 @@ EXIT_INTERRUPTED = 130
 # RFC 5321 §4.5.3.1.3: a path has at most 256 octets with its brackets. Anything that could end the command early is out.
 _MAILBOX = re.compile(r"[!-;=?-~]{1,254}")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|s|m|)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
+_A_SECOND = {"ms": 1000.0, "s": 1.0, "m": 1 / 60, "": 1.0}
 
 
 _DEFAULTS = Options()
@@ -49,7 +49,7 @@ _DEFAULTS = Options()
 def duration(text: str) -> Seconds:
     """Read a length of time: 2, 2.5, 350ms, 2s or 1m; never zero."""
     match = _DURATION.fullmatch(text)
-    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    seconds = float(match[1]) / _A_SECOND[match[2]] if match else 0.0
     if seconds <= 0:
         raise click.BadParameter(f"{text!r} is not a length of time: write 2, 2.5, 350ms, 2s or 1m")
     return Seconds(seconds)
@@ -149,7 +149,8 @@ def command(
         with show.live:
             asyncio.run(_play_all(chosen, endpoints, source, timeout, show.finished))
     except KeyboardInterrupt:
-        show.final()
+        if not as_json:
+            show.final()
         click.echo("interrupted", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
     findings = show.findings

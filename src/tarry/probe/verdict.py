@@ -140,7 +140,8 @@ def _refusal(habit: Habit, trace: Trace) -> Reply | None:
 def _honest(habit: Habit, trace: Trace) -> tuple[Verdict, Reply | None]:
     if refusal := _refusal(habit, trace):
         return Verdict.REFUSED, refusal
-    if reached := trace.reply_to(habit.goal):
+    reached = trace.reply_to(habit.goal)
+    if reached and _greeted(trace):
         return (Verdict.DELIVERED if habit.goal == "message" else Verdict.GREETED), reached
     if _greeted(trace) and trace.ended in (Ending.SERVER, Ending.RESET):
         return Verdict.REFUSED, None
@@ -152,7 +153,7 @@ def _bot(habit: Habit, trace: Trace) -> tuple[Verdict, Reply | None]:
         # A line that is no SMTP reply is not a refusal: somebody else lives on that port.
         return (Verdict.TURNED_AWAY if refusal.code else Verdict.NO_ANSWER), refusal
     reached = trace.reply_to(habit.goal)
-    if reached and (habit.goal != GREETING or not _closed_on_it(trace)):
+    if reached and _greeted(trace) and (habit.goal != GREETING or not _closed_on_it(trace)):
         return Verdict.SERVED, reached
     if trace.ended in (Ending.SERVER, Ending.RESET):
         return Verdict.TURNED_AWAY, trace.replies[-1] if len(trace.replies) > 1 and reached else None
@@ -181,7 +182,8 @@ def _about_bots(findings: Sequence[Finding]) -> str:
     away = [finding for finding in bots if finding.verdict is Verdict.TURNED_AWAY]
     early = [finding for finding in away if not finding.was_greeted]
     noun = "bot habit" if len(bots) == 1 else "bot habits"
-    text = f"{len(early)} of {len(bots)} {noun} {_were(len(early))} turned away before the greeting"
+    were = "was" if 1 in (len(early), len(bots)) else "were"
+    text = f"{len(early)} of {len(bots)} {noun} {were} turned away before the greeting"
     later = len(away) - len(early)
     gave_up = _count(bots, Verdict.GAVE_UP)
     silent = _count(bots, Verdict.NO_ANSWER)
