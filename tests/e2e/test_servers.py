@@ -14,19 +14,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.servers import accounting, certificate, clients, faults, install, proxyheader
+from tests.e2e.servers import accounting, certificate, clients, faults, install, proxyheader, tarry
 from tests.e2e.servers.clients import MESSAGE, RawClient
 from tests.e2e.servers.dialect import DIALECTS, SLOPPY, STRICT, Body, Dialect, cutting
 from tests.e2e.servers.faults import Fault
 from tests.e2e.servers.need import need
 from tests.e2e.servers.postfix import Postfix, Postscreen, smtp_source
-from tests.e2e.servers.processes import Program, free_port, is_listening, wait_until
+from tests.e2e.servers.processes import NotStarted, Program, free_port, is_listening, wait_until
 from tests.e2e.servers.sink import Sink, stored
-from tests.e2e.servers.tarry import toml
+from tests.e2e.servers.tarry import Tarry, toml
 
 pytestmark = pytest.mark.e2e
 
 SMUGGLED = b"MAIL FROM:<smuggled@evil.example>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nevil\r\n"
+
+# Listens where its configuration says, records that, and leaves with 7 on SIGTERM.
+STAND_IN = """#!{python}
+import json, signal, socket, sys, tomllib
+assert sys.argv[1:3] == ["serve", "-c"]
+config = tomllib.load(open(sys.argv[3], "rb"))
+host, port = config["listen"]["smtp"][0].rsplit(":", 1)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+with open(config["record"]["path"], "a") as record:
+    print(json.dumps({{"ev": "start", "config": config}}), file=record)
+listener = socket.create_server((host, int(port)))
+signal.pause()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -569,6 +582,36 @@ def test_nothing_is_fetched_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -
 
     assert install.main() == 0
     assert time.monotonic() - began < 0.5
+
+
+def test_the_front_door_is_started_with_what_the_test_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The tables of a test lie over the defaults, records are read, a restart keeps the port, SIGTERM gives the exit status."""
+    stand_in = tmp_path / "tarry"
+    stand_in.write_text(STAND_IN.format(python=sys.executable))
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(tarry, "COMMAND", stand_in)
+    with Tarry("[hold]\nwait = '0s'\n[handoff]\nannounce = 'proxy-v2'\n", backend=4321) as door:
+        port = door.port
+        (record,) = door.wait_records(ev="start")
+        statuses = [door.stop(), door.status]
+        door.start()
+        killed = door.kill()
+
+    assert record["config"]["handoff"] == {"mode": "proxy", "address": "127.0.0.1:4321", "announce": "proxy-v2"}
+    assert record["config"]["hold"] == {"wait": "0s"}
+    assert record["config"]["listen"] == {"smtp": [f"127.0.0.1:{port}"]}
+    assert (door.port, statuses, killed) == (port, [7, 7], -signal.SIGKILL)
+
+
+def test_a_front_door_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it printed is in the exception, so that a failed test shows the configuration problem."""
+    broken = tmp_path / "tarry"
+    broken.write_text("#!/bin/sh\necho tarry.toml:3: no such key >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(tarry, "COMMAND", broken)
+
+    with pytest.raises(NotStarted, match=r"status 1.*\n.*no such key"):
+        Tarry().__enter__()
 
 
 def test_a_configuration_is_written_as_it_was_read() -> None:

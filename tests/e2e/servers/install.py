@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,8 @@ def main() -> int:
                 _provide(name, SERVERS[name])
     except subprocess.CalledProcessError as failed:
         print(f"{' '.join(failed.cmd)}: {failed.stderr.strip()}", file=sys.stderr)
+    except subprocess.TimeoutExpired as failed:
+        print(failed, file=sys.stderr)
     for name in wanting:
         if problem := missing(name):
             print(f"{problem} (it could not be fetched; the tests with {name} will skip)", file=sys.stderr)
@@ -129,8 +131,7 @@ def _problems(name: str, server: Server) -> Iterator[str]:
             yield problem
 
 
-def _exists(lookup: object, name: str) -> bool:
-    assert callable(lookup)
+def _exists(lookup: Callable[[str], object], name: str) -> bool:
     try:
         lookup(name)
     except KeyError:
