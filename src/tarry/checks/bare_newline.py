@@ -28,7 +28,7 @@ class BareNewline:
         "command": "a command line holds a bare CR, bare LF or NUL",
         "message": "the message holds a bare CR, bare LF or NUL",
     }
-    settings = Settings(action=Action.TAG, weight=0.0)
+    settings = Settings(action=Action.TAG)
     options = NoOptions
     triggers = (Stray,)
 

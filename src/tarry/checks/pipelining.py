@@ -32,7 +32,7 @@ class Pipelining:
         "early": "something was piled up behind a command before EHLO had been answered, or where PIPELINING is not on offer",
         "group": "something was piled up behind a command that must be the last of its group",
     }
-    settings = Settings(action=Action.TAG, weight=0.0)
+    settings = Settings(action=Action.TAG)
     options = NoOptions
     triggers = (Piled,)
 

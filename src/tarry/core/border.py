@@ -158,7 +158,44 @@ class Pump:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End the client's connection once what was sent has gone out; what it still sends is drained within bounds."""
+    """End the client's connection once what was sent has gone out.
+
+    ``linger``: what the client still sends is drained within bounds, so that no reset destroys the reply. After a QUIT with nothing
+    behind it there is nothing to drain.
+    """
+
+    linger: bool = True
 
 
 SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | Pump | Close
+
+
+class Outbox:
+    """Effects in the order in which they were given; bytes for the same side that follow each other become one write."""
+
+    __slots__ = ("_effects",)
+
+    def __init__(self) -> None:
+        self._effects: list[SessionEffect] = []
+
+    def put(self, effect: SessionEffect) -> None:
+        self._effects.append(effect)
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        effects = self._effects
+        if effects and type(effects[-1]) is Send:
+            data = effects.pop().data + data  # type: ignore[union-attr]
+        effects.append(Send(data))
+
+    def relay(self, data: bytes) -> None:
+        """Write to the MTA."""
+        effects = self._effects
+        if effects and type(effects[-1]) is Relay:
+            data = effects.pop().data + data  # type: ignore[union-attr]
+        effects.append(Relay(data))
+
+    def take(self) -> list[SessionEffect]:
+        """Return what was put and begin anew."""
+        effects, self._effects = self._effects, []
+        return effects

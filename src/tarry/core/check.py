@@ -30,7 +30,7 @@ class Settings:
 
     action: Action = Action.REJECT
     at: Phase | None = None
-    weight: float = 1.0
+    weight: float = 0.0
     remember: float = 0.0
     header: str = ""
     reply: str = ""

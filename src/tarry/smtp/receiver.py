@@ -62,6 +62,11 @@ class Receiver:
         """True while bytes have come that were not taken."""
         return self._at < len(self._buffer)
 
+    @property
+    def pending_octets(self) -> int:
+        """How many bytes have come that were not taken."""
+        return len(self._buffer) - self._at
+
     def pending(self, limit: int) -> bytes:
         """Return up to *limit* of the bytes that have come and were not taken."""
         return self._buffer[self._at : self._at + limit]

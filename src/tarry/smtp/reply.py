@@ -32,9 +32,9 @@ class Reply:
         return tuple(line[4:] for line in self.raw.split(b"\r\n")[:-1])
 
     @property
-    def text(self) -> str:
+    def last_line(self) -> bytes:
         """The last line's text, for the log."""
-        return self.lines[-1].decode("utf-8", "backslashreplace")
+        return self.raw[self.raw.rfind(b"\n", 0, -2) + 5 : -2]
 
     @property
     def is_positive(self) -> bool:

@@ -1,0 +1,162 @@
+"""exchange - one command at a time: who must speak next, and until when.
+
+What      The mechanics under a conversation: answer the client, ask the MTA, hold a reply back, give up, end.
+Promises  Each command gets exactly one reply. Whatever the MTA fails to do becomes a 421 and the end of the session, never a 5xx.
+          A refusal that drops, and a failure, end both connections; a message under way is aborted and not ended with a dot.
+Not here  What a command means (core/conversation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from tarry.core import replies
+from tarry.core.border import Close, Emit, Erred, Outbox
+from tarry.core.client import Client, Phase
+from tarry.core.policy import Policy, Random
+from tarry.core.result import Action, Reason, Verdict
+from tarry.core.screen import Screen
+from tarry.core.upstream import Upstream
+from tarry.record import schema
+from tarry.smtp.extensions import Capabilities
+from tarry.smtp.reply import Reply
+from tarry.smtp.text import escape
+
+_ERRORS = frozenset({500, 501, 502, 503, 504, 555})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a conversation begins with.
+
+    ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting; ``knows_client`` says
+    that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records; ``without`` are EHLO keywords not to
+    offer whatever the MTA does.
+    """
+
+    id: str
+    client: Client
+    accepted_at: float
+    policy: Policy
+    capabilities: Capabilities | None
+    name: str
+    random: Random
+    reasons: tuple[Reason, ...] = ()
+    is_exempt: bool = False
+    knows_client: bool = False
+    mode: str = "proxy"
+    to: str = ""
+    without: frozenset[str] = frozenset()
+
+
+class Waiting(Enum):
+    """What must happen before the next command is taken."""
+
+    NOTHING = "nothing"
+    MTA = "mta"
+    HOLD = "hold"
+    END = "end"
+
+
+class Exchange:
+    """The state of one session's give and take. ``asked`` names what the next reply to the client answers."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.outbox = Outbox()
+        self.mta = Upstream(self.outbox, knows_client=setting.knows_client)
+        self.screen = Screen(
+            setting.policy,
+            self.outbox,
+            client=setting.client.address,
+            id=setting.id,
+            accepted_at=setting.accepted_at,
+            reasons=setting.reasons,
+            skip=setting.is_exempt,
+        )
+        self.phase = Phase.GREETED  # the furthest reached: a verdict that was due once stays due
+        self.waiting = Waiting.NOTHING
+        self.wake_at = math.inf
+        self.asked = ""
+        self.asked_at = 0.0
+        self._errors = 0
+        self._then: Callable[[float], None] | None = None
+        self._hold = ("", 0.0, 0.0)  # why, how long, since when
+
+    def answer(self, reply: Reply, now: float, *, by: str = "tarry", size: int = 0) -> None:
+        """Send the reply to what the client asked. An error too many is answered by the refusal that it earns, and the end."""
+        dropped = False
+        if reply.code in _ERRORS:
+            self._errors += 1
+            self.screen.look(Erred(self._errors), self.phase, now)
+            verdict = self.screen.verdict(self.phase)
+            if verdict.action is Action.DROP and verdict.reply is not None:
+                reply, by, dropped = verdict.reply, "tarry", True
+        self.outbox.put(Emit(schema.Reply(reply.code, escape(reply.last_line), self.asked, by, size)))
+        self.outbox.send(reply.raw)
+        self.waiting = Waiting.NOTHING
+        self.wake_at = now + self.setting.policy.limits.command
+        if dropped or (reply.code == 421 and by == "mta"):
+            self.end()
+
+    def refuse(self, verdict: Verdict, now: float, *, end: bool) -> None:
+        """Answer with the verdict's reply; *end* ends the session even where the verdict alone would not."""
+        assert verdict.reply is not None
+        self.answer(verdict.reply, now)
+        if end or verdict.action is Action.DROP:
+            self.end()
+
+    def ask(self, asked: str, line: bytes, now: float) -> None:
+        """Put a command to the MTA; its reply will answer *asked*."""
+        if self.mta.early is not None:
+            self.fail(now, f"it ended the session with {self.mta.early.code}")
+            return
+        self.asked = asked
+        self.asked_at = now
+        self.mta.ask(line)
+        self.await_mta(now, self.setting.policy.limits.backend)
+
+    def await_mta(self, now: float, limit: float) -> None:
+        """Take no command before the MTA has replied, or *limit* seconds are over."""
+        self.waiting = Waiting.MTA
+        self.wake_at = now + limit
+
+    def hold(self, seconds: float, why: str, then: Callable[[float], None], now: float) -> None:
+        """Hold the reply back for *seconds*, then go on with *then*."""
+        self.waiting = Waiting.HOLD
+        self.wake_at = now + seconds
+        self._then = then
+        self._hold = (why, seconds, now)
+
+    def release(self, now: float, ended: str) -> Callable[[float], None]:
+        """End the hold under way (``ended`` is due or left), record it, and return what it held back."""
+        why, asked, since = self._hold
+        held = max(0.0, round(now - since, 6))
+        self.outbox.put(Emit(schema.Hold(why, round(asked, 3), held, ended, self.phase.word)))
+        then, self._then = self._then, None
+        self.waiting = Waiting.NOTHING
+        assert then is not None
+        return then
+
+    def fail(self, now: float, why: str) -> None:
+        """The MTA cannot be used: the client is told to come again, and the session ends."""
+        self.outbox.put(Emit(schema.Handoff(self.setting.mode, self.setting.to, False, why=why)))
+        if self.waiting is not Waiting.END:
+            self.answer(replies.unavailable(self.setting.id), now)
+            self.end()
+
+    def end(self, *, linger: bool = True) -> None:
+        """Close both sides; an MTA that was not told QUIT drops what was under way."""
+        if self.waiting is not Waiting.END:
+            self.mta.close(abort=True)
+            self.outbox.put(Close(linger))
+            self.waiting = Waiting.END
+            self.wake_at = math.inf
+
+    def stop(self) -> None:
+        """The conversation is over, and the connections are not: from here on they are pumped."""
+        self.waiting = Waiting.END
+        self.wake_at = math.inf

@@ -1,0 +1,45 @@
+"""replies - what tarry says by itself.
+
+What      The replies that are tarry's own, as constants; texts never hold a client's bytes.
+Source    RFC 5321 §4.2.2 and §4.2.3; enhanced status codes from RFC 3463.
+"""
+
+from __future__ import annotations
+
+from tarry.smtp.reply import Reply, reply
+
+OK = reply(250, "2.0.0 Ok")
+SENDER_OK = reply(250, "2.1.0 Ok")
+BYE = reply(221, "2.0.0 Bye")
+HELP = reply(214, "2.0.0 See RFC 5321")
+CANNOT_VERIFY = reply(252, "2.0.0 Cannot verify, but will take a message for delivery")
+CHUNK_MALFORMED = reply(501, "5.5.4 BDAT takes a size and, at the end, LAST")
+NO_ARGUMENT = reply(501, "5.5.4 STARTTLS takes no argument")
+NAME_MISSING = reply(501, "5.5.4 Say EHLO or HELO with your name")
+NOT_RECOGNISED = reply(500, "5.5.2 Command not recognised")
+NOT_OFFERED = reply(502, "5.5.1 Command not offered")
+BROKEN_LINE = reply(500, "5.5.2 A line may hold no bare CR, bare LF or NUL")
+BROKEN_MESSAGE = reply(550, "5.6.0 A message may hold no bare CR, bare LF or NUL")
+MAIL_FIRST = reply(503, "5.5.1 MAIL first")
+RCPT_FIRST = reply(503, "5.5.1 RCPT first")
+TALK_AFTER_STARTTLS = reply(503, "5.5.1 Wait for the reply to STARTTLS")
+TOO_MANY_RECIPIENTS = reply(452, "4.5.3 Too many recipients")
+LINE_TOO_LONG = reply(421, "4.5.2 Line too long")
+TOO_SLOW = reply(421, "4.4.2 Timeout, closing the connection")
+GOING_DOWN = reply(421, "4.3.2 Service is going down, try again later")
+TOO_MANY_CLIENTS = reply(421, "4.7.0 Too many connections, try again later")
+TOO_MANY_FROM_CLIENT = reply(421, "4.7.0 Too many connections from your network, try again later")
+
+
+def unavailable(id: str) -> Reply:
+    """The MTA cannot be used now: the client is to come again."""
+    return reply(421, f"4.3.2 Service not available, try again later [{id}]")
+
+
+def denied(id: str) -> Reply:
+    """The client is on the operator's deny list."""
+    return reply(554, f"5.7.1 Not accepted from this address [{id}]")
+
+
+def greeting(name: str) -> Reply:
+    return reply(220, f"{name} ESMTP")

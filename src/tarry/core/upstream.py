@@ -1,0 +1,171 @@
+"""upstream - the conversation with the MTA, seen from the client's side of it.
+
+What      Opens the MTA when the first command needs it, passes its greeting and EHLO, then asks one command at a time and tells
+          what came back.
+Promises  Lock-step: at most one command is outstanding, so no reply can answer the wrong one. What is no reply, an answer of the wrong class, an
+          unasked-for reply or a connection that ends is a `Broken`, and never a success. The MTA's own refusals come back unchanged.
+Not here  What to tell the client (core/conversation), sockets and deadlines (net/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from tarry.core.border import CloseMta, Learn, OpenMta, Outbox
+from tarry.smtp.reply import Reply, ReplyFault, ReplyReader
+
+
+class Stage(Enum):
+    CLOSED = "closed"
+    OPENING = "opening"
+    GREETING = "greeting"
+    HELO = "helo"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The MTA's reply to what was asked."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The MTA refused the client at its greeting or at EHLO: this is the answer to whatever the client asked."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The MTA cannot be used: it is away, silent, or says what is no answer."""
+
+    why: str
+
+
+MtaEvent: TypeAlias = Answered | TurnedAway | Broken
+
+
+class Upstream:
+    """The MTA's side of one session.
+
+    ``knows_client``: the MTA is told who the client is, so a 5xx greeting is its verdict on that client; otherwise the MTA refuses
+    tarry itself, which must never bounce mail.
+    """
+
+    __slots__ = ("_asked", "_knows_client", "_line", "_outbox", "_reader", "early", "ehlo", "helo", "stage")
+
+    def __init__(self, outbox: Outbox, *, knows_client: bool) -> None:
+        self._outbox = outbox
+        self._knows_client = knows_client
+        self._reader = ReplyReader()
+        self._line = b""
+        self._asked = False
+        self.stage = Stage.CLOSED
+        self.helo = b""  # the client's own EHLO or HELO line, replayed to the MTA; empty where it gave none
+        self.ehlo: Reply | None = None  # the MTA's answer to it in this session
+        self.early: Reply | None = None  # a reply that came while message data was still being sent
+
+    @property
+    def is_ready(self) -> bool:
+        return self.stage is Stage.READY
+
+    @property
+    def has_unread(self) -> bool:
+        """True when bytes of the MTA lie behind the reply that was taken last."""
+        return len(self._reader) > 0
+
+    def ask(self, line: bytes) -> None:
+        """Send a command line (without CRLF) as soon as the MTA can take it, opening it where it is not."""
+        self._asked = True
+        if self.stage is Stage.READY:
+            self._outbox.relay(line + b"\r\n")
+            return
+        self._line = line
+        if self.stage is Stage.CLOSED:
+            self.stage = Stage.OPENING
+            self._reader = ReplyReader()
+            self.early = None
+            self._outbox.put(OpenMta())
+
+    def pass_on(self, data: bytes) -> None:
+        """Send message data; no reply is due to it."""
+        self._outbox.relay(data)
+
+    def finish(self, data: bytes) -> Answered | None:
+        """Send the end of a message or chunk; a reply is due, unless it has come early: then it is returned."""
+        if self.early is not None:
+            early, self.early = self.early, None
+            return Answered(early)
+        if data:
+            self._outbox.relay(data)
+        self._asked = True
+        return None
+
+    def opened(self) -> None:
+        """The connection stands; the MTA speaks next."""
+        self.stage = Stage.GREETING
+
+    def close(self, *, abort: bool) -> None:
+        """Give the MTA up. *abort*: at once; otherwise it is told QUIT."""
+        if self.stage is Stage.CLOSED:
+            return
+        if not abort and self.stage is Stage.READY:
+            self._outbox.relay(b"QUIT\r\n")
+        self._outbox.put(CloseMta(abort=abort or self.stage is not Stage.READY))
+        self.stage = Stage.CLOSED
+        self._asked = False
+
+    def receive(self, data: bytes) -> MtaEvent | None:
+        """Take bytes from the MTA; return what they mean to the session, if anything yet."""
+        self._reader.receive_data(data)
+        while True:
+            got = self._reader.next_reply()
+            if got is None:
+                return None
+            if isinstance(got, ReplyFault):
+                return Broken(got.why)
+            event = self._take(got)
+            if event is not None:
+                return event
+
+    def _take(self, reply: Reply) -> MtaEvent | None:
+        match self.stage:
+            case Stage.GREETING:
+                if reply.code != 220:
+                    return self._turned_away(reply, "greeting")
+                if not self.helo:
+                    self._begin()
+                    return None
+                self.stage = Stage.HELO
+                self._outbox.relay(self.helo + b"\r\n")
+                return None
+            case Stage.HELO:
+                if reply.code != 250:
+                    return self._turned_away(reply, "EHLO")
+                if self.helo[:4].upper() == b"EHLO":
+                    self.ehlo = reply
+                    self._outbox.put(Learn(reply))
+                self._begin()
+                return None
+            case Stage.READY if self._asked:
+                self._asked = False
+                return Answered(reply)
+            case Stage.READY if self.early is None:
+                # A 421 on the way out, or a refusal while the message is still coming: kept for the command that needs it.
+                self.early = reply
+                return None
+            case _:
+                return Broken("a reply that nothing was asked for")
+
+    def _begin(self) -> None:
+        self.stage = Stage.READY
+        self._outbox.relay(self._line + b"\r\n")
+
+    def _turned_away(self, reply: Reply, where: str) -> MtaEvent:
+        if reply.code >= 500 and (self._knows_client or where == "EHLO"):
+            return TurnedAway(reply)
+        return Broken(f"its {where} is {reply.code}")

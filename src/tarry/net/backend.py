@@ -1,0 +1,228 @@
+"""backend - the MTA: how to reach it, and what it says of itself.
+
+What      Opens connections for sessions, announces the client to the MTA, and keeps what the MTA's EHLO reply offers: asked at start,
+          again every REFRESH seconds, every RETRY seconds while there is no answer, and learned from each session that reaches it.
+Promises  A held client costs no connection. The probe is a session of its own (greeting, EHLO, QUIT) and never carries a client.
+Source    The PROXY protocol's LOCAL command for the probe under version 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from tarry.core.border import CloseMta, Learn, Outbox, Relay
+from tarry.core.client import Client
+from tarry.core.upstream import Answered, Broken, TurnedAway, Upstream
+from tarry.smtp.extensions import Capabilities, read_capabilities
+from tarry.smtp.proxy_header import write_v1, write_v2
+from tarry.smtp.reply import Reply
+
+REFRESH = 300.0
+RETRY = 5.0
+
+
+class Connector(Protocol):
+    """A way to the MTA."""
+
+    @property
+    def where(self) -> str:
+        """The MTA's address, for records."""
+
+    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        """Open a connection. Raises OSError."""
+
+
+class TcpConnector:
+    """The MTA behind host and port."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+
+    @property
+    def where(self) -> str:
+        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+
+    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        await asyncio.get_running_loop().create_connection(factory, self._host, self._port)
+
+
+class UnixConnector:
+    """The MTA behind a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @property
+    def where(self) -> str:
+        return f"unix:{self._path}"
+
+    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        await asyncio.get_running_loop().create_unix_connection(factory, self._path)
+
+
+class Backend:
+    """The MTA of one configuration.
+
+    ``announce`` is none, proxy-v1 or proxy-v2; ``own_name`` what tarry calls itself ("" for the MTA's own name); ``without`` EHLO keywords
+    that are not offered. ``on_health`` is told when the MTA begins or ceases to answer.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        mode: str,
+        announce: str,
+        own_name: str,
+        host_name: str,
+        without: frozenset[str],
+        timeout: float,
+        on_health: Callable[[bool, str], None],
+    ) -> None:
+        self.connector = connector
+        self.mode = mode
+        self.announce = announce
+        self.without = without
+        self.capabilities: Capabilities | None = None
+        self._own_name = own_name
+        self._host_name = host_name
+        self._timeout = timeout
+        self._on_health = on_health
+        self._known = b""
+        self._healthy: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """What tarry calls itself to clients."""
+        return self._own_name or (self.capabilities.name if self.capabilities else "") or self._host_name
+
+    @property
+    def knows_client(self) -> bool:
+        """True when the MTA is told who the client is."""
+        return self.announce != "none"
+
+    def announcement(self, client: Client) -> bytes:
+        """Return what is written to the MTA before it greets."""
+        source = (client.endpoint.host, client.endpoint.port)
+        destination = (client.server.host, client.server.port)
+        match self.announce:
+            case "proxy-v1":
+                return write_v1(source, destination)
+            case "proxy-v2":
+                return write_v2(source, destination)
+            case _:
+                return b""
+
+    def learn(self, ehlo: Reply) -> None:
+        """Keep what an EHLO reply of the MTA offers."""
+        if ehlo.raw != self._known:
+            self._known = ehlo.raw
+            self.capabilities = read_capabilities(ehlo, without=self.without)
+        if self._healthy is not True:
+            self._healthy = True
+            self._on_health(True, "")
+
+    async def probe(self) -> str:
+        """Ask the MTA once; return "" or why there was no answer."""
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        asking: list[_Probe] = []
+
+        def factory() -> _Probe:
+            asking.append(_Probe(self, done))
+            return asking[-1]
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self.connector.connect(factory)
+                why = await done
+        except TimeoutError:
+            why = "no answer in time"
+        except OSError as fault:
+            why = str(fault)
+        finally:
+            for one in asking:
+                one.end()
+        if why and self._healthy is not False:
+            self._healthy = False
+            self._on_health(False, why)
+        return why
+
+    async def keep_asking(self) -> None:
+        """Probe for as long as the daemon runs."""
+        while True:
+            why = await self.probe()
+            await asyncio.sleep(RETRY if why else REFRESH)
+
+    def probe_announcement(self) -> bytes:
+        """Return what the probe writes before the MTA greets: it is nobody's client."""
+        here = ("127.0.0.1", 0)
+        match self.announce:
+            case "proxy-v1":
+                return write_v1(here, here)  # Postfix refuses UNKNOWN
+            case "proxy-v2":
+                return write_v2(None, None)
+            case _:
+                return b""
+
+    @property
+    def probe_helo(self) -> bytes:
+        return b"EHLO " + self._host_name.encode("ascii", "replace")
+
+
+class _Probe(asyncio.Protocol):
+    """Greeting, EHLO, QUIT: the login that sessions use, with QUIT for a command."""
+
+    def __init__(self, backend: Backend, done: asyncio.Future[str]) -> None:
+        self._backend = backend
+        self._done = done
+        self._outbox = Outbox()
+        self._mta = Upstream(self._outbox, knows_client=False)
+        self._mta.helo = backend.probe_helo
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        announcement = self._backend.probe_announcement()
+        if announcement:
+            transport.write(announcement)
+        self._mta.ask(b"QUIT")
+        self._mta.opened()
+        self._outbox.take()
+
+    def data_received(self, data: bytes) -> None:
+        event = self._mta.receive(data)
+        for effect in self._outbox.take():
+            match effect:
+                case Learn(ehlo=ehlo):
+                    self._backend.learn(ehlo)
+                case Relay(data=out) if self._transport is not None:
+                    self._transport.write(out)
+                case CloseMta():
+                    self.end()
+                case _:
+                    pass
+        match event:
+            case Answered():
+                self._finish("")
+            case TurnedAway(reply=reply):
+                self._finish(f"it refused EHLO with {reply.code}")
+            case Broken(why=why):
+                self._finish(why)
+            case None:
+                pass
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Some MTAs close without a 221; the EHLO reply is all that was wanted.
+        self._finish("" if self._mta.ehlo is not None else "it closed the connection")
+
+    def end(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _finish(self, why: str) -> None:
+        if not self._done.done():
+            self._done.set_result(why)

@@ -1,0 +1,353 @@
+"""session - one greeted client: two transports and the conversation between them.
+
+What      Performs what core/conversation orders: writes to the client and to the MTA, opens the MTA, keeps the deadline, pumps after STARTTLS,
+          and ends in a way that lets the last reply arrive.
+Promises  Bounded memory: while the MTA's side is full, or a reply is due, the client is not read; while the client does not take its
+          replies, it is not read either. Nothing the peers do raises here; what the code itself gets wrong ends this session alone, with a
+          421 and a record, and the MTA's transaction is aborted.
+Facts     Protocol callbacks and not streams: a reader and a writer a session cost 5 KB and a task. Transports' write buffers stop at 64 KiB by themselves.
+Not here  Any decision; the greeting's hold (net/waiting_room).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+
+from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.core.clock import Clock
+from tarry.core.conversation import Conversation
+from tarry.core.exchange import Setting
+from tarry.net.backend import Backend
+from tarry.record import schema
+from tarry.record.journal import Journal
+
+LINGER = 5.0
+"""Seconds that a client has to take its last reply and close (see net/linger)."""
+_LINGER_OCTETS = 1 << 20
+
+
+class Session:
+    """One client in line. ``on_end`` is called once, when both connections are gone."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        conversation: Conversation,
+        setting: Setting,
+        journal: Journal,
+        backend: Backend,
+        on_end: Callable[[Session], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._conversation = conversation
+        self._setting = setting
+        self._journal = journal
+        self._backend = backend
+        self._on_end = on_end
+        self._client: asyncio.Transport | None = None
+        self._mta: asyncio.Transport | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._mta_serial = 0  # a connection that comes late, for a conversation that gave up waiting, is known by it
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._paused = self._client_full = self._mta_full = False
+        self._pumping = self._closing = self._ended = False
+        self._drained = 0
+
+    # The client's side.
+
+    def client_made(self, transport: asyncio.Transport) -> None:
+        self._client = transport
+        if self._closing:
+            self._close_client()
+
+    def client_data(self, data: bytes) -> None:
+        if self._closing:
+            self._drained += len(data)
+            if self._drained > _LINGER_OCTETS and self._client is not None:
+                self._client.abort()
+        elif self._pumping:
+            if self._mta is not None:
+                self._mta.write(data)
+        else:
+            self._perform(lambda now: self._conversation.client_sent(data, now))
+
+    def client_eof(self) -> bool:
+        """Return True to keep our side open."""
+        if self._pumping:
+            if self._mta is not None and self._mta.can_write_eof():
+                self._mta.write_eof()
+            return True
+        if self._closing:
+            return False
+        self._perform(lambda now: self._conversation.client_left(now, reset=False))
+        return not self._closing
+
+    def client_lost(self, exc: Exception | None) -> None:
+        self._client = None
+        if not self._closing and not self._pumping:
+            self._perform(lambda now: self._conversation.client_left(now, reset=True))
+        if self._mta is not None:
+            self._mta.abort()
+        self._end()
+
+    def client_writable(self, yes: bool) -> None:
+        self._client_full = not yes
+        if self._pumping:
+            _flow(self._mta, yes)
+        else:
+            self._control_reading()
+
+    # The MTA's side.
+
+    def mta_made(self, serial: int, transport: asyncio.Transport) -> None:
+        if serial != self._mta_serial or self._closing:
+            transport.abort()
+            return
+        self._mta = transport
+        announcement = self._backend.announcement(self._setting.client)
+        if announcement:
+            transport.write(announcement)
+        self._perform(self._conversation.mta_opened)
+
+    def mta_data(self, serial: int, data: bytes) -> None:
+        if serial != self._mta_serial:
+            return
+        if self._pumping:
+            if self._client is not None:
+                self._client.write(data)
+        else:
+            self._perform(lambda now: self._conversation.mta_sent(data, now))
+
+    def mta_lost(self, serial: int, exc: Exception | None) -> None:
+        if serial != self._mta_serial:
+            return
+        self._mta = None
+        self._mta_full = False
+        if self._pumping:
+            self._close_client()
+        else:
+            why = "the connection broke" if exc else "it closed the connection"
+            self._perform(lambda now: self._conversation.mta_left(now, why))
+
+    def mta_writable(self, serial: int, yes: bool) -> None:
+        if serial == self._mta_serial:
+            self._mta_full = not yes
+            self._control_reading()
+
+    # The daemon's side.
+
+    def begin(self, effects: Sequence[SessionEffect]) -> None:
+        """Carry out what `Conversation.begin` ordered, less what was written already."""
+        self._carry_out(effects, self._clock.monotonic())
+
+    def drain(self) -> None:
+        """The daemon is going down."""
+        if not self._closing and not self._pumping:
+            self._perform(self._conversation.drain)
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._mta is not None:
+            self._mta.abort()
+        if self._client is not None:
+            self._client.abort()
+        else:
+            self._end()
+
+    # Performing.
+
+    def _perform(self, step: Callable[[float], Sequence[SessionEffect]]) -> None:
+        now = self._clock.monotonic()
+        try:
+            effects = step(now)
+        except Exception as fault:  # the one broad handler of a session: our bug ends this session and no other
+            self._break(fault, now)
+            return
+        self._carry_out(effects, now)
+
+    def _carry_out(self, effects: Sequence[SessionEffect], now: float) -> None:
+        for effect in effects:
+            match effect:
+                case Emit(event=event):
+                    self._journal.emit(event, now)
+                case Send(data=data):
+                    if self._client is not None:
+                        self._client.write(data)
+                case Relay(data=data):
+                    if self._mta is not None:
+                        self._mta.write(data)
+                case OpenMta():
+                    self._open_mta()
+                case CloseMta(abort=abort):
+                    self._close_mta(abort=abort)
+                case Learn(ehlo=ehlo):
+                    self._backend.learn(ehlo)
+                case Pump():
+                    self._pumping = True
+                    self._stop_timer()
+                case Close(linger=linger):
+                    self._closing = True
+                    self._close_client(linger=linger)
+        if not self._closing and not self._pumping:
+            self._control_reading()
+            self._control_timer(now)
+
+    def _break(self, fault: Exception, now: float) -> None:
+        why = f"a fault of tarry itself: {type(fault).__name__}: {fault}"[:200]
+        self._journal.emit(schema.Handoff(self._setting.mode, self._setting.to, False, why=why), now)
+        self._close_mta(abort=True)
+        if self._client is not None and not self._closing:
+            self._client.write(b"421 4.3.0 Internal fault, try again later\r\n")
+        self._closing = True
+        self._close_client()
+
+    def _open_mta(self) -> None:
+        self._mta_serial += 1
+        self._opening = self._loop.create_task(self._connect(self._mta_serial))
+
+    async def _connect(self, serial: int) -> None:
+        try:
+            await self._backend.connector.connect(lambda: MtaSide(self, serial))
+        except OSError as fault:
+            # ECONNREFUSED, ENOENT, EMFILE, EHOSTUNREACH: to the client all of them are "try again later".
+            if serial == self._mta_serial:
+                why = f"cannot be reached: {fault.strerror or fault}"
+                self._perform(lambda now: self._conversation.mta_left(now, why))
+
+    def _close_mta(self, *, abort: bool) -> None:
+        self._mta_serial += 1
+        self._mta_full = False
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        mta, self._mta = self._mta, None
+        if mta is not None:
+            if abort:
+                mta.abort()
+            else:
+                mta.close()
+
+    def _close_client(self, *, linger: bool = True) -> None:
+        self._closing = True
+        self._stop_timer()
+        client = self._client
+        if client is None:
+            return
+        if not linger:
+            client.close()
+            return
+        if self._paused:
+            self._paused = False
+            client.resume_reading()
+        if client.can_write_eof() and not client.is_closing():
+            client.write_eof()
+        self._timer = self._loop.call_later(LINGER, client.abort)
+
+    def _control_reading(self) -> None:
+        """Read the client only while what it says can go somewhere."""
+        client = self._client
+        if client is None or self._closing:
+            return
+        stop = self._mta_full or self._client_full or not self._conversation.wants_data
+        if stop != self._paused:
+            self._paused = stop
+            _flow(client, not stop)
+
+    def _control_timer(self, now: float) -> None:
+        wake_at = self._conversation.wake_at
+        if wake_at < self._timer_at:
+            self._stop_timer()
+            self._timer_at = wake_at
+            self._timer = self._loop.call_later(max(0.0, wake_at - now), self._on_timer)
+
+    def _on_timer(self) -> None:
+        # Deadlines move with every command; the timer is only set anew when it goes off early or a nearer one comes.
+        self._timer = None
+        self._timer_at = math.inf
+        self._perform(self._conversation.due)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = math.inf
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = self._closing = True
+            self._stop_timer()
+            self._close_mta(abort=True)
+            self._journal.close(self._clock.monotonic())
+            self._on_end(self)
+
+
+def _flow(transport: asyncio.Transport | None, go: bool) -> None:
+    if transport is None or transport.is_closing():
+        return
+    if go:
+        transport.resume_reading()
+    else:
+        transport.pause_reading()
+
+
+class ClientSide(asyncio.Protocol):
+    """The client's transport tells the session."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._session.client_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._session.client_data(data)
+
+    def eof_received(self) -> bool:
+        return self._session.client_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._session.client_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._session.client_writable(False)
+
+    def resume_writing(self) -> None:
+        self._session.client_writable(True)
+
+
+class MtaSide(asyncio.Protocol):
+    """The MTA's transport tells the session. ``serial`` tells a late connection from the one that is awaited."""
+
+    __slots__ = ("_serial", "_session")
+
+    def __init__(self, session: Session, serial: int) -> None:
+        self._session = session
+        self._serial = serial
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._session.mta_made(self._serial, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._session.mta_data(self._serial, data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._session.mta_lost(self._serial, exc)
+
+    def pause_writing(self) -> None:
+        self._session.mta_writable(self._serial, False)
+
+    def resume_writing(self) -> None:
+        self._session.mta_writable(self._serial, True)

@@ -1,0 +1,251 @@
+"""waiting_room - held clients: bare descriptors, one epoll instance, one timer.
+
+What      Holds accepted clients until their hold is over, tells core/hold what happens to them, and does what it orders.
+Promises  A held client that does nothing is a row of numbers: no socket object, no transport, no timer, no task. Early bytes are peeked at and never read.
+          Bytes that come in the last millisecond count: the socket is looked at once more before the greeting. Every
+          refusal is one reply that arrives.
+Facts     The room's epoll descriptor is itself registered with the event loop, so the loop watches one descriptor for the whole room.
+          Peeked bytes stay in the socket, so a level-triggered epoll would report them for ever: every descriptor is one-shot
+          and is armed again only for what is still of interest. Descriptors are reused at once after close, so a deadline carries
+          the session's number and is stale when the row's number differs. A descriptor is unregistered before it is
+          closed or given away. A FIN is not known to be a hang-up rather than a half-close, so the client stays; a RST is.
+Measured  docs/performance.md: bytes and CPU a held client.
+Not here  Accepting (net/listener), the session after the greeting (net/session), lingering after a refusal (net/linger).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from array import array
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tarry.core import hold
+from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Readable, Refuse
+from tarry.core.client import Client, Endpoint
+from tarry.core.clock import Clock
+from tarry.core.hold import Held
+from tarry.core.policy import Policy
+from tarry.core.result import Reason
+from tarry.net.linger import Linger
+from tarry.net.peek import peek
+from tarry.net.wheel import Wheel
+from tarry.record import schema
+from tarry.record.journal import Journal
+
+_SILENT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
+_TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
+_GONE = select.EPOLLERR | select.EPOLLHUP
+_FD_BITS = 24
+_FD_MASK = (1 << _FD_BITS) - 1
+
+
+@dataclass(slots=True)
+class Guest:
+    """A client that leaves the room: its socket, now the taker's to close, and what is known of it."""
+
+    sock: socket.socket
+    client: Client
+    packed: bytes
+    journal: Journal
+    accepted_at: float
+    policy: Policy
+    reasons: tuple[Reason, ...] = ()
+    left: bool = False
+    is_exempt: bool = False
+
+
+class WaitingRoom:
+    """All held clients of one process."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        clock: Clock,
+        *,
+        linger: Linger,
+        open_journal: Callable[[int, float], Journal],
+        greet: Callable[[Guest], None],
+        leave: Callable[[bytes], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._linger = linger
+        self._open_journal = open_journal
+        self._greet = greet
+        self._leave = leave
+        self._epoll = select.epoll()
+        self._wheel = Wheel(loop, clock, self._on_due)
+        self._count = 0
+        self._policies: list[Policy] = []
+        # The columns, one place a descriptor. A row is free when its number is 0.
+        self._number = array("Q")
+        self._accepted_at = array("d")
+        self._port = array("H")
+        self._server = array("H")
+        self._policy = array("H")
+        self._width = bytearray()
+        self._address = bytearray()
+        self._servers: list[Endpoint] = []
+        self._via: dict[int, Client] = {}  # clients that a PROXY header announced
+        self._active: dict[int, tuple[Held, Journal]] = {}  # clients that have done something
+        loop.add_reader(self._epoll.fileno(), self._on_ready)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def enter(self, fd: int, number: int, packed: bytes, client: Client, policy: Policy, accepted_at: float, wait: float) -> None:
+        """Hold a client for *wait* seconds from *accepted_at*. Takes the descriptor over; *number* is above 0 and used once."""
+        while fd >= len(self._number):
+            self._grow()
+        self._number[fd] = number
+        self._accepted_at[fd] = accepted_at
+        self._port[fd] = client.endpoint.port
+        self._server[fd] = _index(self._servers, client.server)
+        self._policy[fd] = _index(self._policies, policy)
+        self._width[fd] = len(packed)
+        self._address[fd * 16 : fd * 16 + len(packed)] = packed
+        if client.via is not None:
+            self._via[fd] = client
+        self._count += 1
+        self._epoll.register(fd, _SILENT)
+        self._wheel.add(accepted_at + wait, number << _FD_BITS | fd)
+
+    def close(self, reply: bytes) -> None:
+        """Send everyone away with *reply* (the daemon is going down)."""
+        for fd in range(len(self._number)):
+            if self._number[fd]:
+                now = self._clock.monotonic()
+                _, journal = self._activate(fd)
+                journal.emit(schema.Reply(int(reply[:3]), reply[4:-2].decode("ascii"), "connect"), now)
+                sock, packed = self._take_out(fd)
+                journal.close(now)
+                self._leave(packed)
+                self._linger.send_off(sock, reply)
+        self._wheel.close()
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    # What the kernel and the clock say.
+
+    def _on_ready(self) -> None:
+        for fd, mask in self._epoll.poll(0, 512):
+            now = self._clock.monotonic()
+            if mask & _GONE:
+                self._step(fd, HungUp(reset=True), now)
+                continue
+            sock = _borrow(fd)
+            found = peek(sock)
+            sock.detach()
+            if found is None:
+                self._epoll.modify(fd, _SILENT)
+                continue
+            if self._step(fd, found, now):
+                held = self._active[fd][0]
+                # A client that has talked is listened to for its hang-up, one that has left for its reset, which epoll always reports.
+                self._epoll.modify(fd, select.EPOLLONESHOT if held.left else _TALKED)
+
+    def _on_due(self, entry: int) -> None:
+        fd = entry & _FD_MASK
+        if fd >= len(self._number) or self._number[fd] != entry >> _FD_BITS:
+            return
+        now = self._clock.monotonic()
+        active = self._active.get(fd)
+        if active is None or not active[0].talked:
+            sock = _borrow(fd)
+            found = peek(sock)
+            sock.detach()
+            if isinstance(found, Readable) or (found is not None and found.reset):
+                if not self._step(fd, found, now):
+                    return
+            elif found is not None and active is None:
+                self._step(fd, found, now)
+        self._step(fd, Due(), now)
+
+    # What the core orders.
+
+    def _step(self, fd: int, happened: HoldInput, now: float) -> bool:
+        """Advance a client; return whether it is still in the room."""
+        held, journal = self._active.get(fd) or self._activate(fd)
+        policy = self._policies[self._policy[fd]]
+        held, effects = hold.step(held, happened, now, policy)
+        self._active[fd] = (held, journal)
+        for effect in effects:
+            match effect:
+                case Emit(event=event):
+                    journal.emit(event, now)
+                case Greet():
+                    client = self._client(fd)
+                    accepted_at = self._accepted_at[fd]
+                    sock, packed = self._take_out(fd)
+                    self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left))
+                    return False
+                case Refuse(reply=reply):
+                    journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
+                    sock, packed = self._take_out(fd)
+                    self._linger.send_off(sock, reply.raw)
+                    journal.close(now)
+                    self._leave(packed)
+                    return False
+                case Forget():
+                    sock, packed = self._take_out(fd)
+                    sock.close()
+                    journal.close(now)
+                    self._leave(packed)
+                    return False
+        return True
+
+    def _activate(self, fd: int) -> tuple[Held, Journal]:
+        """Make a session out of a row of numbers: its client has done something, or its time has come."""
+        active = self._active.get(fd)
+        if active is None:
+            accepted_at = self._accepted_at[fd]
+            journal = self._open_journal(self._number[fd], accepted_at)
+            client = self._client(fd)
+            journal.resume(schema.Connect(client.address, client.endpoint.port, str(client.server)))
+            active = self._active[fd] = (Held(journal.id, client.address, accepted_at), journal)
+        return active
+
+    def _client(self, fd: int) -> Client:
+        via = self._via.get(fd)
+        if via is not None:
+            return via
+        packed = self._packed(fd)
+        host = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+        return Client(Endpoint(host, self._port[fd]), self._servers[self._server[fd]])
+
+    def _packed(self, fd: int) -> bytes:
+        return bytes(self._address[fd * 16 : fd * 16 + self._width[fd]])
+
+    def _take_out(self, fd: int) -> tuple[socket.socket, bytes]:
+        self._epoll.unregister(fd)
+        packed = self._packed(fd)
+        self._number[fd] = 0
+        self._active.pop(fd, None)
+        self._via.pop(fd, None)
+        self._count -= 1
+        return _borrow(fd), packed
+
+    def _grow(self) -> None:
+        places = max(256, len(self._number))
+        for column in (self._number, self._accepted_at, self._port, self._server, self._policy):
+            column.frombytes(bytes(places * column.itemsize))
+        self._width.extend(bytes(places))
+        self._address.extend(bytes(places * 16))
+
+
+def _borrow(fd: int) -> socket.socket:
+    """Return a socket object for a descriptor. Family and type are given so that Python need not ask; for what is done here (recv, send,
+    shutdown) they do not matter, and asyncio asks the kernel itself."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+
+
+def _index(known: list[Policy] | list[Endpoint], value: object) -> int:
+    """Return the place of *value* in a short list, adding it where it is new."""
+    for index, one in enumerate(known):
+        if one is value:
+            return index
+    known.append(value)  # type: ignore[arg-type]
+    return len(known) - 1
