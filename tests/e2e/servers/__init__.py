@@ -5,5 +5,8 @@ processes    starts a program in a group of its own and ends that group whatever
 postfix      a private Postfix in the roles the tests need
 sink         a recording SMTP server of our own, with dialects and faults
 clients      swaks, curl, msmtp, smtplib and raw bytes
+load         smtp-source and smtp-sink
+accounting   memory, CPU time and descriptors of processes
+need         skips a test by name
 tarry        the front door itself, started as an operator starts it
 """

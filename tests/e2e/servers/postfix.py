@@ -347,22 +347,6 @@ class Postfix:
         ]
 
 
-def smtp_source(port: int, *arguments: str, timeout: float = 600.0) -> float:
-    """Run Postfix's load generator against 127.0.0.1:*port* and return the seconds that it took."""
-    began = os.times().elapsed
-    command = [str(install.folder("postfix") / "usr/sbin/smtp-source"), *arguments, f"inet:127.0.0.1:{port}"]
-    subprocess.run(command, env=install.environment("postfix"), capture_output=True, timeout=timeout, check=True)
-    return os.times().elapsed - began
-
-
-def smtp_sink(port: int, output: Path, *arguments: str) -> Program:
-    """Start Postfix's message sink on 127.0.0.1:*port*; the caller ends it."""
-    command = [str(install.folder("postfix") / "usr/sbin/smtp-sink"), *arguments, f"inet:127.0.0.1:{port}", "1024"]
-    program = Program(command, output=output, environment=install.environment("postfix"))
-    wait_listening(program, port, timeout=10)
-    return program
-
-
 def _postscreen_settings(options: Postscreen) -> dict[str, str]:
     settings = {
         "postscreen_greet_wait": f"{options.greet_wait}s",
