@@ -20,6 +20,7 @@ from bench.machine import this_machine
 from bench.peers import PEERS, for_measure
 from bench.peers.kind import Measure
 from bench.report import Figure, Report, Setting, show, summarise, write_json
+from bench.sink import sink_name
 
 Command = Callable[..., Any]
 
@@ -72,7 +73,7 @@ def hold_command(*, clients: int, rate: float, wait: float, endings: Sequence[ho
         "clients": clients,
         "rate": rate,
         "wait": wait,
-        "endings": [str(ending) for ending in settings.endings],
+        "endings": " + ".join(settings.endings),
     }
     _report("hold", shown, shared, run.run_hold(shared, settings), hold.FIGURES, common["json_file"])
 
@@ -137,6 +138,7 @@ def mail_command(
         "concurrency": concurrency,
         "per connection": per_connection,
         "generator": settings.generator,
+        "sink": sink_name(),
     }
     _report("mail", shown, shared, run.run_mail(shared, settings), mail.figures(sizes), common["json_file"])
 
@@ -178,7 +180,9 @@ def _report(
         skipped=collected.skipped,
         summary=summarise(figures, collected.rows),
     )
-    show(report, Console())
+    # A file or a pipe has no width to keep to.
+    terminal = Console()
+    show(report, terminal if terminal.is_terminal else Console(width=250))
     if json_file is not None:
         write_json(report, json_file)
     if collected.interrupted:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.e2e.servers import install
-from tests.e2e.servers.postfix import smtp_source
+from tests.e2e.servers.load import smtp_source
 
 from bench.drive import Generator, GeneratorFailure
 from bench.generators import mail as generator

@@ -17,6 +17,10 @@ from bench.quantiles import median
 
 SCHEMA = 1
 
+# Columns of a terminal, borders included.
+_LABELS_WIDTH = 44
+_PEER_WIDTH = 34
+
 Setting = int | float | str | list[int] | list[str] | None
 
 
@@ -88,25 +92,11 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print *report* for people."""
+    """Print *report* for people: one table, or several below each other when the peers do not fit side by side."""
     peers = list(report.summary)
-    if peers:
-        table = Table(title=f"{report.measure}: {_settings_line(report.settings)}", title_justify="left")
-        table.add_column("figure")
-        table.add_column("unit", style="dim")
-        for number, peer in enumerate(peers):
-            table.add_column(peer, justify="right")
-            if number:
-                table.add_column(f"/ {peers[0]}", justify="right", style="dim")
-        for figure in report.figures:
-            cells: list[str] = []
-            for number, peer in enumerate(peers):
-                summary = report.summary[peer][figure.key]
-                cells.append(_cell(summary, figure.digits))
-                if number:
-                    cells.append("" if summary.ratio is None else f"{summary.ratio:.3g} x")
-            table.add_row(figure.title, figure.unit, *cells)
-        console.print(table)
+    fitting = max(1, (console.width - _LABELS_WIDTH) // _PEER_WIDTH)
+    for start in range(0, len(peers), fitting):
+        console.print(_table(report, peers[start : start + fitting], peers[0]))
     for row in report.rows:
         for note in row.notes:
             console.print(f"note: {row.peer}, run {row.run}: {note}", markup=False, highlight=False)
@@ -116,11 +106,31 @@ def show(report: Report, console: Console) -> None:
     console.print(f"{report.machine.line()}\nCPU by {meters}; $ {report.machine.command}", markup=False, highlight=False)
 
 
+def _table(report: Report, peers: list[str], first: str) -> Table:
+    table = Table(title=f"{report.measure}: {_settings_line(report.settings)}", title_justify="left")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("unit", style="dim", no_wrap=True)
+    for peer in peers:
+        table.add_column(peer, justify="right", no_wrap=True)
+        if peer != first:
+            table.add_column(f"/ {first}", justify="right", style="dim", no_wrap=True)
+    for figure in report.figures:
+        cells: list[str] = []
+        for peer in peers:
+            summary = report.summary[peer][figure.key]
+            cells.append(_cell(summary, figure.digits))
+            if peer != first:
+                cells.append("" if summary.ratio is None else f"{summary.ratio:.2g} x")
+        table.add_row(figure.title, figure.unit, *cells)
+    return table
+
+
 def _summary(values: list[float], figure: Figure, first: Summary | None) -> Summary:
     if not values:
         return Summary(median=None, min=None, max=None, ratio=None)
     middle = median(values)
-    ratio = middle / first.median if figure.compare and first and first.median else None
+    base = first.median if first is not None and first.median is not None else 0.0
+    ratio = middle / base if figure.compare and base > 0 and middle > 0 else None
     return Summary(median=middle, min=min(values), max=max(values), ratio=ratio)
 
 
@@ -130,7 +140,7 @@ def _cell(summary: Summary, digits: int) -> str:
         return "-"
     text = f"{summary.median:,.{digits}f}"
     low, high = f"{summary.min:,.{digits}f}", f"{summary.max:,.{digits}f}"
-    return text if low == high else f"{text} ({low} - {high})"
+    return text if low == high else f"{text} ({low}-{high})"
 
 
 def _settings_line(settings: dict[str, Setting]) -> str:

@@ -7,6 +7,7 @@ and every message, as fast as Python allows, and checks nothing.
 import asyncio
 import os
 import sys
+from typing import cast
 
 import uvloop
 from tests.e2e.servers import install
@@ -17,11 +18,16 @@ _EHLO = b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
 _REPLIES = {b"EHLO": _EHLO, b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}
 
 
+def sink_name() -> str:
+    """Return which sink `sink_command` starts."""
+    return "uvloop" if install.missing("postfix") else "smtp-sink"
+
+
 def sink_command(port: int) -> list[str]:
     """Return the command of the best sink there is."""
-    program = install.folder("postfix") / "usr/sbin/smtp-sink"
-    if install.missing("postfix") or not program.exists():
+    if sink_name() == "uvloop":
         return [sys.executable, "-m", "bench.sink", str(port)]
+    program = install.folder("postfix") / "usr/sbin/smtp-sink"
     libraries = install.environment("postfix")["LD_LIBRARY_PATH"]
     user = ["-u", "nobody"] if os.getuid() == 0 else []  # it refuses to run as root
     address = f"inet:127.0.0.1:{port}"
@@ -32,11 +38,10 @@ class _Sink(asyncio.Protocol):
     """One client of the uvloop sink."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
         self._heard = b""
         self._in_message = False
-        transport.write(b"220 sink ESMTP\r\n")
+        self._transport.write(b"220 sink ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
         heard = self._heard + data

@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+from typing import cast
 
 import uvloop
 
@@ -18,8 +19,7 @@ class _Side(asyncio.Protocol):
     other: "_Side | None" = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
 
     def data_received(self, data: bytes) -> None:
         if self.other is not None:
@@ -53,15 +53,24 @@ class _Client(_Side):
 
     async def _connect(self) -> None:
         try:
-            _, sink = await asyncio.get_running_loop().create_connection(_Side, "127.0.0.1", self._sink_port)
+            await asyncio.get_running_loop().create_connection(lambda: _Sink(self), "127.0.0.1", self._sink_port)
         except OSError:  # no sink: the client learns it by the close
             self.transport.close()
+
+
+class _Sink(_Side):
+    """The side of the sink; joined at once, since its greeting may come before anyone waits for the connection."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._client.transport.is_closing():
+            self.transport.close()
             return
-        if self.transport.is_closing():
-            sink.transport.close()
-            return
-        self.other, sink.other = sink, self
-        self.transport.resume_reading()
+        self.other, self._client.other = self._client, self
+        self._client.transport.resume_reading()
 
 
 async def _serve(port: int, sink_port: int) -> None:
