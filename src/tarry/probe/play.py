@@ -213,7 +213,8 @@ class SocketWire:
 
     def _note(self, found: Sequence[tuple[int, str]]) -> None:
         after = Seconds(self._clock() - self._connected_at)
-        self.replies += [Reply(code, text, after) for code, text in found]
+        room = MAX_REPLIES - len(self.replies)
+        self.replies += [Reply(code, text, after) for code, text in found[:room]]
         self._news.set()
 
     def _end(self, ended: Ending) -> None:

@@ -113,9 +113,8 @@ def exit_status(findings: Sequence[Finding], *, strict: bool = False) -> int:
 
 def summarise(findings: Sequence[Finding]) -> str:
     """Return in one to four sentences what happened."""
-    return " ".join(
-        filter(None, (_about_bots(findings), _about_blind(findings), _about_honest(findings), _about_odd(findings)))
-    )
+    sentences = (_about_bots(findings), _about_blind(findings), _about_honest(findings), _about_odd(findings))
+    return " ".join(filter(None, sentences))
 
 
 def _greeted(trace: Trace) -> bool:
