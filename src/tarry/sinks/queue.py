@@ -67,6 +67,11 @@ class LineQueue:
         """Lines handed over that the writer has not finished with."""
         return self._handed_lines - self._written_lines
 
+    @property
+    def held_bytes(self) -> int:
+        """Octets of all lines that were taken and are not yet written."""
+        return self._base - self._room - self._written_bytes
+
     def put(self, line: bytes) -> None:
         """Take one line, with its newline; 0.1 µs."""
         lines = self._lines
@@ -143,8 +148,7 @@ class LineQueue:
         self._reclaim()
 
     def _reclaim(self) -> None:
-        held = self._base - self._room - self._written_bytes
-        self._set_room(self._max_bytes - held)
+        self._set_room(self._max_bytes - self.held_bytes)
         self._line_room = self._max_lines - self.unwritten
 
     def _set_room(self, room: int) -> None:
