@@ -1,0 +1,1 @@
+"""config: what the operator says: read, checked, explained, and compiled for the core."""

@@ -1,0 +1,57 @@
+"""compile - from the operator's configuration to the policy that the core decides by.
+
+What      `policy`, and `fingerprint`, a short name for a configuration that each connect record carries.
+Promises  Pure. The same configuration gives the same policy and the same fingerprint, on every machine and in every process.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tarry.checks import REGISTRY
+from tarry.config.keys import flat, keys
+from tarry.config.schema import Config, RcptTarpit, RsetTarpit
+from tarry.config.values import spell
+from tarry.core import policy as core
+from tarry.core.check import Armed
+
+_FINGERPRINT_LENGTH = 10  # hexadecimal digits: 40 bits, plenty to tell the configurations of one site apart
+
+
+def policy(config: Config, *, observe: bool = False) -> core.Policy:
+    """Return the policy of a configuration. With *observe* everything is decided and recorded, and nobody is refused."""
+    limits = config.limits
+    return core.Policy(
+        checks=tuple(Armed(check, config.checks[check.name].settings, config.checks[check.name].options) for check in REGISTRY),
+        score=core.Score(config.score.delay, config.score.reject),
+        wait=config.hold.wait,
+        data_wait=config.hold.data_wait,
+        teaser=config.hold.teaser,
+        end_early=config.hold.end_early,
+        delay=core.Delay(config.delay.target, config.delay.at),
+        tarpit_rcpt=_tarpit(config.tarpit.rcpt),
+        tarpit_rset=_tarpit(config.tarpit.rset),
+        limits=core.Limits(
+            command=limits.command,
+            data=limits.data,
+            backend=limits.backend,
+            message=limits.message,
+            line=limits.line,
+            recipients=limits.recipients,
+        ),
+        normalize=config.smtp.bare_newline == "normalize",
+        insert_headers=config.headers.insert,
+        record_paths=config.record.paths,
+        observe=observe,
+    )
+
+
+def fingerprint(config: Config) -> str:
+    """Return ten hexadecimal digits that are the same for configurations with the same values, whatever preset they came by."""
+    values = flat(config)
+    lines = [f"{name} = {spell(keys()[name].kind.write(value))}" for name, value in sorted(values.items()) if name != "preset"]
+    return sha256("\n".join(lines).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+
+
+def _tarpit(table: RcptTarpit | RsetTarpit) -> core.Tarpit:
+    return core.Tarpit(table.free, table.step, table.cap)

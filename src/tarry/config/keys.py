@@ -1,0 +1,245 @@
+"""keys - the schema as a flat list of tables and keys.
+
+What      `tables` and `keys` walk the dataclasses of schema.py and the declarations of the checks; `build` makes a Config of flat
+          values, `flat` takes one apart.
+Promises  The order is that of a configuration file. A check's table follows from its declaration; nothing is listed twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tarry.checks import REGISTRY
+from tarry.config import places, values
+from tarry.config.schema import PHASES, CheckConfig, Config
+from tarry.config.values import Kind, mapped
+from tarry.core.check import Settings
+from tarry.core.client import Phase
+from tarry.core.result import Action
+
+CHECKS = "checks."
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. ``name`` is the full one, ``later`` says that it has no effect in this version."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    since: str = "0.1"
+    source: str = ""
+    later: bool = False
+
+    @property
+    def last(self) -> str:
+        """The name within its table."""
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; "" is the top of the file. ``later`` says that the whole table has no effect in this version."""
+
+    name: str
+    help: str
+    keys: tuple[Key, ...]
+    later: bool = False
+
+
+_ACTIONS = {action.word: action for action in Action}
+_COMING_ACTIONS = {"discard": 'write "reject": discarding mail comes with a later version'}
+
+_SETTINGS: Mapping[str, tuple[Kind, str]] = {
+    "action": (
+        mapped(
+            values.choice(*_ACTIONS, later=_COMING_ACTIONS),
+            lambda word: _ACTIONS.get(word, Action.REJECT),
+            lambda action: action.word,
+        ),
+        "What a finding leads to, mildest first: ignore only records it, tag adds a header, delay holds, defer is 4xx, reject is "
+        "5xx, drop replies and closes.",
+    ),
+    "at": (
+        mapped(
+            values.choice("", *PHASES),
+            lambda word: PHASES[word] if word else None,
+            lambda phase: phase.word if phase is not None else "",
+        ),
+        "The phase where the action is carried out; empty is where the finding was made.",
+    ),
+    "weight": (values.number(-1_000_000, 1_000_000, "weight"), "What a finding adds to the score."),
+    "remember": (values.duration(), "How long a pass is remembered."),
+    "header": (
+        places.header,
+        "A header line for the message, when headers.insert is true. {client}, {reason}, {code} and {id} are filled in.",
+    ),
+    "reply": (places.reply, 'The whole reply, such as "550 Not accepted [{id}]". Empty is the usual one.'),
+}
+
+_ZONES = values.anything("list of zones", {"type": "array", "items": {"type": "object"}})
+
+
+@cache
+def tables() -> tuple[Table, ...]:
+    """Return every table, in the order of a configuration file."""
+    return tuple(_walk(Config, "", later=False))
+
+
+@cache
+def keys() -> Mapping[str, Key]:
+    """Return every key by its full name, in the order of a configuration file."""
+    return types.MappingProxyType({key.name: key for table in tables() for key in table.keys})
+
+
+@cache
+def groups() -> frozenset[str]:
+    """Return the names of tables, and of what only holds tables: checks, tarpit."""
+    named = [table.name for table in tables() if table.name]
+    return frozenset(named) | {name.rpartition(".")[0] for name in named if "." in name}
+
+
+def manual(check_name: str) -> str:
+    """Return the docstring of a check's module, which is its manual page."""
+    check = next(one for one in REGISTRY if one.name == check_name)
+    return inspect.cleandoc(sys.modules[type(check).__module__].__doc__ or "")
+
+
+def build(flat_values: Mapping[str, object]) -> Config:
+    """Return the configuration that has these values, and defaults for the rest."""
+    config: Config = _fill(Config, "", flat_values)
+    return config
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Return the value of every key by its full name."""
+    found: dict[str, Any] = {}
+    for name in keys():
+        if name.startswith(CHECKS):
+            check, last = name.split(".")[1:]
+            if check in config.checks:
+                one = config.checks[check]
+                found[name] = getattr(one.settings if last in _SETTINGS else one.options, last)
+        else:
+            value: Any = config
+            for part in name.split("."):
+                value = getattr(value, part)
+            found[name] = value
+    return found
+
+
+def _walk(cls: type[Any], prefix: str, *, later: bool) -> Iterator[Table]:
+    fields = dataclasses.fields(cls)
+    own = tuple(_key(one, prefix) for one in fields if "kind" in one.metadata)
+    if own:
+        yield Table(prefix, inspect.cleandoc(cls.__doc__ or ""), own, later)
+    for one in fields:
+        if "table" not in one.metadata:
+            continue
+        name = f"{prefix}.{one.name}" if prefix else one.name
+        if name == "checks":
+            yield from _check_tables()
+        else:
+            yield from _walk(_class_of(one), name, later=one.metadata["later"])
+
+
+def _class_of(one: dataclasses.Field[Any]) -> type[Any]:
+    return typing.cast("type[Any]", one.default_factory)
+
+
+def _key(one: dataclasses.Field[Any], prefix: str) -> Key:
+    said = one.metadata
+    name = f"{prefix}.{one.name}" if prefix else one.name
+    return Key(name, said["kind"], one.default, said["help"], said["since"], said["source"], said["later"])
+
+
+def _check_tables() -> Iterator[Table]:
+    for check in REGISTRY:
+        name = CHECKS + check.name
+        common = _common_keys(name, check.settings)
+        options = tuple(
+            Key(f"{name}.{one.name}", _kind_of(one), one.default, _sentence(one.metadata.get("help", "")), _since(check.name))
+            for one in dataclasses.fields(check.options)
+        )
+        yield Table(name, summary(check.name), (*common, *options))
+    zones = Key(f"{CHECKS}dnslists.zones", _ZONES, (), "DNS block lists, each with answers and weight.", later=True)
+    common = _common_keys(f"{CHECKS}dnslists", Settings(action=Action.DELAY))
+    yield Table(f"{CHECKS}dnslists", "Notice a client that is on DNS block lists.", (*common, zones), later=True)
+
+
+def _common_keys(table: str, defaults: Settings) -> tuple[Key, ...]:
+    return tuple(
+        Key(f"{table}.{name}", kind, getattr(defaults, name), help, later=name == "remember")
+        for name, (kind, help) in _SETTINGS.items()
+    )
+
+
+def summary(check_name: str) -> str:
+    """Return what a check looks for, as a sentence."""
+    return _sentence(manual(check_name).partition("\n")[0].partition(" - ")[2])
+
+
+def _since(check_name: str) -> str:
+    found = re.search(r"^Since\s+(\S+)", manual(check_name), re.MULTILINE)
+    return found[1] if found else "0.1"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _kind_of(one: dataclasses.Field[Any]) -> Kind:
+    """The kind of a check's own key, by its default and unit. A float in seconds is a duration."""
+    unit = str(one.metadata.get("unit", ""))
+    match one.default:
+        case bool():
+            return values.boolean
+        case int():
+            return values.whole(0, 1_000_000_000, unit or "number")
+        case float():
+            return values.duration() if unit in ("s", "seconds") else values.number(-1e9, 1e9, unit or "number")
+        case str():
+            return values.text(unit or "text")
+        case tuple():
+            return values.listed(values.text(unit or "text"), f"list of {unit or 'texts'}", '["a", "b"]')
+        case other:
+            raise AssertionError(f"no kind of configuration value for {one.name} = {other!r}")
+
+
+def _fill(cls: type[Any], prefix: str, given: Mapping[str, object]) -> Any:
+    made: dict[str, Any] = {}
+    for one in dataclasses.fields(cls):
+        name = f"{prefix}.{one.name}" if prefix else one.name
+        if name == "checks":
+            made[one.name] = types.MappingProxyType({check.name: _fill_check(check.name, given) for check in REGISTRY})
+        elif "table" in one.metadata:
+            made[one.name] = _fill(_class_of(one), name, given)
+        elif name in given:
+            made[one.name] = given[name]
+    return cls(**made)
+
+
+def _fill_check(check_name: str, given: Mapping[str, object]) -> CheckConfig:
+    check = next(one for one in REGISTRY if one.name == check_name)
+    said = {
+        name.rpartition(".")[2]: given.get(name, known.default)
+        for name, known in keys().items()
+        if name.startswith(f"{CHECKS}{check_name}.")
+    }
+    settings = Settings(**typing.cast("dict[str, Any]", {name: said.pop(name) for name in _SETTINGS}))
+    return CheckConfig(settings=settings, options=check.options(**said))
+
+
+def phase_word(phase: Phase | None) -> str:
+    """Return a phase as it stands in a file; "" for none."""
+    return phase.word if phase is not None else ""

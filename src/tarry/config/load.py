@@ -1,0 +1,259 @@
+"""load - read a configuration: defaults, then a preset, then the file, then flags.
+
+What      `load` returns the configuration, where each value came from, and every problem at once.
+Promises  Bad content never raises: each mistake is a `Problem` with its file, line, key and remedy, and the value below it stays,
+          so that there is always a whole configuration to look at. Whoever must not go on with errors calls `Loaded.checked`.
+Not here  Rules between keys: problems.py. Compiling for the core: compile.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tarry.config import document, problems
+from tarry.config.document import Document
+from tarry.config.keys import Key, Table, build, groups, keys, tables
+from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
+from tarry.config.schema import NO_EFFECT, PRESETS, Config
+from tarry.config.values import Wrong, nearest, spell, spell_key
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""Octets. A larger file is not a configuration (a log, a mail folder), and is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration with the story of its values. ``origins`` has an entry for every key."""
+
+    config: Config
+    origins: Mapping[str, Origin]
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.is_error)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if not problem.is_error)
+
+    def checked(self) -> Config:
+        """Return the configuration. Raises ConfigError with every problem when there is an error."""
+        if self.errors:
+            raise ConfigError(self.problems)
+        return self.config
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far: flat values, their origins, and problems."""
+
+    file: str
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    bad: set[str] = field(default_factory=set)
+
+
+def load(path: Path | None, *, text: str | None = None, flags: Mapping[str, object] = MappingProxyType({})) -> Loaded:
+    """Read the file at *path*, or *text* with *path* as its name, or with neither the defaults.
+
+    *flags* are values from the command line by their full names, as TOML would give them; they win over the file.
+    """
+    reading = _Reading(str(path) if path is not None else "")
+    if text is None and path is not None:
+        text, trouble = _text_of(path)
+        reading.problems += trouble
+    doc = document.read(text or "", reading.file)
+    reading.problems += doc.problems
+    _take_preset(reading, doc, flags)
+    _take(reading, doc.values, doc, Origin("file", reading.file))
+    for name, value in flags.items():
+        _take(reading, _nested(name, value), Document(), Origin("flag"))
+    _derive(reading)
+    config = build(reading.values)
+    origins = {name: reading.origins.get(name, DEFAULT) for name in keys()}
+    reading.problems += _warn_of_later(reading)
+    for problem in problems.find(config, origins):
+        if problem.where not in reading.bad:
+            reading.problems.append(_placed(problem, reading, origins))
+    found = sorted(dict.fromkeys(reading.problems), key=lambda problem: (problem.line, not problem.is_error))
+    return Loaded(config, MappingProxyType(origins), tuple(found))
+
+
+def preset_text(name: str) -> str:
+    """Return the file of a preset."""
+    return (resources.files("tarry.config") / "presets" / f"{name}.toml").read_text("utf-8")
+
+
+def _text_of(path: Path) -> tuple[str, list[Problem]]:
+    file = str(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(SIZE_LIMIT + 1)
+    except FileNotFoundError:
+        return "", [Problem("", "there is no such file", "write one with `tarry config init`, or name another with -c", file=file)]
+    except PermissionError:
+        return "", [Problem("", "this user may not read the file", "change its owner or mode", file=file)]
+    except IsADirectoryError:
+        return "", [Problem("", "this is a directory", f"name a file in it, such as {path / 'tarry.toml'}", file=file)]
+    except (OSError, ValueError) as fault:  # EIO, ENAMETOOLONG, a NUL in the name: all are the operator's to mend
+        return "", [Problem("", f"the file cannot be read: {fault}", "name another with -c", file=file)]
+    if len(raw) > SIZE_LIMIT:
+        return "", [
+            Problem("", f"the file is larger than {SIZE_LIMIT >> 20} MiB", "name the configuration file with -c", file=file)
+        ]
+    try:
+        return raw.decode("utf-8").replace("\r\n", "\n"), []
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        problem = Problem("", f"the byte 0x{raw[fault.start]:02x} is not UTF-8", "save the file as UTF-8", file=file, line=line)
+        return raw.decode("utf-8", "replace").replace("\r\n", "\n"), [problem]
+
+
+def _take_preset(reading: _Reading, doc: Document, flags: Mapping[str, object]) -> None:
+    name = flags.get("preset", doc.values.get("preset"))
+    if isinstance(name, str) and name in PRESETS and name != PRESETS[0]:  # the first one is the defaults
+        preset = document.read(preset_text(name), f"preset {name}")
+        _take(reading, preset.values, preset, Origin("preset", name))
+
+
+def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin: Origin) -> None:
+    """Read the values of one layer over those below it."""
+    for path, value in _settled(found, reading, doc):
+        name = ".".join(path)
+        line = doc.line(path)
+        reading.origins[name] = replace(origin, line=line) if origin.kind == "file" else origin
+        try:
+            reading.values[name] = keys()[name].kind.read(value)
+        except Wrong as wrong:
+            reading.bad.add(name)
+            if wrong.coming is not None:
+                reading.values[name] = wrong.coming
+            line = doc.line(path if wrong.index is None else (*path, wrong.index))
+            reading.problems.append(Problem(name, wrong.what, wrong.fix, file=reading.file, line=line))
+
+
+def _settled(found: Mapping[str, object], reading: _Reading, doc: Document) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield each known key that is set, with its value; everything else becomes a problem."""
+    below: list[tuple[tuple[str, ...], Mapping[str, object]]] = [((), found)]
+    while below:
+        above, table = below.pop()
+        for part, value in table.items():
+            path = (*above, part)
+            name = spell_key(*path)
+            match value:
+                case _ if name in keys():
+                    yield path, value
+                case dict() if name in groups():
+                    below.append((path, value))
+                case _:
+                    what, fix = _unknown(path, value)
+                    reading.problems.append(Problem(name, what, fix, file=reading.file, line=doc.line(path)))
+
+
+def _unknown(path: tuple[str, ...], value: object) -> tuple[str, str]:
+    name, above, last = spell_key(*path), spell_key(*path[:-1]), path[-1]
+    if name in groups():
+        if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+            return "there is only one such table", f"write [{name}], in single brackets"
+        inner = next((one for one in keys() if one.startswith(f"{name}.")), name)
+        return (
+            "it is a table and has no value of its own",
+            f"write [{name}] and below it its keys, such as {inner.rpartition('.')[2]}",
+        )
+    siblings = [one.last for one in _keys_of(above)]
+    inner_tables = [one.removeprefix(f"{above}." if above else "") for one in groups() if one.rpartition(".")[0] == above]
+    if isinstance(value, dict) and not (siblings and above):
+        meant = nearest(last, inner_tables) or next((one for one in sorted(groups()) if one.rpartition(".")[2] == last), "")
+        full = meant if not above or meant in groups() else f"{above}.{meant}"
+        kind = "check" if above == "checks" else "table"
+        return f"there is no such {kind}", f"did you mean [{full}]?" if meant else f"there are {_some(inner_tables)}"
+    elsewhere = [table.name for table in tables() if table.name != above and any(key.last == last for key in table.keys)]
+    if elsewhere and above not in elsewhere:
+        return "no such key here", _elsewhere(last, elsewhere)
+    meant = nearest(last, [*siblings, *inner_tables])
+    if meant:
+        return "no such key", f"did you mean {above}.{meant}?" if above else f"did you mean {meant}?"
+    if not above:
+        meant = nearest(last, [key.last for key in keys().values()])
+        found = [one for one in keys() if meant and one.rpartition(".")[2] == meant]
+        return "no such key at the top of the file", f"did you mean {found[0]}?" if found else f"there are {_some(inner_tables)}"
+    return "no such key", f"the keys of [{above}] are {_some(siblings or inner_tables)}"
+
+
+def _elsewhere(last: str, elsewhere: list[str]) -> str:
+    plain = [table for table in elsewhere if not table.startswith("checks.")]
+    named = [f"[{table}]" if table else "the top of the file" for table in plain[:3]]
+    if len(plain) < len(elsewhere):
+        checks = [table for table in elsewhere if table.startswith("checks.")]
+        named.append(f"[{checks[0]}]" if len(checks) == 1 else "each [checks.NAME]")
+    return f"{last} belongs to {_some(named, last_word='or')}: put it below that heading" if named else ""
+
+
+def _keys_of(table_name: str) -> tuple[Key, ...]:
+    return next((table.keys for table in tables() if table.name == table_name), ())
+
+
+def _some(names: Iterable[str], *, last_word: str = "and") -> str:
+    *most, last = list(names)
+    return f"{', '.join(most)} {last_word} {last}" if most else last
+
+
+def _nested(name: str, value: object) -> dict[str, object]:
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return value if isinstance(value, dict) else {}
+
+
+def _derive(reading: _Reading) -> None:
+    """Let the message's deadline follow the backend's where the operator set only that: who wants patience wants it there too."""
+    backend = reading.origins.get("limits.backend", DEFAULT)
+    if backend.is_operators and "limits.backend" in reading.values and "limits.message" not in reading.origins:
+        reading.values["limits.message"] = reading.values["limits.backend"]
+        reading.origins["limits.message"] = Origin("derived", f"limits.backend, {backend}")
+
+
+def _warn_of_later(reading: _Reading) -> Iterator[Problem]:
+    """Tell what was set and does nothing yet: a whole table in one warning. An empty value asks for nothing."""
+    for table in tables():
+        asked = [key for key in table.keys if reading.origins.get(key.name, DEFAULT).is_operators and key.name not in reading.bad]
+        asked = [key for key in asked if not _asks_nothing(key, reading.values[key.name])]
+        if table.later and asked:
+            yield _later(f"[{table.name}]", reading, asked[0])
+        elif not table.later:
+            yield from (_later(key.name, reading, key) for key in asked if key.later)
+
+
+def _asks_nothing(key: Key, value: object) -> bool:
+    return not value and value == key.default
+
+
+def _later(where: str, reading: _Reading, key: Key) -> Problem:
+    origin = reading.origins[key.name]
+    place = (origin.name, origin.line) if origin.kind == "file" else ("", 0)
+    return Problem(where, NO_EFFECT, "leave it out, or keep it for later", Severity.WARNING, *place)
+
+
+def _placed(problem: Problem, reading: _Reading, origins: Mapping[str, Origin]) -> Problem:
+    """Give a rule's problem the line of its key, or that of the preset line that brought it."""
+    origin = origins.get(problem.where, DEFAULT)
+    if origin.kind == "preset":
+        said = origins["preset"]
+        return replace(problem, what=f"{problem.what} (by preset {origin.name})", file=reading.file, line=said.line)
+    if origin.kind == "flag":
+        return problem
+    return replace(problem, file=reading.file, line=origin.line)
+
+
+def toml_of(name: str, value: object) -> str:
+    """Return the value of a key as TOML."""
+    return spell(keys()[name].kind.write(value))
+
+
+__all__ = ["Loaded", "Table", "load", "preset_text", "toml_of"]

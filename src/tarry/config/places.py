@@ -1,0 +1,293 @@
+"""places - addresses, networks, patterns on addresses, and the texts that go out to clients.
+
+What      Kinds of values, as in values.py: where to listen and to connect, which clients are meant, header and reply lines.
+Promises  A network is what the operator wrote, never one that was rounded; a pattern cannot take exponential time.
+Source    RFC 5321 §4.2 (replies), RFC 5322 §2.2 (header fields); RFC 4291 §2.5.5.2: clients are normal(ised), so a network of
+          IPv4-mapped IPv6 addresses would match nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+
+from tarry.config.values import Kind, Wrong, listed, shown, spell
+from tarry.core.client import Endpoint
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+PATTERN_LIMIT = 512
+"""Characters. The addresses that a pattern is matched with have at most 45."""
+
+_REPLY_LIMIT = 400  # RFC 5321 §4.5.3.1.5 allows 512 octets with code and CRLF; the rest is room for {client} and {reason}
+_HEADER_LIMIT = 900  # RFC 5322 §2.1.1 allows 998 characters; the rest is room for {client} and {reason}
+_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_HEADER = re.compile(r"[!-9;-~]+: ?[!-~][ -~]*")
+_REPLY = re.compile(r"[45][0-9][0-9] [ -~]*[!-~]")
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A socket in the file system."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address: TypeAlias = Endpoint | UnixSocket
+
+
+def _read_endpoint(value: object) -> Endpoint:
+    if not isinstance(value, str):
+        raise Wrong(f"{shown(value)} is not an address", 'write host:port in quotes, such as "127.0.0.1:25"')
+    if value == "systemd":
+        raise Wrong('"systemd" comes with a later version', 'write the address and port, such as "0.0.0.0:25"')
+    if value.startswith("unix:"):
+        raise Wrong(f"{shown(value)} is no address for SMTP clients", 'write host:port, such as "127.0.0.1:25"')
+    host, separator, port = value.rpartition(":")
+    if not separator and _PORT.fullmatch(value):
+        raise Wrong(f"{shown(value)} is only a port", f'write "0.0.0.0:{value}" for all IPv4 addresses, "[::]:{value}" for IPv6')
+    if not separator or value.endswith("]"):
+        raise Wrong(f"{shown(value)} has no port", f'write "{_cut(_bracketed(value))}:25"')
+    if not _PORT.fullmatch(port) or int(port) > 65535:
+        raise Wrong(f"{shown(value)} has no port from 0 to 65535", f'write "{_cut(_bracketed(host))}:25"')
+    if host in ("", "*"):
+        raise Wrong(f"{shown(value)} has no host", f'write "0.0.0.0:{port}" for all IPv4 addresses, "[::]:{port}" for IPv6')
+    if host[0] == "[" and host[-1] == "]":
+        inner = host[1:-1]
+        if not _is_ipv6(inner):
+            raise Wrong(f"{shown(host)} is not an IPv6 address in brackets", f'write "{_cut(inner)}:{port}" or "[::1]:{port}"')
+        return Endpoint(inner.lower(), int(port))
+    if ":" in host:
+        is_v6 = _is_ipv6(host)
+        fix = f'write "[{host}]:{port}"' if is_v6 else 'write host:port, such as "127.0.0.1:25" or "[::1]:25"'
+        raise Wrong(
+            f"{shown(value)} is ambiguous: an IPv6 address stands in brackets" if is_v6 else f"{shown(value)} is no host:port", fix
+        )
+    if not _NAME.fullmatch(host) or (re.fullmatch(r"[0-9.]+", host) and not _is_ip(host)):
+        raise Wrong(f"{shown(host)} is neither an IP address nor a host name", f'write an address, such as "127.0.0.1:{port}"')
+    return Endpoint(host.lower(), int(port))
+
+
+def _read_address(value: object) -> Address:
+    if isinstance(value, str) and value.startswith(("unix:", "/")):
+        path = value.removeprefix("unix:")
+        if not path.startswith("/"):
+            raise Wrong(f"{shown(value)} is not an absolute path", 'write "unix:/path/to/socket"')
+        if value is path:
+            raise Wrong(f"{shown(value)} is a path", f'write "unix:{_cut(path)}"')
+        if not path.isprintable() or len(path.encode("utf-8", "replace")) > 107:  # sun_path holds 108 bytes with its NUL
+            raise Wrong(f"{shown(value)} cannot be the path of a socket", "use at most 107 printable characters")
+        return UnixSocket(path)
+    return _read_endpoint(value)
+
+
+def _read_target(value: object) -> Address:
+    address = _read_address(value)
+    if isinstance(address, Endpoint) and address.port == 0:
+        raise Wrong(f"{shown(value)} has port 0", "write the port on which the MTA listens")
+    return address
+
+
+def _read_optional(value: object) -> Endpoint | None:
+    return None if value == "" else _read_endpoint(value)
+
+
+_ENDPOINT_SCHEMA = {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"}
+endpoint = Kind("host:port", _read_endpoint, str, _ENDPOINT_SCHEMA)
+endpoints = listed(endpoint, "list of host:port", '["127.0.0.1:25"]')
+target = Kind("host:port or unix:/path", _read_target, str, {"type": "string", "pattern": r"^(.+:[0-9]{1,5}|unix:/.+)$"})
+optional_endpoint = Kind(
+    "host:port or nothing",
+    _read_optional,
+    lambda value: "" if value is None else str(value),
+    {"type": "string", "pattern": r"^(.+:[0-9]{1,5})?$"},
+)
+
+
+def _read_network(value: object) -> Network:
+    if not isinstance(value, str):
+        raise Wrong(f"{shown(value)} is not a network", 'write it in quotes, such as "192.0.2.0/24"')
+    bare = value.strip()
+    if "%" in bare:
+        raise Wrong(f"{shown(value)} holds a zone", f'write "{_cut(bare.partition("%")[0])}": clients are known without theirs')
+    try:
+        network = ip_network(bare, strict=False)
+    except ValueError:
+        raise Wrong(f"{shown(value)} is not a network", _network_fix(bare)) from None
+    if isinstance(network, IPv6Network):
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None and network.prefixlen >= 96:
+            fix = f'write "{mapped}/{network.prefixlen - 96}"'
+            raise Wrong(f"{shown(value)} matches nobody, since clients are shown as plain IPv4", fix)
+    address = bare.partition("/")[0]
+    if ip_address(address) != network.network_address:
+        fix = f'write "{network}" for the network, or "{address}" for the one host'
+        raise Wrong(f"{shown(value)} has bits set right of its prefix", fix)
+    return network
+
+
+network = Kind("network", _read_network, str, {"type": "string"})
+networks = listed(network, "list of networks", '["192.0.2.0/24"]')
+
+
+def _read_pattern(value: object) -> re.Pattern[str]:
+    if not isinstance(value, str):
+        raise Wrong(f"{shown(value)} is not a pattern", r"write it in single quotes, such as '^192\.0\.2\.'")
+    if not value:
+        raise Wrong("an empty pattern matches every address", "leave it out")
+    if len(value) > PATTERN_LIMIT:
+        raise Wrong(f"the pattern has {len(value)} characters", f"keep to {PATTERN_LIMIT}, or use exempt.networks")
+    try:
+        pattern = re.compile(value, re.ASCII | re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError) as fault:
+        raise Wrong(f"{shown(value)} is not a regular expression: {_plain(fault)}", _pattern_fix(value)) from None
+    if has_nested_repeats(value):
+        fix = r"repeat only once, such as '^10\.[0-9.]+$', or use exempt.networks"
+        raise Wrong(f"{shown(value)} repeats what repeats already, which can take exponential time", fix)
+    return pattern
+
+
+pattern = Kind(
+    "pattern", _read_pattern, lambda value: value.pattern, {"type": "string", "format": "regex", "maxLength": PATTERN_LIMIT}
+)
+patterns = listed(pattern, "list of patterns", r"['^192\.0\.2\.']")
+
+
+def has_nested_repeats(pattern: str) -> bool:
+    """True when a group that holds an unbounded repeat is itself repeated without a bound, or often.
+
+    ``pattern`` is one that compiles. An over-approximation on purpose: ``(a+b)*`` is harmless and refused as well.
+    """
+    repeats = [False]  # for each open group: whether it holds an unbounded repeat
+    closed = False  # whether what stands left of here is a group that does
+    position = 0
+    while position < len(pattern):
+        char = pattern[position]
+        step = 1
+        if char in "*+{" and (match := _REPEAT.match(pattern, position)):
+            step = len(match[0])
+            if _is_many(match):
+                if closed:
+                    return True
+                repeats[-1] = True
+            position += step
+            continue
+        was_closed, closed = closed, False
+        if char == "\\":
+            step = 2
+        elif char == "[":
+            step = _class_length(pattern, position)
+        elif char == "(":
+            if pattern.startswith("(?#", position):
+                step, closed = pattern.index(")", position) + 1 - position, was_closed
+            else:
+                repeats.append(False)
+        elif char == ")":
+            closed = repeats.pop()
+            repeats[-1] = repeats[-1] or closed
+        elif char == "?":
+            closed = was_closed  # a lazy mark, or "at most once"
+        position += step
+    return False
+
+
+_REPEAT = re.compile(r"[*+]|\{(\d*)(?:(,)(\d*))?\}")
+_OFTEN = 10  # a bounded repeat of a repeat costs its bound in powers of the text's length: 45 characters at most
+
+
+def _is_many(match: re.Match[str]) -> bool:
+    low, comma, high = match[1], match[2], match[3]
+    if low is None:
+        return True
+    if not low and not comma:
+        return False  # "{}" is no repeat
+    bound = high if comma else low
+    return not bound or int(bound) > _OFTEN
+
+
+def _class_length(pattern: str, start: int) -> int:
+    position = start + 1
+    if pattern.startswith("^", position):
+        position += 1
+    if pattern.startswith("]", position):
+        position += 1
+    while position < len(pattern) and pattern[position] != "]":
+        position += 2 if pattern[position] == "\\" else 1
+    return position + 1 - start
+
+
+def _read_header(value: object) -> str:
+    if value == "":
+        return ""
+    if isinstance(value, str) and len(value) <= _HEADER_LIMIT and _HEADER.fullmatch(value):
+        return value
+    if isinstance(value, str) and len(value) > _HEADER_LIMIT:
+        raise Wrong(f"the header has {len(value)} characters", f"keep to {_HEADER_LIMIT}")
+    raise Wrong(f"{shown(value)} is not a header line", 'write "Name: value" in printable ASCII, such as "X-Tarry: {reason}"')
+
+
+header = Kind("header line", _read_header, schema={"type": "string", "pattern": r"^([!-9;-~]+: ?[!-~][ -~]*)?$"})
+
+
+def _read_reply(value: object) -> str:
+    if value == "":
+        return ""
+    if isinstance(value, str) and len(value) > _REPLY_LIMIT:
+        raise Wrong(f"the reply has {len(value)} characters", f"keep to {_REPLY_LIMIT}")
+    if isinstance(value, str) and _REPLY.fullmatch(value):
+        return value
+    if isinstance(value, str) and ("\r" in value or "\n" in value):
+        raise Wrong("the reply holds a line break", "write one line: tarry adds the line end itself")
+    fix = 'write a code from 400 to 599, a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
+    raise Wrong(f"{shown(value)} is not a reply that refuses", fix)
+
+
+reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^([45][0-9][0-9] [ -~]*[!-~])?$"})
+
+
+def _network_fix(value: str) -> str:
+    parts = value.rstrip(".").partition("/")[0].split(".")
+    if 1 <= len(parts) <= 3 and all(part.isascii() and part.isdigit() and int(part[:4]) < 256 for part in parts):
+        whole = ".".join([*(str(int(part)) for part in parts), *["0"] * (4 - len(parts))])
+        return f'write all four numbers: "{whole}/{8 * len(parts)}"'
+    return 'write an address, or one with a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"'
+
+
+def _pattern_fix(value: str) -> str:
+    if value.startswith("*"):
+        return f"a regular expression says .* where a file name says *: {spell(('.' + value)[:60])}"
+    return r"write a Python regular expression in single quotes, such as '^192\.0\.2\.'"
+
+
+def _plain(fault: BaseException) -> str:
+    return str(fault) if isinstance(fault, re.error) else "too large"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if _is_ipv6(host) else host
+
+
+def _cut(text: str) -> str:
+    return spell(text[:60])[1:-1]

@@ -1,0 +1,300 @@
+"""values - the kinds of values that a configuration file holds.
+
+What      A `Kind` reads a TOML value into the one that the program uses, writes it back, and describes itself for the reference
+          page and for editors. Here are the plain kinds and durations; addresses, networks and patterns are in places.py.
+Promises  A value that cannot be taken raises `Wrong`, which says what is wrong and how to mend it; nothing else is raised.
+          ``kind.read(kind.write(value)) == value``.
+Units     Durations are seconds inside, and text with a unit outside: "350ms", "6s", "5m", "1h", "7d".
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from tarry.core.policy import Span
+
+_SHOWN = 48  # how much of a wrong value is repeated to the operator; longer ones are cut
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_WORDS_FOR_UNITS = {
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("day", "days"), "d"),
+    **dict.fromkeys(("msec", "millisecond", "milliseconds"), "ms"),
+}
+LONGEST = 366.0 * 86400
+"""Seconds. Nothing here lasts longer than a year, and a bound keeps every duration exact in a float."""
+
+DURATION_PATTERN = r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)"
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+class Wrong(Exception):
+    """A value cannot be taken. ``index`` tells which element of a list is meant.
+
+    ``coming`` is the value where it is a right one of a later version, so that rules between keys can look at it.
+    """
+
+    def __init__(self, what: str, fix: str, *, index: int | None = None, coming: object = None) -> None:
+        super().__init__(what, fix)
+        self.what = what
+        self.fix = fix
+        self.index = index
+        self.coming = coming
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value. ``unit`` is what the reference page calls it; ``schema`` is its JSON Schema."""
+
+    unit: str
+    read: Callable[[object], Any]
+    write: Callable[[Any], object] = field(default=lambda value: value)
+    schema: Mapping[str, object] = field(default_factory=dict)
+
+
+def spell(value: object) -> str:
+    """Return a value as TOML."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            if "\\" in value and "'" not in value and value.isprintable():
+                return f"'{value}'"  # a regular expression reads better without doubled backslashes
+            return json.dumps(value).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            return f"[{', '.join(spell(one) for one in value)}]"
+        case dict():
+            return "{ " + ", ".join(f"{spell_key(str(key))} = {spell(one)}" for key, one in value.items()) + " }"
+        case _:
+            return str(value)
+
+
+def spell_key(*parts: str) -> str:
+    """Return a key as TOML: parts joined by dots, quoted where they must be."""
+    return ".".join(part if _BARE.fullmatch(part) else json.dumps(part).replace("\x7f", "\\u007f") for part in parts)
+
+
+def shown(value: object) -> str:
+    """Return a wrong value for a message: as TOML, on one line, cut."""
+    if isinstance(value, int | float | bool | str):
+        text = spell(value[: _SHOWN + 1] if isinstance(value, str) else value)
+        return text if len(text) <= _SHOWN + 2 else text[:_SHOWN] + "..."
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a table" if isinstance(value, dict) else "a date or time"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that *name* most probably means, or ""."""
+    if len(name) > 64:
+        return ""
+    folded = {one.casefold().replace("-", "_"): one for one in known}
+    found = difflib.get_close_matches(name.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else ""
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise Wrong(f"{shown(value)} is neither true nor false", "write true or false, in lower case and without quotes")
+
+
+boolean = Kind("true or false", _boolean, schema={"type": "boolean"})
+
+
+def whole(low: int, high: int, unit: str) -> Kind:
+    """A whole number from *low* to *high*."""
+
+    def read(value: object) -> int:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            raise Wrong(f"{shown(value)} is text", "write the number without quotes")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Wrong(f"{shown(value)} is not a whole number", f"write a number from {low} to {high}")
+        if not low <= value <= high:
+            raise Wrong(f"{shown(value)} is out of range", f"write a number from {low} to {high}")
+        return value
+
+    return Kind(unit, read, schema={"type": "integer", "minimum": low, "maximum": high})
+
+
+def number(low: float, high: float, unit: str) -> Kind:
+    """A number from *low* to *high*, whole or not."""
+
+    def read(value: object) -> float:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            raise Wrong(f"{shown(value)} is text", "write the number without quotes")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Wrong(f"{shown(value)} is not a number", f"write a number from {low:g} to {high:g}")
+        if math.isnan(value) or not low <= value <= high:
+            raise Wrong(f"{shown(value)} is out of range", f"write a number from {low:g} to {high:g}")
+        return float(value)
+
+    def write(value: float) -> object:
+        return int(value) if value.is_integer() else value
+
+    return Kind(unit, read, write, {"type": "number", "minimum": low, "maximum": high})
+
+
+def text(unit: str = "text", *, longest: int = 1024, least: int = 0, ascii_only: bool = False, example: str = "") -> Kind:
+    """One line of printable text of *least* to *longest* characters."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise Wrong(f"{shown(value)} is not text", f"write {spell(example or str(value)[:_SHOWN])}, in quotes")
+        if len(value) < least:
+            raise Wrong("it is empty", f"write {unit}, such as {spell(example)}" if example else f"write {unit}")
+        if len(value) > longest:
+            raise Wrong(f"it has {len(value)} characters", f"keep to {longest}")
+        bad = next((char for char in value if not char.isprintable() or (ascii_only and char > "~")), "")
+        if bad:
+            asked = "printable ASCII" if ascii_only else "printable text"
+            raise Wrong(f"it holds the character U+{ord(bad):04X}", f"use {asked} only, on one line")
+        return value
+
+    return Kind(unit, read, schema={"type": "string", "minLength": least, "maxLength": longest})
+
+
+def choice(*words: str, later: Mapping[str, str] | None = None) -> Kind:
+    """One of some words. ``later``: words that are known and not in this version, each with what to do instead."""
+    coming = later or {}
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise Wrong(f"{shown(value)} is not text", f"write one of {_listed(words)}")
+        if value in coming:
+            raise Wrong(f"{spell(value)} is not in this version yet", coming[value], coming=value)
+        if value in words:
+            return value
+        meant = nearest(value, (*words, *coming))
+        fix = f"did you mean {spell(meant)}?" if meant else f"write one of {_listed(words)}"
+        raise Wrong(f"{shown(value)} is none of {_listed(words, plain=True)}" if meant else f"there is no {shown(value)}", fix)
+
+    return Kind(" or ".join(spell(word) for word in words), read, schema={"enum": [*words, *coming]})
+
+
+def mapped(kind: Kind, to: Callable[[Any], Any], back: Callable[[Any], object]) -> Kind:
+    """A kind whose values are those of another one under different names."""
+    return Kind(kind.unit, lambda value: to(kind.read(value)), lambda value: kind.write(back(value)), kind.schema)
+
+
+def listed(kind: Kind, unit: str, example: str) -> Kind:
+    """A list of values of one kind."""
+
+    def read(value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise Wrong(
+                f"{shown(value)} is not a list", f"write {spell([value]) if isinstance(value, str) else example}, in brackets"
+            )
+        found = []
+        for index, one in enumerate(value):
+            try:
+                found.append(kind.read(one))
+            except Wrong as wrong:
+                raise Wrong(wrong.what, wrong.fix, index=index) from None
+        return tuple(found)
+
+    def write(value: tuple[Any, ...]) -> object:
+        return [kind.write(one) for one in value]
+
+    return Kind(unit, read, write, {"type": "array", "items": kind.schema})
+
+
+def anything(unit: str, schema: Mapping[str, object]) -> Kind:
+    """A value that is kept as it is: for keys of a later version."""
+    return Kind(unit, lambda value: value, schema=schema)
+
+
+def read_duration(value: object) -> float:
+    """Return a duration in seconds."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Wrong(f"{shown(value)} is not a duration", 'write a number with its unit, such as "6s"')
+    if not isinstance(value, str):
+        fix = f'write "{value}s" for seconds' if value >= 0 else 'write "6s" for six seconds'
+        raise Wrong(f"{shown(value)} has no unit", fix if len(fix) < _SHOWN else 'write a number with its unit, such as "6s"')
+    bare = value.strip()
+    if _NUMBER.fullmatch(bare) and len(bare) < _SHOWN:
+        raise Wrong(f"{shown(value)} has no unit", f'write "{bare}s" for seconds')
+    match = _DURATION.fullmatch(bare)
+    if match is None:
+        raise Wrong(f"{shown(value)} is not a duration", _duration_fix(bare))
+    amount = Fraction(match[1])
+    seconds = amount / 1000 if match[2] == "ms" else amount * _UNITS[match[2]]
+    if seconds > LONGEST:
+        raise Wrong(f"{shown(value)} is more than a year", f'write at most "{write_duration(LONGEST)}"')
+    return float(seconds)
+
+
+def write_duration(seconds: float) -> str:
+    """Return seconds in the largest unit that needs no fraction."""
+    exact = Fraction(repr(seconds))
+    if exact == 0:
+        return "0s"
+    for unit, size in _UNITS.items():
+        if exact % size == 0:
+            return f"{exact // size}{unit}"
+    millis = exact * 1000
+    return f"{millis}ms" if millis.denominator == 1 else f"{seconds:.9f}".rstrip("0") + "s"
+
+
+def read_span(value: object) -> Span:
+    """Return a duration or a range of them."""
+    if not isinstance(value, str) or ".." not in value:
+        seconds = read_duration(value)
+        return Span(seconds, seconds)
+    low, _, high = value.partition("..")
+    try:
+        span = Span(read_duration(low), read_duration(high))
+    except Wrong:
+        raise Wrong(f"{shown(value)} is not a range of durations", 'give each end its unit, such as "4s..9s"') from None
+    if span.low > span.high:
+        raise Wrong(f"the range {shown(value)} begins above its end", f'write "{high.strip()}..{low.strip()}"')
+    return span
+
+
+def write_span(span: Span) -> str:
+    """Return a duration or a range as text."""
+    low = write_duration(span.low)
+    return low if span.high <= span.low else f"{low}..{write_duration(span.high)}"
+
+
+def duration(least: float = 0.0) -> Kind:
+    """A length of time of at least *least* seconds."""
+
+    def read(value: object) -> float:
+        seconds = read_duration(value)
+        if seconds < least:
+            raise Wrong(f"{shown(value)} is too short", f'write "{write_duration(least)}" or more')
+        return seconds
+
+    return Kind("duration", read, write_duration, {"type": "string", "pattern": f"^{DURATION_PATTERN}$"})
+
+
+span = Kind(
+    "duration or range",
+    read_span,
+    write_span,
+    {"type": "string", "pattern": rf"^{DURATION_PATTERN}( ?\.\. ?{DURATION_PATTERN})?$"},
+)
+
+
+def _duration_fix(value: str) -> str:
+    amount, unit = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").strip(), ""
+    if _NUMBER.fullmatch(amount) and len(amount) < _SHOWN:
+        unit = _WORDS_FOR_UNITS.get(value[len(amount) :].strip().lower(), "")
+        unit = unit or (value[-1].lower() if value[len(amount) :].strip().lower() in _UNITS else "")
+    return f'write "{amount}{unit}"' if unit else 'write a number and one of ms, s, m, h, d, such as "350ms" or "6s"'
+
+
+def _listed(words: Iterable[str], *, plain: bool = False) -> str:
+    *most, last = [word if plain else spell(word) for word in words]
+    return f"{', '.join(most)} {'and' if plain else 'or'} {last}" if most else last
