@@ -124,12 +124,12 @@ class Receiver:
         self._at = self._scanned = end + 1
         strict = end > at and buffer[end - 1] == 13
         line = buffer[at : end - 1 if strict else end]
+        self._mode = _Mode.COMMAND
         if b"\r" in line or b"\0" in line:
             return BrokenLine("CR" if b"\r" in line else "NUL", line)
         if not strict and (auth or not self._normalize):
             return BrokenLine("LF", line)
         if auth:
-            self._mode = _Mode.COMMAND
             return AuthLine(line)
         return CommandLine(parse_command(line), bare_newline=not strict)
 
