@@ -82,8 +82,9 @@ class ReplyReader:
         return len(self._buffer)
 
     def receive_data(self, data: bytes) -> None:
-        """Store bytes; parsing waits for `next_reply`."""
-        self._buffer += data
+        """Store bytes; parsing waits for `next_reply`. After a fault nothing is stored."""
+        if self._fault is None:
+            self._buffer += data
 
     def next_reply(self) -> Reply | ReplyFault | None:
         """Return the next complete reply, a fault, or None where more bytes are needed."""
