@@ -1,6 +1,6 @@
 """compile - from the operator's configuration to the policy that the core decides by.
 
-What      `policy`, and `fingerprint`, a short name for a configuration that each connect record carries.
+What      `policy`, `door_rules` for admission, and `fingerprint`, a short name for a configuration that each connect record carries.
 Promises  Pure. The same configuration gives the same policy and the same fingerprint, on every machine and in every process.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 from hashlib import sha256
 
 from tarry.checks import REGISTRY
-from tarry.config.keys import flat, keys
+from tarry.config.keys import flat, toml_of
 from tarry.config.schema import Config, RcptTarpit, RsetTarpit
-from tarry.config.values import spell
 from tarry.core import policy as core
+from tarry.core.admission import Networks, Rules
 from tarry.core.check import Armed
 
 _FINGERPRINT_LENGTH = 10  # hexadecimal digits: 40 bits, plenty to tell the configurations of one site apart
@@ -46,10 +46,21 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
     )
 
 
+def door_rules(config: Config) -> Rules:
+    """Return who may come in."""
+    return Rules(
+        max_clients=config.listen.max_clients,
+        max_per_client=config.listen.max_per_client,
+        exempt=Networks.of(config.exempt.networks),
+        exempt_patterns=config.exempt.patterns,
+        deny=Networks.of(config.deny.networks),
+    )
+
+
 def fingerprint(config: Config) -> str:
     """Return ten hexadecimal digits that are the same for configurations with the same values, whatever preset they came by."""
     values = flat(config)
-    lines = [f"{name} = {spell(keys()[name].kind.write(value))}" for name, value in sorted(values.items()) if name != "preset"]
+    lines = [f"{name} = {toml_of(name, value)}" for name, value in sorted(values.items()) if name != "preset"]
     return sha256("\n".join(lines).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
 
 

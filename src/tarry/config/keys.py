@@ -21,9 +21,8 @@ from typing import Any
 from tarry.checks import REGISTRY
 from tarry.config import places, values
 from tarry.config.schema import PHASES, CheckConfig, Config
-from tarry.config.values import Kind, mapped
+from tarry.config.values import Kind, mapped, spell
 from tarry.core.check import Settings
-from tarry.core.client import Phase
 from tarry.core.result import Action
 
 CHECKS = "checks."
@@ -60,7 +59,7 @@ class Table:
 _ACTIONS = {action.word: action for action in Action}
 _COMING_ACTIONS = {"discard": 'write "reject": discarding mail comes with a later version'}
 
-_SETTINGS: Mapping[str, tuple[Kind, str]] = {
+SETTINGS: Mapping[str, tuple[Kind, str]] = {
     "action": (
         mapped(
             values.choice(*_ACTIONS, later=_COMING_ACTIONS),
@@ -102,6 +101,11 @@ def keys() -> Mapping[str, Key]:
     return types.MappingProxyType({key.name: key for table in tables() for key in table.keys})
 
 
+def toml_of(name: str, value: object) -> str:
+    """Return the value of a key as TOML."""
+    return spell(keys()[name].kind.write(value))
+
+
 @cache
 def groups() -> frozenset[str]:
     """Return the names of tables, and of what only holds tables: checks, tarpit."""
@@ -129,7 +133,7 @@ def flat(config: Config) -> dict[str, Any]:
             check, last = name.split(".")[1:]
             if check in config.checks:
                 one = config.checks[check]
-                found[name] = getattr(one.settings if last in _SETTINGS else one.options, last)
+                found[name] = getattr(one.settings if last in SETTINGS else one.options, last)
         else:
             value: Any = config
             for part in name.split("."):
@@ -180,7 +184,7 @@ def _check_tables() -> Iterator[Table]:
 def _common_keys(table: str, defaults: Settings) -> tuple[Key, ...]:
     return tuple(
         Key(f"{table}.{name}", kind, getattr(defaults, name), help, later=name == "remember")
-        for name, (kind, help) in _SETTINGS.items()
+        for name, (kind, help) in SETTINGS.items()
     )
 
 
@@ -236,10 +240,5 @@ def _fill_check(check_name: str, given: Mapping[str, object]) -> CheckConfig:
         for name, known in keys().items()
         if name.startswith(f"{CHECKS}{check_name}.")
     }
-    settings = Settings(**typing.cast("dict[str, Any]", {name: said.pop(name) for name in _SETTINGS}))
+    settings = Settings(**typing.cast("dict[str, Any]", {name: said.pop(name) for name in SETTINGS}))
     return CheckConfig(settings=settings, options=check.options(**said))
-
-
-def phase_word(phase: Phase | None) -> str:
-    """Return a phase as it stands in a file; "" for none."""
-    return phase.word if phase is not None else ""

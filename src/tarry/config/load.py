@@ -17,10 +17,10 @@ from typing import Any
 
 from tarry.config import document, problems
 from tarry.config.document import Document
-from tarry.config.keys import Key, Table, build, groups, keys, tables
+from tarry.config.keys import Key, build, groups, keys, tables
 from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
 from tarry.config.schema import NO_EFFECT, PRESETS, Config
-from tarry.config.values import Wrong, nearest, spell, spell_key
+from tarry.config.values import Wrong, nearest, spell_key
 
 SIZE_LIMIT = 4 * 1024 * 1024
 """Octets. A larger file is not a configuration (a log, a mail folder), and is not read."""
@@ -249,11 +249,3 @@ def _placed(problem: Problem, reading: _Reading, origins: Mapping[str, Origin]) 
     if origin.kind == "flag":
         return problem
     return replace(problem, file=reading.file, line=origin.line)
-
-
-def toml_of(name: str, value: object) -> str:
-    """Return the value of a key as TOML."""
-    return spell(keys()[name].kind.write(value))
-
-
-__all__ = ["Loaded", "Table", "load", "preset_text", "toml_of"]

@@ -84,9 +84,8 @@ def _tarpits(case: _Case) -> Iterator[Problem]:
         is_meant = tarpit.step > 0 or (case.is_set(f"{name}.cap") and tarpit.cap != type(tarpit)().cap)
         if tarpit.cap > LONGEST_HOLD and is_meant:
             what = f"clients give up after 5 minutes, and the last holds come to {write_duration(tarpit.cap)}"
-            yield _warning(
-                f"{name}.cap", what, f'set {name}.cap = "{write_duration(LONGEST_HOLD)}" unless you want floods to break off'
-            )
+            fix = f'set {name}.cap = "{write_duration(LONGEST_HOLD)}" unless you want floods to break off'
+            yield _warning(_chosen(case, f"{name}.cap", f"{name}.step"), what, fix)
         if tarpit.step > 0 and case.config.handoff.mode in BLIND_MODES:
             yield _blind(case, f"{name}.step", f'or set {name}.step = "0s"')
 

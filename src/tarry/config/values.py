@@ -179,7 +179,7 @@ def choice(*words: str, later: Mapping[str, str] | None = None) -> Kind:
         fix = f"did you mean {spell(meant)}?" if meant else f"write one of {_listed(words)}"
         raise Wrong(f"{shown(value)} is none of {_listed(words, plain=True)}" if meant else f"there is no {shown(value)}", fix)
 
-    return Kind(" or ".join(spell(word) for word in words), read, schema={"enum": [*words, *coming]})
+    return Kind(" or ".join(spell(word) for word in words), read, schema={"enum": list(words)})
 
 
 def mapped(kind: Kind, to: Callable[[Any], Any], back: Callable[[Any], object]) -> Kind:

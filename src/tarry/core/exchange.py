@@ -32,9 +32,9 @@ _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 class Setting:
     """What a conversation begins with.
 
-    ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting; ``knows_client`` says
-    that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records; ``without`` are EHLO keywords not to
-    offer whatever the MTA does.
+    ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting;
+    ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
+    ``without`` are EHLO keywords not to offer whatever the MTA does.
     """
 
     id: str

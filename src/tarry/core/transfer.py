@@ -2,8 +2,8 @@
 
 What      Where the data of a transaction stands: how much has come, which header lines still go in front, whether a chunk is passed
           on or only counted.
-Promises  Data is passed on in the blocks in which it came. Header lines go out once a message, before its first octet, and are counted
-          into the size of its first chunk (RFC 3030).
+Promises  Data is passed on in the blocks in which it came. Header lines go out once a message, before its first octet,
+          and are counted into the size of its first chunk (RFC 3030).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ next to nothing to it."""
 class Transfer:
     """The data of the transaction under way.
 
-    ``is_open``: data is coming now. ``octets`` counts the message so far. ``discarded`` is the reply to a chunk that is not passed on.
+    ``is_open``: data is coming now. ``octets`` counts the message so far. ``discarded`` is the reply to a chunk that is
+    not passed on.
     """
 
     __slots__ = ("_begun", "_headers", "_since", "discarded", "is_last", "is_open", "octets")

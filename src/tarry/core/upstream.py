@@ -2,8 +2,9 @@
 
 What      Opens the MTA when the first command needs it, passes its greeting and EHLO, then asks one command at a time and tells
           what came back.
-Promises  Lock-step: at most one command is outstanding, so no reply can answer the wrong one. What is no reply, an answer of the wrong class, an
-          unasked-for reply or a connection that ends is a `Broken`, and never a success. The MTA's own refusals come back unchanged.
+Promises  Lock-step: at most one command is outstanding, so no reply can answer the wrong one. What is no reply, an
+          answer of the wrong class, an unasked-for reply or a connection that ends is a `Broken`, and never a success.
+          The MTA's own refusals come back unchanged.
 Not here  What to tell the client (core/conversation), sockets and deadlines (net/).
 """
 

@@ -1,7 +1,8 @@
 """backend - the MTA: how to reach it, and what it says of itself.
 
-What      Opens connections for sessions, announces the client to the MTA, and keeps what the MTA's EHLO reply offers: asked at start,
-          again every REFRESH seconds, every RETRY seconds while there is no answer, and learned from each session that reaches it.
+What      Opens connections for sessions, announces the client to the MTA, and keeps what the MTA's EHLO reply offers:
+          asked at start, again every REFRESH seconds, every RETRY seconds while there is no answer, and learned from
+          each session that reaches it.
 Promises  A held client costs no connection. The probe is a session of its own (greeting, EHLO, QUIT) and never carries a client.
 Source    The PROXY protocol's LOCAL command for the probe under version 2.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from tarry.core.border import CloseMta, Learn, Outbox, Relay
 from tarry.core.client import Client
@@ -66,8 +67,8 @@ class UnixConnector:
 class Backend:
     """The MTA of one configuration.
 
-    ``announce`` is none, proxy-v1 or proxy-v2; ``own_name`` what tarry calls itself ("" for the MTA's own name); ``without`` EHLO keywords
-    that are not offered. ``on_health`` is told when the MTA begins or ceases to answer.
+    ``announce`` is none, proxy-v1 or proxy-v2; ``own_name`` what tarry calls itself ("" for the MTA's own name);
+    ``without`` EHLO keywords that are not offered. ``on_health`` is told when the MTA begins or ceases to answer.
     """
 
     def __init__(
@@ -93,6 +94,9 @@ class Backend:
         self._on_health = on_health
         self._known = b""
         self._healthy: bool | None = None
+        self._answered = asyncio.Event()
+        self.trouble = ""
+        """Why the last probe got no answer."""
 
     @property
     def name(self) -> str:
@@ -125,6 +129,14 @@ class Backend:
             self._healthy = True
             self._on_health(True, "")
 
+    async def wait_for_answer(self, limit: float) -> None:
+        """Return when the first probe is over, or after *limit* seconds."""
+        try:
+            async with asyncio.timeout(limit):
+                await self._answered.wait()
+        except TimeoutError:
+            self.trouble = self.trouble or "no answer in time"
+
     async def probe(self) -> str:
         """Ask the MTA once; return "" or why there was no answer."""
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -145,6 +157,8 @@ class Backend:
         finally:
             for one in asking:
                 one.end()
+        self.trouble = why
+        self._answered.set()
         if why and self._healthy is not False:
             self._healthy = False
             self._on_health(False, why)
@@ -184,11 +198,10 @@ class _Probe(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses
         announcement = self._backend.probe_announcement()
         if announcement:
-            transport.write(announcement)
+            self._transport.write(announcement)
         self._mta.ask(b"QUIT")
         self._mta.opened()
         self._outbox.take()

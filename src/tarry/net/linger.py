@@ -1,9 +1,10 @@
 """linger - a last word that arrives.
 
 What      Sends a client away: one reply, our side closed, and what the client still sends read and thrown away until it closes too.
-Promises  The reply is not destroyed by a reset: a socket that is closed with unread input, or that gets input after it was closed, makes the
-          kernel send a RST, and that discards what the client has not read yet (postscreen loses one refusal in six so).
-          Bounded: LONGEST seconds and MOST octets a client, after which the reset is the client's own doing.
+Promises  The reply is not destroyed by a reset: a socket that is closed with unread input, or that gets input after it
+          was closed, makes the kernel send a RST, and that discards what the client has not read yet (postscreen loses
+          one refusal in six so). Bounded: LONGEST seconds and MOST octets a client, after which the reset is the
+          client's own doing.
 Facts     Own epoll instance, one descriptor in the event loop. Level-triggered: what is readable is read.
 """
 
@@ -46,7 +47,8 @@ class Linger:
                 sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             sock.shutdown(socket.SHUT_WR)
         except OSError:
-            # EPIPE, ECONNRESET, ENOTCONN: the client is gone. EAGAIN on a fresh socket: it has a window of nothing, and no time is owed.
+            # EPIPE, ECONNRESET, ENOTCONN: the client is gone. EAGAIN on a fresh socket: it has a window of nothing, and
+            # no time is owed.
             sock.close()
             return
         left = self._drain(sock, MOST)

@@ -1,8 +1,9 @@
 """listener - accept clients in bursts, and survive having no descriptor for the next one.
 
 What      One listening socket in the event loop.
-Promises  At most BURST clients are accepted at a time, so that accepting cannot starve those who are in. Without descriptors (EMFILE, ENFILE)
-          it stops listening for PAUSE seconds rather than spin: the kernel keeps the clients in its backlog meanwhile.
+Promises  At most BURST clients are accepted at a time, so that accepting cannot starve those who are in. Without
+          descriptors (EMFILE, ENFILE) it stops listening for PAUSE seconds rather than spin: the kernel keeps the
+          clients in its backlog meanwhile.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """maildir - the embedded MTA: takes every recipient and keeps the mail in a Maildir.
 
 What      aiosmtpd's SMTP server at the other end of a socketpair, behind the same relay path as any MTA, and a handler that stores.
-Promises  The 250 comes after the message is on disk: written to tmp, fsync, renamed to new, fsync of the folder. What cannot be stored is
-          answered 452 and nothing of it stays. The message is kept as it came, behind the trace lines of final delivery (RFC 5321
-          §4.4): Return-Path, Delivered-To, Received.
+Promises  The 250 comes after the message is on disk: written to tmp, fsync, renamed to new, fsync of the folder. What
+          cannot be stored is answered 452 and nothing of it stays. The message is kept as it came, behind the trace
+          lines of final delivery (RFC 5321 §4.4): Return-Path, Delivered-To, Received.
 Not here  A second SMTP server of our own.
 Source    D. J. Bernstein's maildir(5); RFC 5321 §4.4 and §6.1.
 Limits    SIZE_LIMIT octets a message, LINE_LIMIT a line: RFC 5321 allows 1,000, and real mail exceeds it.
@@ -111,16 +111,15 @@ class _Handler:
 def store(path: Path, message: bytes) -> str:
     """Put a message into the Maildir at *path*, made where it is missing; return its file name. It is on disk when this returns.
 
-    Raises OSError, and then leaves nothing behind. Not mailbox.Maildir.add: that one does not sync the folder, without which a rename
-    may be lost in a crash, and leaves its temporary file when the disk is full.
+    Raises OSError, and then leaves nothing behind. Not mailbox.Maildir.add: that one does not sync the folder, without
+    which a rename may be lost in a crash, and leaves its temporary file when the disk is full.
     """
-    for folder in ("tmp", "new", "cur"):
-        (path / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare(path)
     name = _fresh_name()
     temporary = path / "tmp" / name
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(fd, "wb", buffering=0) as file:
+        with os.fdopen(fd, "wb", buffering=0) as file:
             view = memoryview(message)
             while view:
                 view = view[file.write(view) :]
@@ -131,6 +130,12 @@ def store(path: Path, message: bytes) -> str:
         raise
     _sync_folder(path / "new")
     return name
+
+
+def prepare(path: Path) -> None:
+    """Make the folders of the Maildir at *path* where they are missing. Raises OSError."""
+    for folder in ("tmp", "new", "cur"):
+        (path / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _sync_folder(path: Path) -> None:

@@ -1,7 +1,8 @@
 """peek - look at a socket without taking anything out of it.
 
 What      One look at the receive queue of a bare descriptor.
-Promises  No byte is consumed: whoever gets the descriptor next reads the client's first byte. Never blocks, never raises for what a peer does.
+Promises  No byte is consumed: whoever gets the descriptor next reads the client's first byte. Never blocks, never raises
+          for what a peer does.
 """
 
 from __future__ import annotations

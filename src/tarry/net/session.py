@@ -1,11 +1,12 @@
 """session - one greeted client: two transports and the conversation between them.
 
-What      Performs what core/conversation orders: writes to the client and to the MTA, opens the MTA, keeps the deadline, pumps after STARTTLS,
-          and ends in a way that lets the last reply arrive.
-Promises  Bounded memory: while the MTA's side is full, or a reply is due, the client is not read; while the client does not take its
-          replies, it is not read either. Nothing the peers do raises here; what the code itself gets wrong ends this session alone, with a
-          421 and a record, and the MTA's transaction is aborted.
-Facts     Protocol callbacks and not streams: a reader and a writer a session cost 5 KB and a task. Transports' write buffers stop at 64 KiB by themselves.
+What      Performs what core/conversation orders: writes to the client and to the MTA, opens the MTA, keeps the deadline,
+          pumps after STARTTLS, and ends in a way that lets the last reply arrive.
+Promises  Bounded memory: while the MTA's side is full, or a reply is due, the client is not read; while the client does
+          not take its replies, it is not read either. Nothing the peers do raises here; what the code itself gets wrong ends this
+          session alone, with a 421 and a record, and the MTA's transaction is aborted.
+Facts     Protocol callbacks and not streams: a reader and a writer a session cost 5 KB and a task. Transports' write
+          buffers stop at 64 KiB by themselves.
 Not here  Any decision; the greeting's hold (net/waiting_room).
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, Send, SessionEffect
 from tarry.core.clock import Clock
@@ -52,6 +54,7 @@ class Session:
         self._client: asyncio.Transport | None = None
         self._mta: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
+        self.attaching: asyncio.Task[None] | None = None  # kept here, since the loop holds tasks weakly
         self._mta_serial = 0  # a connection that comes late, for a conversation that gave up waiting, is known by it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -305,8 +308,7 @@ class ClientSide(asyncio.Protocol):
         self._session = session
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._session.client_made(transport)
+        self._session.client_made(cast(asyncio.Transport, transport))  # uvloop's are not subclasses
 
     def data_received(self, data: bytes) -> None:
         self._session.client_data(data)
@@ -334,8 +336,7 @@ class MtaSide(asyncio.Protocol):
         self._serial = serial
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._session.mta_made(self._serial, transport)
+        self._session.mta_made(self._serial, cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         self._session.mta_data(self._serial, data)

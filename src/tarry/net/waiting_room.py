@@ -1,14 +1,15 @@
 """waiting_room - held clients: bare descriptors, one epoll instance, one timer.
 
 What      Holds accepted clients until their hold is over, tells core/hold what happens to them, and does what it orders.
-Promises  A held client that does nothing is a row of numbers: no socket object, no transport, no timer, no task. Early bytes are peeked at and never read.
-          Bytes that come in the last millisecond count: the socket is looked at once more before the greeting. Every
-          refusal is one reply that arrives.
-Facts     The room's epoll descriptor is itself registered with the event loop, so the loop watches one descriptor for the whole room.
-          Peeked bytes stay in the socket, so a level-triggered epoll would report them for ever: every descriptor is one-shot
-          and is armed again only for what is still of interest. Descriptors are reused at once after close, so a deadline carries
-          the session's number and is stale when the row's number differs. A descriptor is unregistered before it is
-          closed or given away. A FIN is not known to be a hang-up rather than a half-close, so the client stays; a RST is.
+Promises  A held client that does nothing is a row of numbers: no socket object, no transport, no timer, no task. Early
+          bytes are peeked at and never read. Bytes that come in the last millisecond count: the socket is looked at once
+          more before the greeting. Every refusal is one reply that arrives.
+Facts     The room's epoll descriptor is itself registered with the event loop, so the loop watches one descriptor for
+          the whole room. Peeked bytes stay in the socket, so a level-triggered epoll would report them for ever: every
+          descriptor is one-shot and is armed again only for what is still of interest. Descriptors are reused at once
+          after close, so a deadline carries the session's number and is stale when the row's number differs. A
+          descriptor is unregistered before it is closed or given away. A FIN is not known to be a hang-up rather than a
+          half-close, so the client stays; a RST is.
 Measured  docs/performance.md: bytes and CPU a held client.
 Not here  Accepting (net/listener), the session after the greeting (net/session), lingering after a refusal (net/linger).
 """
@@ -144,7 +145,8 @@ class WaitingRoom:
                 continue
             if self._step(fd, found, now):
                 held = self._active[fd][0]
-                # A client that has talked is listened to for its hang-up, one that has left for its reset, which epoll always reports.
+                # A client that has talked is listened to for its hang-up, one that has left for its reset, which epoll
+                # always reports.
                 self._epoll.modify(fd, select.EPOLLONESHOT if held.left else _TALKED)
 
     def _on_due(self, entry: int) -> None:
@@ -237,8 +239,8 @@ class WaitingRoom:
 
 
 def _borrow(fd: int) -> socket.socket:
-    """Return a socket object for a descriptor. Family and type are given so that Python need not ask; for what is done here (recv, send,
-    shutdown) they do not matter, and asyncio asks the kernel itself."""
+    """Return a socket object for a descriptor. Family and type are given so that Python need not ask; for what is done
+    here (recv, send, shutdown) they do not matter, and asyncio asks the kernel itself."""
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
 
 

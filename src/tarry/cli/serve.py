@@ -1,0 +1,108 @@
+"""serve - run the front door until it is told to stop.
+
+Exit status: 0 after SIGTERM or SIGINT, 1 for an invalid configuration, 2 for wrong usage, 75 where an address is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+
+import click
+
+from tarry.config.load import Loaded, load
+from tarry.config.schema import Config
+from tarry.config.values import write_span
+from tarry.daemon import Server, serve_until_signalled
+from tarry.sinks import open_sink
+from tarry.sinks.terminal import wants_colour
+from tarry.version import VERSION
+
+EX_TEMPFAIL = 75
+
+
+@click.command("serve")
+@click.option(
+    "-c", "--config", "config_file", metavar="FILE", type=click.Path(), help="The configuration (TOML); without one, the defaults."
+)
+@click.option("--observe", is_flag=True, help="Hold, record and decide, but let everyone through.")
+@click.pass_context
+def command(ctx: click.Context, config_file: str | None, observe: bool) -> None:
+    """Run the front door.
+
+    With no file it listens on 127.0.0.1:2525, holds each client for 3 to 6 seconds, and puts mail that passes into the
+    Maildir ./mail. Records go to standard output: readable lines on a terminal, JSON elsewhere.
+    """
+    file = config_file or ctx.obj
+    path = Path(file) if file else None
+    loaded = _read(path)
+    for problem in loaded.problems:
+        click.echo(f"tarry: {problem}", err=True)
+    if loaded.errors:
+        click.echo(f"tarry: {len(loaded.errors)} error(s): nothing was started", err=True)
+        ctx.exit(1)
+    try:
+        _run(_serve(loaded.config, path, observe))
+    except OSError as fault:
+        _explain(fault, loaded.config)
+        ctx.exit(EX_TEMPFAIL if fault.errno == errno.EADDRINUSE else 1)
+
+
+def _read(path: Path | None) -> Loaded:
+    return load(path)
+
+
+async def _serve(config: Config, path: Path | None, observe: bool) -> None:
+    terminal = sys.stdout.isatty()
+    sink = open_sink(config.record.path, wall=time.time, terminal=terminal, colour=wants_colour(os.environ, is_terminal=terminal))
+    server = Server(config, observe=observe, sink=sink)
+    await serve_until_signalled(
+        server, reload=(lambda: load(path)) if path else None, on_ready=lambda s: _say_ready(s, config, observe)
+    )
+
+
+def _say_ready(server: Server, config: Config, observe: bool) -> None:
+    where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.addresses)
+    wait = write_span(config.hold.wait)
+    goes = f"the Maildir {config.handoff.maildir}" if config.handoff.mode == "maildir" else f"the MTA at {config.handoff.address}"
+    _say(f"version {VERSION} listens on {where}; clients wait {wait}; mail goes to {goes}")
+    if observe:
+        _say("observing only: everyone is let through, and the records say what would have happened")
+    for note in server.notes:
+        _say(note)
+    if sys.stdout.isatty():
+        host, port = server.addresses[0]
+        _say(f"see it work: tarry probe {f'[{host}]' if ':' in host else host}:{port}     (stop with Ctrl-C)")
+
+
+def _say(text: str) -> None:
+    click.echo(f"tarry: {text}", err=True)
+
+
+def _explain(fault: OSError, config: Config) -> None:
+    where = ", ".join(str(one) for one in config.listen.smtp)
+    match fault.errno:
+        case errno.EADDRINUSE:
+            what = f"{where}: address in use: something listens there already; stop it, or choose another port in listen.smtp"
+        case errno.EACCES | errno.EPERM if fault.filename is None:
+            what = f"{where}: not allowed; a port below 1024 needs root or CAP_NET_BIND_SERVICE"
+        case errno.EADDRNOTAVAIL:
+            what = f"{where}: this host has no such address; see `ip address`, and correct listen.smtp"
+        case _:
+            what = str(fault)
+    click.echo(f"tarry: {what}", err=True)
+
+
+def _run(main: Coroutine[None, None, None]) -> None:
+    """Run under uvloop where it is installed, else under asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

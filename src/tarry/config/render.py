@@ -1,0 +1,211 @@
+"""render - the configuration written out for people and for editors.
+
+What      `reference`, the Markdown page of all keys; `commented_file`, what `config init` writes; `json_schema`, for editors that
+          complete and check TOML.
+Promises  Everything is made from the declarations of schema.py and of the checks; nothing here names a key. docs/config.md and
+          docs/tarry.schema.json hold the results, and a test compares them. The commented file loads as the defaults, and so it
+          does with every line switched on.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tarry.checks import REGISTRY
+from tarry.config.keys import CHECKS, SETTINGS, Key, Table, keys, manual, tables, toml_of
+from tarry.config.schema import NO_EFFECT
+
+_WIDTH = 78  # of the commented file: two columns less than a terminal usually has
+
+_INTRO = """\
+# Configuration
+
+<!-- Made by `tarry config reference > docs/config.md`. To change it, change the declarations in src/tarry/config/schema.py. -->
+
+tarry reads one TOML file. Every key has a default, so an empty file is a working server; `tarry config init` writes one with all
+keys as comments, `tarry config check` tells every mistake in it, and `tarry config show` tells where each value comes from. Later
+wins: default, preset, file, flag.
+
+- A **duration** is a number with a unit, `"350ms"`, `"6s"`, `"5m"`, `"1h"` or `"7d"`. A **range**, `"4s..9s"`, is drawn anew for
+  each client.
+- A **network** is an address or an address with a prefix length: `"192.0.2.7"`, `"192.0.2.0/24"`, `"2001:db8::/32"`.
+- A **pattern** is a Python regular expression, searched for in the address. Single quotes keep its backslashes: `'^10\\.1\\.'`.
+"""
+
+_FILE_INTRO = """\
+# Configuration of tarry. Every line with a key is the default, switched off:
+# take the # away to change it. `tarry config check` tells every mistake.
+# A duration is "350ms", "6s", "5m" or "1h"; a range "4s..9s" is drawn anew for
+# each client. Where each value comes from: `tarry config show`.
+"""
+
+
+def reference() -> str:
+    """Return the reference page."""
+    return "\n".join(_reference_lines()) + "\n"
+
+
+def _reference_lines() -> Iterator[str]:
+    yield _INTRO
+    settings_told = False
+    for table in tables():
+        if not table.name.startswith(CHECKS):
+            yield from _table_lines(table)
+            continue
+        if not settings_told:
+            yield from _settings_lines()
+            settings_told = True
+        yield from _check_lines(table)
+
+
+def _table_lines(table: Table) -> Iterator[str]:
+    yield f"## [{table.name}]" if table.name else "## Top of the file"
+    yield ""
+    if table.name:
+        yield _with_note(table.help, later=table.later)
+        yield ""
+    yield from _key_rows(table.keys)
+
+
+def _key_rows(some: Iterable[Key]) -> Iterator[str]:
+    yield "| key | value | default | |"
+    yield "|---|---|---|---|"
+    for key in some:
+        told = _with_note(key.help, later=key.later)
+        if key.source:
+            told += f" <br>Source: {key.source}."
+        yield f"| `{key.last}` | {_cell(key.kind.unit)} | {_code(toml_of(key.name, key.default))} | {_cell(told)} |"
+    yield ""
+
+
+def _settings_lines() -> Iterator[str]:
+    yield "## [checks.NAME]"
+    yield ""
+    yield "Each check has these keys, and some have keys of their own. What a check finds is recorded whatever its action."
+    yield ""
+    yield "| key | value | |"
+    yield "|---|---|---|"
+    for name, (kind, help) in SETTINGS.items():
+        yield f"| `{name}` | {_cell(kind.unit)} | {_cell(_with_note(help, later=name == 'remember'))} |"
+    yield ""
+
+
+def _check_lines(table: Table) -> Iterator[str]:
+    name = table.name.removeprefix(CHECKS)
+    yield f"## [{table.name}]"
+    yield ""
+    check = next((one for one in REGISTRY if one.name == name), None)
+    if check is None:
+        yield _with_note(table.help, later=table.later)
+        yield ""
+        return
+    yield from ("```text", manual(name), "```", "")
+    defaults = (key for key in table.keys if key.last in SETTINGS and key.last != "remember" and key.default not in (None, ""))
+    yield f"Defaults: {', '.join(f'`{key.last} = {toml_of(key.name, key.default)}`' for key in defaults)}."
+    yield ""
+    yield "| reason | meaning |"
+    yield "|---|---|"
+    for code, meaning in check.codes.items():
+        yield f"| `{name}.{code}` | {_cell(meaning)} |"
+    yield ""
+    own = [key for key in table.keys if key.last not in SETTINGS]
+    if own:
+        yield from _key_rows(own)
+
+
+def commented_file() -> str:
+    """Return a file with every key, its help, and its default switched off."""
+    return "\n".join(_file_lines()) + "\n"
+
+
+def _file_lines() -> Iterator[str]:
+    yield _FILE_INTRO.rstrip()
+    settings_told = False
+    for table in tables():
+        if table.later:
+            continue
+        yield ""
+        if not table.name.startswith(CHECKS):
+            if table.name:
+                yield f"[{table.name}]"
+                yield from _comment(table.help)
+            for key in table.keys:
+                if not key.later:
+                    yield from _comment(_told_in_file(key))
+                    yield f"#{key.last} = {toml_of(key.name, key.default)}"
+            continue
+        if not settings_told:
+            yield from _comment("Checks. Each has these keys, shown where they have a value:")
+            for name, (_, help) in SETTINGS.items():
+                if name != "remember":
+                    yield from _comment(f"{name}: {help}", indent="    ")
+            settings_told = True
+            yield ""
+        yield f"[{table.name}]"
+        yield from _comment(table.help)
+        for key in table.keys:
+            if key.last not in SETTINGS:
+                yield from _comment(key.help)
+            if not key.later and key.default not in (None, ""):
+                yield f"#{key.last} = {toml_of(key.name, key.default)}"
+    waiting = [f"[{table.name}]" for table in tables() if table.later]
+    if waiting:
+        yield ""
+        yield from _comment(f"Known, and without effect in this version: {', '.join(waiting)}.")
+
+
+def _told_in_file(key: Key) -> str:
+    words = key.kind.schema.get("enum")
+    if isinstance(words, list) and not all(f"{word}" in key.help for word in words):
+        return f"{key.help} One of: {', '.join(map(str, words))}."
+    return key.help
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()), _WIDTH, initial_indent="# ", subsequent_indent=f"# {indent}", break_on_hyphens=False
+    )
+
+
+def json_schema() -> str:
+    """Return the JSON Schema (draft 2020-12) of the file, as text."""
+    root: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tarry.toml",
+        "description": "Configuration of tarry, the front door for mail servers.",
+        **_object(),
+    }
+    for table in tables():
+        place = root
+        for part in table.name.split(".") if table.name else ():
+            place = place["properties"].setdefault(part, _object())
+        if table.name:
+            place["description"] = _with_note(table.help, later=table.later)
+        for key in table.keys:
+            place["properties"][key.last] = _schema_of(key)
+    return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
+
+
+def _object() -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": {}}
+
+
+def _schema_of(key: Key) -> dict[str, Any]:
+    described = _with_note(key.help, later=key.later)
+    return {**key.kind.schema, "description": described, "default": keys()[key.name].kind.write(key.default)}
+
+
+def _with_note(text: str, *, later: bool) -> str:
+    text = " ".join(text.split())
+    return f"{text} It {NO_EFFECT}." if later else text
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<br>", "\0").replace("<", "&lt;").replace("\0", "<br>")
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`"

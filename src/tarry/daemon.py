@@ -1,0 +1,303 @@
+"""daemon - wiring: configuration, sockets, sinks and signals become a running front door.
+
+What      `serve` starts a front door in a running event loop; `run` does it for the command line, with signals and exit codes.
+Promises  Nothing is decided here. The descriptor limit is raised to its hard limit, the number of clients is fitted to
+          it, and both are told. SIGTERM drains: no new clients, 421 to those who are held or idle, transactions finish
+          within limits.drain; a second one ends at once. SIGHUP reads the configuration again and keeps the old one when
+          the new one has errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from tarry.config.compile import fingerprint, policy
+from tarry.config.load import Loaded
+from tarry.config.places import UnixSocket
+from tarry.config.schema import Config
+from tarry.core.admission import Networks, Rules
+from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
+from tarry.net.front import Front, Terms
+from tarry.net.listener import Listener, open_socket
+from tarry.net.maildir import MaildirConnector, prepare
+from tarry.record import schema
+from tarry.sinks import Sink, open_sink
+from tarry.version import VERSION
+
+FLUSH_EVERY = 0.1
+"""Seconds between writes of the event log: one write for all records of that time."""
+KEPT_DESCRIPTORS = 24
+"""For the loop, listeners, logs, the standard streams."""
+FIRST_PROBE = 2.0
+"""Seconds that the start waits for the MTA's first answer; it goes on asking afterwards."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class Server:
+    """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``."""
+
+    def __init__(self, config: Config, *, observe: bool = False, sink: Sink | None = None) -> None:
+        self._config = config
+        self._observe = observe
+        self._clock = SystemClock()
+        self._sink = sink or open_sink(config.record.path, wall=self._clock.wall)
+        self._listeners: list[Listener] = []
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+        self.notes: list[str] = []
+        """What the operator should be told at start, in plain sentences."""
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens, as (host, port)."""
+        return [(one.endpoint.host, one.endpoint.port) for one in self._listeners]
+
+    async def start(self) -> None:
+        """Listen and serve. Raises OSError where an address or the Maildir cannot be had."""
+        loop = asyncio.get_running_loop()
+        config = self._config
+        max_clients, note = fit_descriptors(config.listen.max_clients)
+        if note:
+            self.notes.append(note)
+        self._max_clients = max_clients
+        self._sink.on_first = self._arm_flush
+        trouble = self._sink.prepare()
+        if trouble:
+            self.notes.append(
+                f"the records cannot be written to {config.record.path}: {trouble}; they are lost until that is mended"
+            )
+        self._sink.start()
+        terms = self._terms(config)
+        self._front = Front(loop, self._clock, terms=terms, random=random.SystemRandom().random, write=self._sink.put)
+        self._asking = loop.create_task(terms.backend.keep_asking())
+        sockets = []
+        try:
+            for endpoint in config.listen.smtp:
+                sockets.append(open_socket(endpoint.host, endpoint.port))
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            await self._let_go()
+            raise
+        self._backend = terms.backend
+        await terms.backend.wait_for_answer(FIRST_PROBE)
+        if terms.backend.capabilities is None:
+            where = terms.backend.connector.where
+            self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
+        self._listeners = [Listener(loop, sock, on_client=self._front.take, on_stress=self._on_stress) for sock in sockets]
+        where_all = tuple(str(one.endpoint) for one in self._listeners)
+        self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients))
+
+    async def stop(self, why: str = "stop") -> None:
+        """Drain and end, within ``limits.drain`` seconds."""
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        empty = asyncio.Event()
+        sessions = self._front.held + self._front.in_session
+        self._front.drain(empty.set)
+        try:
+            async with asyncio.timeout(self._config.limits.drain):
+                await empty.wait()
+        except TimeoutError:
+            self.abort()
+            async with asyncio.timeout(5):
+                await empty.wait()
+        # One turn of the loop for the transports that are closing, and for the lingerers that have had their last word.
+        await asyncio.sleep(0)
+        self._front.close()
+        self._record(schema.Stop(why, sessions))
+        await self._let_go()
+        loop.call_soon(self._stopped.set)
+
+    def abort(self) -> None:
+        """End every session at once."""
+        self._front.abort()
+
+    def reload(self, loaded: Loaded) -> bool:
+        """Take a new configuration for the clients that come from now on; False, and the old one stays, where it has errors."""
+        new = fingerprint(loaded.config)
+        if loaded.errors:
+            self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
+            return False
+        self._config = loaded.config
+        terms = self._terms(loaded.config)
+        if self._asking is not None:
+            self._asking.cancel()
+        self._asking = asyncio.get_running_loop().create_task(terms.backend.keep_asking())
+        terms.backend.capabilities = self._backend.capabilities
+        self._backend = terms.backend
+        self._front.change(terms)
+        self._sink.reopen()
+        self._record(schema.Config(new))
+        return True
+
+    async def wait(self) -> None:
+        """Return when the server has stopped."""
+        await self._stopped.wait()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._serve().__await__()
+
+    async def _serve(self) -> None:
+        await self.start()
+        try:
+            await self.wait()
+        except asyncio.CancelledError:
+            await self.stop("cancelled")
+            raise
+
+    def _terms(self, config: Config) -> Terms:
+        backend = make_backend(config, on_health=self._on_health)
+        rules = Rules(
+            max_clients=self._max_clients,
+            max_per_client=config.listen.max_per_client,
+            exempt=Networks.of(config.exempt.networks),
+            exempt_patterns=config.exempt.patterns,
+            deny=Networks.of(config.deny.networks),
+        )
+        return Terms(
+            policy=policy(config, observe=self._observe),
+            rules=rules,
+            proxy_from=Networks.of(config.listen.proxy_from),
+            backend=backend,
+            fingerprint=fingerprint(config),
+            header_limit=config.limits.proxy,
+            all_records=config.record.detail == "all",
+        )
+
+    def _on_health(self, good: bool, why: str) -> None:
+        self._record(schema.Stress("mta", not good, why))
+
+    def _on_stress(self, on: bool, why: str) -> None:
+        self._record(schema.Stress("descriptors", on, why))
+
+    def _record(self, event: schema.ProcessEvent) -> None:
+        self._sink.put(schema.write_process_line(event, t=self._clock.wall()))
+
+    def _arm_flush(self) -> None:
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_EVERY, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        self._sink.flush()
+
+    async def _let_go(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        await asyncio.get_running_loop().run_in_executor(None, self._sink.close, 5.0)
+
+
+def serve(config: Config | None = None, *, observe: bool = False) -> Server:
+    """Return a front door for this configuration (None for the defaults), to be awaited or entered.
+
+    ``await serve(config)`` serves until it is cancelled; ``async with serve(config) as server`` serves for the length of
+    the block and drains at its end. Raises OSError where an address cannot be had.
+    """
+    return Server(config or Config(), observe=observe)
+
+
+def make_backend(config: Config, *, on_health: Callable[[bool, str], None]) -> Backend:
+    """Return the MTA that a configuration names. Raises OSError where the Maildir cannot be made."""
+    host_name = socket.gethostname() or "localhost"
+    connector: Connector
+    announce: str = config.handoff.announce
+    if config.handoff.mode == "maildir":
+        path = Path(config.handoff.maildir)
+        prepare(path)
+        connector = MaildirConnector(path, config.smtp.name or host_name)
+        announce = "proxy-v2"  # the embedded MTA learns the client's address as any other would
+    elif isinstance(config.handoff.address, UnixSocket):
+        connector = UnixConnector(config.handoff.address.path)
+    else:
+        connector = TcpConnector(config.handoff.address.host, config.handoff.address.port)
+    return Backend(
+        connector,
+        mode=config.handoff.mode,
+        announce=announce,
+        own_name=config.smtp.name,
+        host_name=host_name,
+        without=frozenset({"STARTTLS"} if config.tls.mode == "off" else ()),
+        timeout=config.limits.backend,
+        on_health=on_health,
+    )
+
+
+def fit_descriptors(max_clients: int) -> tuple[int, str]:
+    """Raise the descriptor limit to its hard limit; return how many clients fit, and a sentence where that is fewer than asked.
+
+    A quarter of the descriptors is kept for connections to the MTA: a held client needs one, a client in line two.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            pass  # EPERM in some containers: the soft limit it is
+    if soft == resource.RLIM_INFINITY:
+        return max_clients, ""
+    fits = max(1, (soft - KEPT_DESCRIPTORS) * 3 // 4)
+    if fits >= max_clients:
+        return max_clients, ""
+    return fits, (
+        f"this process may have {soft} descriptors, so at most {fits} clients are served at once and not {max_clients}: "
+        "raise the limit (LimitNOFILE= under systemd) or lower listen.max_clients"
+    )
+
+
+async def serve_until_signalled(server: Server, *, reload: Callable[[], Loaded] | None, on_ready: Callable[[Server], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError where the start fails."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, asked.put_nowait, number.name)
+    await server.start()
+    on_ready(server)
+    stopping: asyncio.Task[None] | None = None
+    while True:
+        getting = loop.create_task(asked.get())
+        done, _ = await asyncio.wait({getting, *((stopping,) if stopping else ())}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping is not None and stopping in done:
+            getting.cancel()
+            await stopping
+            return
+        name = getting.result()
+        if name == "SIGHUP":
+            if reload is not None and stopping is None:
+                server.reload(reload())
+        elif stopping is None:
+            stopping = loop.create_task(server.stop(name))
+        else:
+            server.abort()

@@ -1,0 +1,274 @@
+"""front - the way of one client through the shell: accepted, announced, admitted, held, greeted, in line.
+
+What      Joins the listeners, the PROXY header desk, the door's rules, the waiting room and the sessions.
+Promises  Every client that was accepted gets exactly one `connect` and one `close` record, and is counted at the door
+          from the one to the other. A reload changes what later clients meet; running sessions keep what they began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from tarry.core import replies
+from tarry.core.admission import Admitted, Door, Networks, Rules
+from tarry.core.border import Close, Emit, Send
+from tarry.core.client import Client, Endpoint, normal
+from tarry.core.clock import Clock
+from tarry.core.conversation import Conversation
+from tarry.core.exchange import Setting
+from tarry.core.policy import Policy, Random
+from tarry.net.backend import Backend
+from tarry.net.ids import SessionIds
+from tarry.net.linger import Linger
+from tarry.net.proxied import HeaderDesk
+from tarry.net.session import ClientSide, Session
+from tarry.net.waiting_room import Guest, WaitingRoom
+from tarry.record import schema
+from tarry.record.journal import Journal, Write
+from tarry.smtp.proxy_header import Header, HeaderFault
+from tarry.smtp.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a client that comes in now meets; a reload replaces it whole."""
+
+    policy: Policy
+    rules: Rules
+    proxy_from: Networks
+    backend: Backend
+    fingerprint: str
+    header_limit: float
+    all_records: bool
+
+
+class Front:
+    """All clients of one process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, *, terms: Terms, random: Random, write: Write) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._terms = terms
+        self._random = random
+        self._write = write
+        self._ids = SessionIds(clock.wall())
+        self._number = 0
+        self._door = Door(terms.rules)
+        self._linger = Linger(loop, clock)
+        self._desk = HeaderDesk(loop)
+        self._room = WaitingRoom(
+            loop, clock, linger=self._linger, open_journal=self._open_journal, greet=self._greet, leave=self._door.leave
+        )
+        self._sessions: set[Session] = set()
+        self._on_empty: Callable[[], None] | None = None
+
+    @property
+    def held(self) -> int:
+        """How many clients are in the waiting room."""
+        return len(self._room)
+
+    @property
+    def in_session(self) -> int:
+        """How many clients are in line."""
+        return len(self._sessions)
+
+    def change(self, terms: Terms) -> None:
+        """Take new terms for the clients that come from now on."""
+        self._terms = terms
+        self._door.change(terms.rules)
+
+    def take(self, sock: socket.socket, host: str, port: int, server: Endpoint) -> None:
+        """A client was accepted."""
+        now = self._clock.monotonic()
+        packed = _pack(host)
+        if packed in self._terms.proxy_from:
+            self._desk.read(sock, self._terms.header_limit, partial(self._announced, Endpoint(host, port), server, packed, now))
+        else:
+            self._admit(sock, Client(Endpoint(host, port), server), packed, now)
+
+    def drain(self, on_empty: Callable[[], None]) -> None:
+        """Send the held ones away, let transactions finish, and call *on_empty* when the last session has ended."""
+        self._desk.close()
+        self._room.close(replies.GOING_DOWN.raw)
+        self._on_empty = on_empty
+        for session in list(self._sessions):
+            session.drain()
+        self._tell_if_empty()
+
+    def abort(self) -> None:
+        """End every session at once."""
+        for session in list(self._sessions):
+            session.abort()
+
+    def close(self) -> None:
+        """Let go of what lingers. Call after `drain`."""
+        self._linger.close()
+
+    def _announced(
+        self, peer: Endpoint, server: Endpoint, packed: bytes, accepted_at: float, sock: socket.socket, header: Header | HeaderFault
+    ) -> None:
+        if isinstance(header, Header):
+            if header.source is None or header.destination is None:
+                self._admit(sock, Client(peer, server), packed, accepted_at)
+                return
+            client = Client(Endpoint(*header.source), Endpoint(*header.destination), via=peer)
+            self._admit(sock, client, _pack(header.source[0]), accepted_at)
+            return
+        now = self._clock.monotonic()
+        journal = self._journal(accepted_at)
+        journal.emit(self._connect(Client(peer, server), 0.0, ""), accepted_at)
+        journal.emit(schema.Outcome("proxy_header", "failed", header.why), now)
+        sock.close()
+        journal.close(now)
+
+    def _admit(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float) -> None:
+        terms = self._terms
+        match self._door.admit(packed, client.address):
+            case Admitted.HELD:
+                wait = terms.policy.wait.draw(self._random)
+                self._number += 1
+                if terms.all_records:
+                    wall = self._clock.wall() - (self._clock.monotonic() - accepted_at)
+                    event = self._connect(client, wait, "")
+                    self._write(schema.write_line(event, t=wall, dt=0.0, id=self._ids.text(self._number), n=1))
+                if terms.policy.teaser:
+                    _try_to_send(sock, f"220-{terms.policy.teaser}\r\n".encode("ascii"))
+                self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, wait)
+            case Admitted.EXEMPT:
+                journal = self._journal(accepted_at)
+                journal.emit(self._connect(client, 0.0, "exempt"), accepted_at)
+                self._greet(Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=True))
+            case Admitted.DENIED:
+                self._turn_away(sock, client, packed, accepted_at, replies.denied)
+            case Admitted.TOO_MANY:
+                self._turn_away(sock, client, packed, accepted_at, lambda _: replies.TOO_MANY_CLIENTS)
+            case Admitted.TOO_MANY_FROM_CLIENT:
+                self._turn_away(sock, client, packed, accepted_at, lambda _: replies.TOO_MANY_FROM_CLIENT)
+
+    def _turn_away(
+        self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, reply_for: Callable[[str], Reply]
+    ) -> None:
+        journal = self._journal(accepted_at)
+        reply = reply_for(journal.id)
+        journal.emit(self._connect(client, 0.0, ""), accepted_at)
+        journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii"), "connect"), accepted_at)
+        self._linger.send_off(sock, reply.raw)
+        journal.close(accepted_at)
+        self._door.leave(packed)
+
+    def _greet(self, guest: Guest) -> None:
+        """The hold is over: greet, and put the client in line."""
+        backend = self._terms.backend
+        setting = Setting(
+            id=guest.journal.id,
+            client=self._seen_by_server(guest),
+            accepted_at=guest.accepted_at,
+            policy=guest.policy,
+            capabilities=backend.capabilities,
+            name=backend.name,
+            random=self._random,
+            reasons=guest.reasons,
+            is_exempt=guest.is_exempt,
+            knows_client=backend.knows_client,
+            mode=backend.mode,
+            to=backend.connector.where,
+            without=backend.without,
+        )
+        conversation = Conversation(setting)
+        now = self._clock.monotonic()
+        words, ended = b"", False
+        for effect in conversation.begin(now):
+            match effect:
+                case Emit(event=event):
+                    guest.journal.emit(event, now)
+                case Send(data=data):
+                    words += data
+                case Close():
+                    ended = True
+                case _:
+                    pass  # nothing else is ordered before the client has spoken
+        if not ended and _try_to_send(guest.sock, words):
+            session = Session(
+                self._loop,
+                self._clock,
+                conversation=conversation,
+                setting=setting,
+                journal=guest.journal,
+                backend=backend,
+                on_end=partial(self._ended, guest.packed),
+            )
+            self._sessions.add(session)
+            guest.sock.setblocking(False)
+            session.attaching = self._loop.create_task(self._attach(session, guest.sock))
+            return
+        if ended:
+            self._linger.send_off(guest.sock, words)
+        else:
+            guest.journal.emit(schema.Hangup("greeted", "reset"), now)
+            guest.sock.close()
+        guest.journal.close(now)
+        self._door.leave(guest.packed)
+
+    async def _attach(self, session: Session, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: ClientSide(session), sock)
+        except OSError:
+            # ENOTCONN, EBADF: the client was gone before its transport was made.
+            sock.close()
+            session.client_lost(None)
+
+    def _ended(self, packed: bytes, session: Session) -> None:
+        self._sessions.discard(session)
+        self._door.leave(packed)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if self._on_empty is not None and not self._sessions:
+            self._on_empty()
+
+    def _seen_by_server(self, guest: Guest) -> Client:
+        """The client with the address it connected to, where the MTA is told of it: a listener on 0.0.0.0 does not know it."""
+        client = guest.client
+        if client.via is not None or not self._terms.backend.knows_client or client.server.host not in ("0.0.0.0", "::"):
+            return client
+        try:
+            host, port = guest.sock.getsockname()[:2]
+        except OSError:
+            return client  # ENOTCONN: it is gone
+        return Client(client.endpoint, Endpoint(normal(host), port))
+
+    def _connect(self, client: Client, wait: float, exempt: str) -> schema.Connect:
+        via = str(client.via) if client.via is not None else ""
+        return schema.Connect(
+            client.address, client.endpoint.port, str(client.server), round(wait, 3), via, exempt, self._terms.fingerprint
+        )
+
+    def _journal(self, accepted_at: float) -> Journal:
+        self._number += 1
+        return self._open_journal(self._number, accepted_at)
+
+    def _open_journal(self, number: int, accepted_at: float) -> Journal:
+        return Journal(
+            self._ids.text(number),
+            accepted_at=accepted_at,
+            accepted_wall=self._clock.wall() - (self._clock.monotonic() - accepted_at),
+            write=self._write,
+            all_records=self._terms.all_records,
+        )
+
+
+def _pack(host: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+
+
+def _try_to_send(sock: socket.socket, data: bytes) -> bool:
+    """Write a few bytes to a fresh socket; False when the client is gone."""
+    try:
+        sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except OSError:
+        return False  # EPIPE, ECONNRESET
+    return True
