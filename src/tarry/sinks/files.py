@@ -24,6 +24,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 
 from tarry.sinks.writer import Failure, Writer
@@ -40,7 +41,7 @@ def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT) -
     if path == "-":
         return StreamWriter(stdout)
     place = Path(path)
-    if path.endswith("/") or place.is_dir():
+    if path.endswith("/") or _is_directory(place):
         with suppress(OSError):  # the first batch meets the same errno, and it is counted and named there
             place.mkdir(0o750, parents=True, exist_ok=True)
         return PathWriter(lambda: place / time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(wall())))
@@ -141,6 +142,13 @@ def _open(path: Path) -> int:
     return os.open(path, flags | os.O_WRONLY | os.O_NONBLOCK, _MODE)
 
 
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # EACCES on the way there, which pathlib lets through; each batch will meet it, be counted and name it
+        return False
+
+
 def _inode_of(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
@@ -202,11 +210,7 @@ def _is_writable(fd: int, patience: float) -> bool:
 
 
 def _count_unwritten(lines: Sequence[bytes], written: int) -> int:
-    for index, line in enumerate(lines):
-        written -= len(line)
-        if written < 0:
-            return len(lines) - index
-    return 0
+    return sum(end > written for end in accumulate(map(len, lines)))
 
 
 def _name(problem: OSError) -> str:
