@@ -1,6 +1,7 @@
 """compile - from the operator's configuration to the policy that the core decides by.
 
-What      `policy`, `door_rules` for admission, and `fingerprint`, a short name for a configuration that each connect record carries.
+What      `policy`, `door_rules` for admission, and `fingerprint`, a short name for a configuration, which each connect record
+          carries.
 Promises  Pure. The same configuration gives the same policy and the same fingerprint, on every machine and in every process.
 """
 

@@ -107,10 +107,10 @@ def toml_of(name: str, value: object) -> str:
 
 
 @cache
-def groups() -> frozenset[str]:
-    """Return the names of tables, and of what only holds tables: checks, tarpit."""
+def groups() -> tuple[str, ...]:
+    """Return the names of tables, and of what only holds tables (checks, tarpit), in order."""
     named = [table.name for table in tables() if table.name]
-    return frozenset(named) | {name.rpartition(".")[0] for name in named if "." in name}
+    return tuple(dict.fromkeys(name for full in named for name in (full.rpartition(".")[0], full) if name))
 
 
 def manual(check_name: str) -> str:

@@ -51,13 +51,13 @@ class Loaded:
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been read so far: flat values, their origins, and problems."""
+    """What has been read so far: flat values, their origins, and problems. ``bad`` holds the keys whose value could not be taken."""
 
     file: str
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    bad: set[str] = field(default_factory=set)
+    bad: dict[str, Origin] = field(default_factory=dict)
 
 
 def load(path: Path | None, *, text: str | None = None, flags: Mapping[str, object] = MappingProxyType({})) -> Loaded:
@@ -79,8 +79,9 @@ def load(path: Path | None, *, text: str | None = None, flags: Mapping[str, obje
     config = build(reading.values)
     origins = {name: reading.origins.get(name, DEFAULT) for name in keys()}
     reading.problems += _warn_of_later(reading)
-    for problem in problems.find(config, origins):
-        if problem.where not in reading.bad:
+    # A key that was set wrongly was set all the same. A line that could not be read at all may be what a warning misses.
+    for problem in problems.find(config, {**origins, **reading.bad}):
+        if problem.where not in reading.bad and (problem.is_error or not doc.problems):
             reading.problems.append(_placed(problem, reading, origins))
     found = sorted(dict.fromkeys(reading.problems), key=lambda problem: (problem.line, not problem.is_error))
     return Loaded(config, MappingProxyType(origins), tuple(found))
@@ -127,14 +128,14 @@ def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin:
     """Read the values of one layer over those below it."""
     for path, value in _settled(found, reading, doc):
         name = ".".join(path)
-        line = doc.line(path)
-        reading.origins[name] = replace(origin, line=line) if origin.kind == "file" else origin
+        said = replace(origin, line=doc.line(path)) if origin.kind == "file" else origin
         try:
             reading.values[name] = keys()[name].kind.read(value)
+            reading.origins[name] = said
         except Wrong as wrong:
-            reading.bad.add(name)
+            reading.bad[name] = said
             if wrong.coming is not None:
-                reading.values[name] = wrong.coming
+                reading.values[name], reading.origins[name] = wrong.coming, said
             line = doc.line(path if wrong.index is None else (*path, wrong.index))
             reading.problems.append(Problem(name, wrong.what, wrong.fix, file=reading.file, line=line))
 
@@ -222,7 +223,7 @@ def _derive(reading: _Reading) -> None:
 def _warn_of_later(reading: _Reading) -> Iterator[Problem]:
     """Tell what was set and does nothing yet: a whole table in one warning. An empty value asks for nothing."""
     for table in tables():
-        asked = [key for key in table.keys if reading.origins.get(key.name, DEFAULT).is_operators and key.name not in reading.bad]
+        asked = [key for key in table.keys if reading.origins.get(key.name, DEFAULT).is_operators]
         asked = [key for key in asked if not _asks_nothing(key, reading.values[key.name])]
         if table.later and asked:
             yield _later(f"[{table.name}]", reading, asked[0])

@@ -179,7 +179,7 @@ def choice(*words: str, later: Mapping[str, str] | None = None) -> Kind:
         fix = f"did you mean {spell(meant)}?" if meant else f"write one of {_listed(words)}"
         raise Wrong(f"{shown(value)} is none of {_listed(words, plain=True)}" if meant else f"there is no {shown(value)}", fix)
 
-    return Kind(" or ".join(spell(word) for word in words), read, schema={"enum": list(words)})
+    return Kind(_listed(words), read, schema={"enum": list(words)})
 
 
 def mapped(kind: Kind, to: Callable[[Any], Any], back: Callable[[Any], object]) -> Kind:
@@ -236,12 +236,20 @@ def read_duration(value: object) -> float:
 
 def write_duration(seconds: float) -> str:
     """Return seconds in the largest unit that needs no fraction."""
+    return _in_unit(seconds, _unit_of(seconds))
+
+
+def _unit_of(seconds: float) -> str:
     exact = Fraction(repr(seconds))
     if exact == 0:
-        return "0s"
-    for unit, size in _UNITS.items():
-        if exact % size == 0:
-            return f"{exact // size}{unit}"
+        return "s"
+    return next((unit for unit, size in _UNITS.items() if exact % size == 0), "ms")
+
+
+def _in_unit(seconds: float, unit: str) -> str:
+    exact = Fraction(repr(seconds))
+    if unit != "ms":
+        return f"{exact // _UNITS[unit]}{unit}"
     millis = exact * 1000
     return f"{millis}ms" if millis.denominator == 1 else f"{seconds:.9f}".rstrip("0") + "s"
 
@@ -262,9 +270,12 @@ def read_span(value: object) -> Span:
 
 
 def write_span(span: Span) -> str:
-    """Return a duration or a range as text."""
-    low = write_duration(span.low)
-    return low if span.high <= span.low else f"{low}..{write_duration(span.high)}"
+    """Return a duration or a range as text; both ends in the same unit."""
+    if span.high <= span.low:
+        return write_duration(span.low)
+    size = {**_UNITS, "ms": 0}
+    unit = min((_unit_of(end) for end in (span.low, span.high) if end), key=size.__getitem__)
+    return f"{_in_unit(span.low, unit)}..{_in_unit(span.high, unit)}"
 
 
 def duration(least: float = 0.0) -> Kind:

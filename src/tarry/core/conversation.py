@@ -4,9 +4,9 @@ What      A state machine without I/O: the shell tells what the client and the M
 Promises  The client sees 250 for a message only after the MTA's 250, and a 5xx to MAIL, RCPT, DATA or a message only when the
           MTA said it or the operator's policy asks for it. One command is handled at a time, so replies and commands stay in step.
           The MTA is opened by the first command that it must judge, and not at all for a client that policy refuses.
-Not here  Sockets and timers (net/session), framing (smtp/receiver), the MTA's login (core/upstream), answering and giving up
-          (core/exchange), message data (core/transfer).
-Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 3030, RFC 4954, RFC 3207; DESIGN §2 rules 2, 4, 9 and 10.
+Parts     core/exchange answers, asks and gives up; core/envelope has MAIL and RCPT; core/delivery has the message; here
+          are the order of things and the other commands.
+Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 4954, RFC 3207; DESIGN §2 rules 2, 4, 9 and 10.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from __future__ import annotations
 from typing import assert_never
 
 from tarry.core import replies
-from tarry.core.border import Emit, Piled, PreData, Pump, SessionEffect, Stray, Unrecognised
+from tarry.core.border import Emit, Piled, Pump, SessionEffect, Stray, Unrecognised
 from tarry.core.client import Phase
 from tarry.core.delay import residual, tarpit
+from tarry.core.delivery import Delivery
+from tarry.core.envelope import Envelope
 from tarry.core.exchange import Exchange, Setting, Waiting
-from tarry.core.headers import header_lines
-from tarry.core.judge import is_delay_certain, refusal_ahead
 from tarry.core.result import Action, Verdict
-from tarry.core.transfer import Transfer
 from tarry.core.upstream import Answered, Broken, Stage, TurnedAway
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities, ehlo_reply, read_capabilities
-from tarry.smtp.grammar import Command, parse_chunk, path
+from tarry.smtp.grammar import Command, path
 from tarry.smtp.inputs import (
     AuthLine,
     BrokenData,
@@ -46,8 +45,6 @@ _PHASES = {"HELO": Phase.HELO, "EHLO": Phase.HELO, "MAIL": Phase.MAIL, "RCPT": P
 _REFUSED = frozenset({*_PHASES, "AUTH"})
 BACKLOG = 65536
 """Octets of piled-up commands beyond which the client is not read; below it a hang-up during a hold is noticed at once."""
-_TAKEN = range(250, 260)
-"""Codes by which an MTA accepts a MAIL, a RCPT or a RSET; another 2xx or a 3xx there is no answer to them."""
 
 
 class Conversation:
@@ -60,15 +57,11 @@ class Conversation:
         self._mta = self._x.mta
         self._screen = self._x.screen
         self._receiver = Receiver(line_limit=policy.limits.line, normalize=policy.normalize)
-        self._transfer = Transfer()
+        self._envelope = Envelope(self._x)
+        self._delivery = Delivery(self._x, self._envelope, self._receiver)
         self._capabilities = setting.capabilities or Capabilities()
         self._left = self._esmtp = self._draining = False
-        self._owed: bytes | None = None  # a MAIL that tarry answered by itself and the MTA has not seen
-        self._rcpt_line = b""  # the RCPT behind an owed MAIL
-        self._in_transaction = False  # the MTA has accepted a MAIL
-        self._lost = ""  # why the MTA went away in the middle of a transaction
-        self._rcpts = self._rsets = 0
-        self._delayed_for = 0  # how many reasons the last residual delay was for
+        self._rsets = 0
         self._target: float | None = None
 
     @property
@@ -148,14 +141,11 @@ class Conversation:
     def mta_left(self, now: float, why: str) -> list[SessionEffect]:
         """The MTA's connection ended, or could not be made."""
         x = self._x
-        if x.waiting is Waiting.MTA or (self._transfer.is_open and self._transfer.discarded is None and self._mta.early is None):
+        if x.waiting is Waiting.MTA or self._delivery.needs_mta:
             x.fail(now, why)
         elif x.waiting is not Waiting.END and self._mta.stage is not Stage.CLOSED:
-            if self._in_transaction and not self._transfer.is_open:
-                self._lost = why
-            early = self._mta.early
-            self._mta.close(abort=True)
-            self._mta.early = early if self._transfer.is_open else None
+            self._envelope.lose(why)
+            self._mta.lost()
         return x.outbox.take()
 
     def due(self, now: float) -> list[SessionEffect]:
@@ -169,7 +159,7 @@ class Conversation:
                 case Waiting.MTA:
                     x.fail(now, "no reply in time")
                 case Waiting.NOTHING:
-                    self._end_with(replies.TOO_SLOW, now)
+                    x.end_with(replies.TOO_SLOW, now)
                 case Waiting.END:
                     pass
         return x.outbox.take()
@@ -199,28 +189,25 @@ class Conversation:
             case CommandLine(command=command, bare_newline=bare):
                 self._take_command(command, bare, now)
             case MessageData(data=data) | ChunkData(data=data):
-                self._transfer.take(data, self._mta)
-                x.wake_at = self._transfer.deadline(self._policy.limits.data)
+                self._delivery.take(data)
             case EndOfData(mended=what):
-                self._end_of_data(what, now)
+                self._delivery.end_of_data(what, now)
             case EndOfChunk():
-                self._end_of_chunk(now)
+                self._delivery.end_of_chunk(now)
             case AuthLine(line=line):
                 x.ask("AUTH", line, now)
             case BrokenLine(what=what, line=line):
                 in_auth = x.asked == "AUTH"
                 x.asked = ""
                 self._screen.look(Stray("command", what, line), x.phase, now)
-                self._answer_unless_refused(replies.BROKEN_LINE, now)
+                x.answer_unless_refused(replies.BROKEN_LINE, now)
                 # After a bare LF, or inside AUTH, the two ends may differ on where the next line begins.
                 if what == "LF" or in_auth:
                     x.end()
             case OverlongLine():
-                self._end_with(replies.LINE_TOO_LONG, now)
+                x.end_with(replies.LINE_TOO_LONG, now)
             case BrokenData(what=what):
-                self._screen.look(Stray("message", what), Phase.MESSAGE, now)
-                verdict = self._screen.verdict(Phase.MESSAGE)
-                self._end_with(verdict.reply or replies.BROKEN_MESSAGE, now, to="message")
+                self._delivery.broken(what, now)
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -250,23 +237,24 @@ class Conversation:
             case "EHLO" | "HELO":
                 self._helo(command, now)
             case "MAIL":
-                self._mail(command, now)
+                self._delivery.reset()
+                self._envelope.mail(command, now)
             case "RCPT":
-                self._rcpt(command, now)
+                self._envelope.rcpt(command, now)
             case "DATA":
                 wait = self._policy.data_wait.draw(self._setting.random)
                 if wait > 0:
-                    x.hold(wait, "data_wait", self._data, now)
+                    x.hold(wait, "data_wait", self._delivery.data, now)
                 else:
-                    self._data(now)
+                    self._delivery.data(now)
             case "BDAT":
-                self._bdat(command, now)
+                self._delivery.bdat(command, now)
             case "RSET":
-                self._owed = None
+                self._delivery.reset()
                 if self._mta.is_ready:
                     x.ask("RSET", command.line, now)
                 else:
-                    self._forget_transaction()
+                    self._envelope.forget()
                     x.answer(replies.OK, now)
             case "QUIT":
                 self._mta.close(abort=False)
@@ -289,14 +277,15 @@ class Conversation:
                 x.answer(replies.NOT_OFFERED, now)
             case _:
                 self._screen.look(Unrecognised(command), x.phase, now)
-                self._answer_unless_refused(replies.NOT_RECOGNISED, now)
+                x.answer_unless_refused(replies.NOT_RECOGNISED, now)
 
     def _helo(self, command: Command, now: float) -> None:
         if not command.argument:
             self._x.answer(replies.NAME_MISSING, now)
             return
         self._mta.helo = command.line
-        self._forget_transaction()
+        self._envelope.forget()
+        self._delivery.reset()
         if self._mta.is_ready:
             self._x.ask(command.verb, command.line, now)
         else:
@@ -306,73 +295,6 @@ class Conversation:
         self._esmtp = verb == "EHLO"
         return ehlo_reply(self._setting.name, self._capabilities if self._esmtp else Capabilities())
 
-    def _mail(self, command: Command, now: float) -> None:
-        self._rcpts = 0
-        self._transfer.reset()
-        if not self._mta.is_ready and not self._lost and self._is_rcpt_held():
-            # DESIGN §2 rule 2: the client will be held or refused at RCPT, so the MTA is not opened for it before that.
-            self._owed = command.line
-            self._x.answer(replies.SENDER_OK, now)
-        else:
-            self._owed = None
-            self._ask_unless_lost("MAIL", command.line, now)
-
-    def _is_rcpt_held(self) -> bool:
-        reasons = self._screen.standing
-        if refusal_ahead(reasons, self._policy):
-            return True
-        fresh = len(reasons) > self._delayed_for
-        return fresh and self._policy.delay.at is Phase.RCPT and is_delay_certain(reasons, self._policy)
-
-    def _rcpt(self, command: Command, now: float) -> None:
-        if self._rcpts > self._policy.limits.recipients:
-            self._x.answer(replies.TOO_MANY_RECIPIENTS, now)
-        elif self._owed is not None:
-            self._rcpt_line = command.line
-            self._x.ask("RCPT", self._owed, now)
-        elif self._mta.is_ready or self._lost:
-            self._ask_unless_lost("RCPT", command.line, now)
-        else:
-            self._x.answer(replies.MAIL_FIRST, now)
-
-    def _data(self, now: float) -> None:
-        if self._is_predata_refused(now):
-            return
-        if self._mta.is_ready or self._lost:
-            self._ask_unless_lost("DATA", b"DATA", now)
-        else:
-            self._refuse_data(replies.RCPT_FIRST, now)
-
-    def _is_predata_refused(self, now: float) -> bool:
-        if not self._receiver.has_pending:
-            return False
-        self._screen.look(PreData(self._receiver.pending(TEXT_LIMIT)), Phase.DATA, now)
-        verdict = self._screen.verdict(Phase.DATA)
-        if verdict.action.refuses:
-            self._x.refuse(verdict, now, end=True)
-        return verdict.action.refuses
-
-    def _refuse_data(self, reply: Reply, now: float, by: str = "tarry") -> None:
-        self._x.answer(reply, now, by=by)
-        if self._receiver.has_pending:
-            self._x.end()  # the message is on its way regardless: its lines may not be read as commands
-
-    def _bdat(self, command: Command, now: float) -> None:
-        chunk = parse_chunk(command.argument)
-        if chunk is None:
-            # How much follows is unknown, so nothing that follows may be read.
-            self._end_with(replies.CHUNK_MALFORMED, now, to="BDAT")
-        elif self._lost:
-            self._x.fail(now, self._lost)
-        elif not (self._mta.is_ready and self._in_transaction):
-            self._transfer.begin_discarded(replies.MAIL_FIRST, now)
-            self._receiver.expect_chunk(chunk.octets)
-        elif self._mta.ehlo is None or not read_capabilities(self._mta.ehlo).offers("CHUNKING"):
-            self._x.fail(now, "it does not offer CHUNKING any more")
-        else:
-            self._transfer.begin_chunk(chunk, self._header_lines(), self._mta, now)
-            self._receiver.expect_chunk(chunk.octets)
-
     def _starttls(self, command: Command, now: float) -> None:
         if not self._capabilities.offers("STARTTLS"):
             self._x.answer(replies.NOT_OFFERED, now)
@@ -380,78 +302,27 @@ class Conversation:
             self._x.answer(replies.NO_ARGUMENT, now)
         elif self._receiver.has_pending:
             # RFC 3207 §6: what was said in the clear must not count inside TLS.
-            self._end_with(replies.TALK_AFTER_STARTTLS, now, to="STARTTLS")
+            self._x.end_with(replies.TALK_AFTER_STARTTLS, now, to="STARTTLS")
         else:
             self._x.ask("STARTTLS", command.line, now)
-
-    def _end_of_data(self, mended: str, now: float) -> None:
-        self._x.asked = "message"
-        self._x.phase = Phase.MESSAGE
-        if mended:
-            self._screen.look(Stray("message", mended), Phase.MESSAGE, now)
-        verdict = self._screen.verdict(Phase.MESSAGE)
-        if verdict.action.refuses:
-            self._x.refuse(verdict, now, end=True)
-            return
-        self._finish(b".\r\n", now)
-
-    def _end_of_chunk(self, now: float) -> None:
-        discarded = self._transfer.discarded
-        if discarded is not None:
-            self._transfer.reset()
-            self._x.answer(discarded, now)
-            return
-        if self._transfer.is_last:
-            self._x.asked = "message"
-            self._x.phase = Phase.MESSAGE
-        self._finish(b"", now)
-
-    def _finish(self, last: bytes, now: float) -> None:
-        self._transfer.is_open = False
-        early = self._mta.finish(self._transfer.headers_left() + last)
-        if early is None:
-            self._x.await_mta(now, self._policy.limits.message)
-        elif early.reply.code < 400:
-            self._x.fail(now, "it answered the message before its end")
-        else:
-            self._x.answer(early.reply, now, by="mta", size=self._transfer.octets)
-            self._x.end()
-
-    # What the MTA answered.
 
     def _answered(self, reply: Reply, now: float) -> None:
         x = self._x
         code, asked = reply.code, x.asked
         self._look_behind(asked, now)
         match asked:
-            case "RCPT" if self._owed is not None:
-                self._owed_answered(reply, now)
-            case "MAIL" | "RCPT" | "RSET" if code >= 400 or code in _TAKEN:
-                if asked == "MAIL":
-                    self._in_transaction = code < 400
-                elif asked == "RSET":
-                    self._forget_transaction()
-                self._relay_reply(reply, now)
-            case "EHLO" | "HELO" if code >= 400:
-                self._relay_reply(reply, now)
+            case "MAIL" | "RCPT":
+                self._envelope.answered(asked, reply, now)
+            case "DATA" | "BDAT" | "message":
+                self._delivery.answered(asked, reply, now)
+            case "RSET" if code >= 400 or code == 250:
+                self._envelope.forget()
+                x.answer(reply, now, by="mta")
             case "EHLO" | "HELO" if code == 250:
                 self._capabilities = read_capabilities(reply, without=self._setting.without)
                 x.answer(self._helo_reply(asked), now)
-            case "DATA" if code == 354:
-                if not self._is_predata_refused(now):
-                    x.answer(reply, now, by="mta")
-                    self._receiver.expect_message()
-                    self._transfer.begin_message(self._header_lines(), now)
-                    x.wake_at = self._transfer.deadline(self._policy.limits.data)
-            case "DATA" if code >= 400:
-                self._refuse_data(reply, now, by="mta")
-            case "BDAT" if code >= 400 or code == 250:
-                x.answer(reply, now, by="mta")
-            case "message" if code >= 400 or code == 250:
-                self._in_transaction = False
-                octets = self._transfer.octets
-                self._transfer.reset()
-                x.answer(reply, now, by="mta", size=octets)
+            case "EHLO" | "HELO" if code >= 400:
+                x.relay_reply(reply, now)
             case "AUTH" if code == 334:
                 x.answer(reply, now, by="mta")
                 self._receiver.expect_auth_line()
@@ -465,32 +336,13 @@ class Conversation:
             case _:
                 x.fail(now, f"{code} is no answer to {asked}")
 
-    def _owed_answered(self, reply: Reply, now: float) -> None:
-        """The MTA has spoken on a MAIL that tarry answered by itself: on to the RCPT, or its refusal is the answer to that."""
-        if reply.code in _TAKEN:
-            self._owed = None
-            self._in_transaction = True
-            self._x.ask("RCPT", self._rcpt_line, now)
-        elif reply.code >= 400:
-            self._x.answer(reply, now, by="mta")
-        else:
-            self._x.fail(now, f"{reply.code} is no answer to MAIL")
-
-    def _relay_reply(self, reply: Reply, now: float) -> None:
-        """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command."""
-        verdict = self._screen.verdict(self._x.phase)
-        if verdict.action is Action.DROP or (verdict.action.refuses and self._x.asked in _REFUSED):
-            self._x.refuse(verdict, now, end=False)
-        else:
-            self._x.answer(reply, now, by="mta")
-
     def _start_pump(self, reply: Reply, now: float) -> None:
         x = self._x
         if self._mta.has_unread:
             # What the MTA said behind its 220 would be read as if it came from inside TLS (response injection).
             x.fail(now, "it said more than its 220 to STARTTLS")
         elif self._receiver.has_pending:
-            self._end_with(replies.TALK_AFTER_STARTTLS, now, to="STARTTLS")
+            x.end_with(replies.TALK_AFTER_STARTTLS, now, to="STARTTLS")
         else:
             x.answer(reply, now, by="mta")
             x.outbox.put(Emit(schema.Handoff(self._setting.mode, self._setting.to, True, blind=True)))
@@ -498,24 +350,6 @@ class Conversation:
             x.stop()
 
     # Small parts.
-
-    def _ask_unless_lost(self, asked: str, line: bytes, now: float) -> None:
-        if self._lost:
-            self._x.fail(now, self._lost)
-        else:
-            self._x.ask(asked, line, now)
-
-    def _answer_unless_refused(self, reply: Reply, now: float) -> None:
-        verdict = self._screen.verdict(self._x.phase)
-        if verdict.action.refuses:
-            self._x.refuse(verdict, now, end=False)
-        else:
-            self._x.answer(reply, now)
-
-    def _end_with(self, reply: Reply, now: float, to: str = "") -> None:
-        self._x.asked = to
-        self._x.answer(reply, now, size=self._transfer.octets if to == "message" else 0)
-        self._x.end()
 
     def _look_behind(self, verb: str, now: float) -> None:
         """Look whether something is piled up behind a command that is about to be answered."""
@@ -527,29 +361,23 @@ class Conversation:
         """Return how long this command's reply is to be held back, and why."""
         seconds, why = 0.0, ""
         if verb == "RCPT":
-            self._rcpts += 1
+            self._envelope.rcpts += 1
             if not self._screen.skip:
-                seconds, why = tarpit(self._rcpts, self._policy.tarpit_rcpt), "tarpit.rcpt"
+                seconds, why = tarpit(self._envelope.rcpts, self._policy.tarpit_rcpt), "tarpit.rcpt"
         elif verb == "RSET":
             self._rsets += 1
             if not self._screen.skip:
                 seconds, why = tarpit(self._rsets, self._policy.tarpit_rset), "tarpit.rset"
         if verdict.action is Action.DELAY and verb in _PHASES and phase >= self._policy.delay.at:
             count = len(self._screen.standing)
-            if count > self._delayed_for:
-                self._delayed_for = count
+            if count > self._envelope.delayed_for:
+                self._envelope.delayed_for = count
                 if self._target is None:
                     self._target = self._policy.delay.target.draw(self._setting.random)
                 left = residual(self._target, self._setting.accepted_at, now)
                 if left > seconds:
                     seconds, why = left, "residual"
         return seconds, why
-
-    def _header_lines(self) -> bytes:
-        if not self._policy.insert_headers:
-            return b""
-        endpoint = self._setting.client.endpoint
-        return header_lines(self._screen.standing, self._policy, client=endpoint.host, port=endpoint.port, id=self._setting.id)
 
     def _shown(self, command: Command) -> str:
         if command.verb in ("EHLO", "HELO"):
@@ -560,12 +388,7 @@ class Conversation:
             return escape(command.argument.split(b" ", 1)[0])  # the mechanism; what follows may be a password
         return ""
 
-    def _forget_transaction(self) -> None:
-        self._owed = None
-        self._in_transaction = False
-        self._lost = ""
-        self._transfer.reset()
-
     def _go_down_if_idle(self, now: float) -> None:
-        if self._x.waiting is Waiting.NOTHING and not self._in_transaction and not self._transfer.is_open:
-            self._end_with(replies.GOING_DOWN, now)
+        x = self._x
+        if x.waiting is Waiting.NOTHING and not self._envelope.is_open and not self._delivery.is_open:
+            x.end_with(replies.GOING_DOWN, now)

@@ -66,6 +66,7 @@ class Exchange:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
+        self.policy: Policy = setting.policy
         self.outbox = Outbox()
         self.mta = Upstream(self.outbox, knows_client=setting.knows_client)
         self.screen = Screen(
@@ -98,7 +99,7 @@ class Exchange:
         self.outbox.put(Emit(schema.Reply(reply.code, escape(reply.last_line), self.asked, by, size)))
         self.outbox.send(reply.raw)
         self.waiting = Waiting.NOTHING
-        self.wake_at = now + self.setting.policy.limits.command
+        self.wake_at = now + self.policy.limits.command
         if dropped or (reply.code == 421 and by == "mta"):
             self.end()
 
@@ -109,15 +110,37 @@ class Exchange:
         if end or verdict.action is Action.DROP:
             self.end()
 
+    def relay_reply(self, reply: Reply, now: float) -> None:
+        """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command."""
+        verdict = self.screen.verdict(self.phase)
+        if verdict.action.refuses:
+            self.refuse(verdict, now, end=False)
+        else:
+            self.answer(reply, now, by="mta")
+
+    def answer_unless_refused(self, reply: Reply, now: float) -> None:
+        """Answer with tarry's own reply, unless the verdict of now has another."""
+        verdict = self.screen.verdict(self.phase)
+        if verdict.action.refuses:
+            self.refuse(verdict, now, end=False)
+        else:
+            self.answer(reply, now)
+
+    def end_with(self, reply: Reply, now: float, *, to: str = "", size: int = 0) -> None:
+        """Answer and end."""
+        self.asked = to
+        self.answer(reply, now, size=size)
+        self.end()
+
     def ask(self, asked: str, line: bytes, now: float) -> None:
         """Put a command to the MTA; its reply will answer *asked*."""
-        if self.mta.early is not None:
+        if self.mta.is_ready and self.mta.early is not None:
             self.fail(now, f"it ended the session with {self.mta.early.code}")
             return
         self.asked = asked
         self.asked_at = now
         self.mta.ask(line)
-        self.await_mta(now, self.setting.policy.limits.backend)
+        self.await_mta(now, self.policy.limits.backend)
 
     def await_mta(self, now: float, limit: float) -> None:
         """Take no command before the MTA has replied, or *limit* seconds are over."""

@@ -120,6 +120,11 @@ class Upstream:
         self.stage = Stage.CLOSED
         self._asked = False
 
+    def lost(self) -> None:
+        """The connection ended by itself. An early answer is kept: it may answer the message that is still coming."""
+        self.stage = Stage.CLOSED
+        self._asked = False
+
     def receive(self, data: bytes) -> MtaEvent | None:
         """Take bytes from the MTA; return what they mean to the session, if anything yet."""
         self._reader.receive_data(data)

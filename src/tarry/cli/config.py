@@ -1,0 +1,271 @@
+"""config - `tarry config`: write a configuration, check one, show where each value comes from, print all keys.
+
+What     `init` writes a file with every key as a comment. `check` tells every mistake at once. `show` lists values with their
+         origins. `reference` and `schema` print what docs/config.md and docs/tarry.schema.json hold.
+Status   0 fine; 1 errors (check --strict: also warnings), or nothing written; 2 usage.
+JSON     v is 1, and fields are only ever added.
+Since    0.1
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tarry.config import render
+from tarry.config.compile import fingerprint
+from tarry.config.keys import flat, keys, tables, toml_of
+from tarry.config.load import Loaded, load
+from tarry.config.origin import Origin, Problem
+from tarry.config.schema import Config
+from tarry.config.values import write_span
+from tarry.core.result import Action
+from tarry.sinks.terminal import wants_colour
+
+_DEFAULT_FILE = "tarry.toml"
+_KEY_WIDTH = 14  # the longest key is max_per_client
+_VALUE_WIDTH = 32  # what is longer pushes its origin to the next line
+_INDENT = 2
+
+_EARLY = {
+    Action.IGNORE: "only recorded",
+    Action.TAG: "tagged",
+    Action.DELAY: "held longer",
+    Action.DEFER: "told to come back later",
+    Action.REJECT: "rejected",
+    Action.DROP: "dropped",
+}
+
+
+def _with_file(function: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take FILE or -c FILE."""
+    named = click.option("-c", "--config", "option", metavar="FILE", type=click.Path(), help="The same as FILE.")
+    return click.argument("file", metavar="[FILE]", required=False, type=click.Path())(named(function))
+
+
+def _json_option(function: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")(function)
+
+
+@click.group("config", short_help="Write, check, show and explain configurations.")
+@click.option("-c", "--config", "config_file", metavar="FILE", type=click.Path(), help="The configuration (TOML).")
+@click.pass_context
+def command(ctx: click.Context, config_file: str | None) -> None:
+    """Write a configuration, check one, show where each value comes from, print all keys."""
+    ctx.obj = config_file or ctx.obj
+
+
+@command.command("init")
+@_with_file
+@click.option("--force", is_flag=True, help="Overwrite the file when it is there.")
+@click.pass_context
+def init(ctx: click.Context, file: str | None, option: str | None, force: bool) -> None:
+    """Write FILE (tarry.toml) with every key as a comment, showing its default. "-" writes to standard output."""
+    name = _name(ctx, file, option) or _DEFAULT_FILE
+    text = render.commented_file()
+    if name == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        with Path(name).open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        _fail(ctx, f"{name} is there already; write another one, or overwrite it with --force")
+    except OSError as fault:  # ENOENT (no such folder), EACCES, EROFS, ENOSPC: all are told in the system's words
+        _fail(ctx, f"{name} cannot be written: {fault.strerror}")
+    click.echo(f"Wrote {name}: every key is in it, switched off and showing its default.")
+    click.echo(f"Then: tarry config check {name}, and tarry serve -c {name}")
+
+
+@command.command("check")
+@_with_file
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
+@_json_option
+@click.pass_context
+def check(ctx: click.Context, file: str | None, option: str | None, strict: bool, as_json: bool) -> None:
+    """Tell every mistake in FILE (tarry.toml), each with its line and its remedy.
+
+    Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 usage.
+    """
+    name = _name(ctx, file, option) or _DEFAULT_FILE
+    loaded = load(Path(name))
+    failed = bool(loaded.errors or (strict and loaded.warnings))
+    if as_json:
+        click.echo(json.dumps(_report(name, loaded, failed), indent=2))
+    else:
+        for problem in loaded.problems:
+            _say(_coloured(problem))
+        _say(*_conclusion(name, loaded))
+    ctx.exit(1 if failed else 0)
+
+
+@command.command("show")
+@_with_file
+@click.option("--changed", is_flag=True, help="Leave out what is at its default.")
+@_json_option
+@click.pass_context
+def show(ctx: click.Context, file: str | None, option: str | None, changed: bool, as_json: bool) -> None:
+    """Show each value with where it comes from: default, preset, line of FILE (tarry.toml, when it is there), or flag."""
+    name = _name(ctx, file, option) or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    loaded = load(Path(name) if name else None)
+    for problem in loaded.errors:
+        click.echo(_coloured(problem), err=True)
+    if as_json:
+        click.echo(json.dumps(_values(name, loaded, changed), indent=2))
+    else:
+        click.echo("\n".join(_listing(name, loaded, changed)))
+    ctx.exit(1 if loaded.errors else 0)
+
+
+@command.command("reference")
+def reference() -> None:
+    """Print the reference of all keys, as Markdown."""
+    click.echo(render.reference(), nl=False)
+
+
+@command.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of the file, for editors that complete and check TOML."""
+    click.echo(render.json_schema(), nl=False)
+
+
+def _name(ctx: click.Context, file: str | None, option: str | None) -> str | None:
+    if file and option and file != option:
+        raise click.UsageError(f"two files are named: {file} and {option}")
+    found: str | None = file or option or ctx.obj
+    return found
+
+
+def _fail(ctx: click.Context, why: str) -> None:
+    click.echo(f"tarry config: {why}", err=True)
+    ctx.exit(1)
+
+
+def _paint(text: str, **style: Any) -> str:
+    return click.style(text, **style) if wants_colour(os.environ, is_terminal=sys.stdout.isatty()) else text
+
+
+def _columns() -> int:
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def _say(*lines: str) -> None:
+    """Write lines: wrapped for a terminal, whole for whoever greps or reads them by program."""
+    for line in lines:
+        if sys.stdout.isatty():
+            plain_extra = len(line) - len(click.unstyle(line))
+            line = textwrap.fill(
+                line, _columns() - 1 + plain_extra, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+        click.echo(line)
+
+
+def _coloured(problem: Problem) -> str:
+    severity = _paint(problem.severity, fg="red" if problem.is_error else "yellow", bold=True)
+    return f"{problem.place}: {severity}: {problem.sentence}" if problem.place else f"{severity}: {problem.sentence}"
+
+
+def _conclusion(name: str, loaded: Loaded) -> Iterator[str]:
+    if loaded.problems:
+        counts = (_count(len(loaded.errors), "error"), _count(len(loaded.warnings), "warning"))
+        told = " and ".join(count for count in counts if count)
+        if loaded.errors:
+            yield f"{name}: {told}; tarry does not start with it"
+            return
+        yield f"{name}: {told}"
+    config = loaded.config
+    where = ", ".join(str(one) for one in config.listen.smtp)
+    yield f"{name} is fine: listens on {where}, holds each client {write_span(config.hold.wait)}."
+    yield _plainly(config)
+
+
+def _plainly(config: Config) -> str:
+    early = config.checks["pregreet"].settings
+    at = f" at {early.at.word}" if early.at is not None and early.action.refuses else ""
+    to = f"the MTA at {config.handoff.address}" if config.handoff.mode == "proxy" else f"the Maildir {config.handoff.maildir}"
+    exempt = len(config.exempt.networks) + len(config.exempt.patterns)
+    free = f"; {_count(exempt, 'exemption')}" if exempt else ""
+    return f"Early talkers are {_EARLY[early.action]}{at}; mail goes to {to}{free}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}" if number else ""
+
+
+def _report(name: str, loaded: Loaded, failed: bool) -> dict[str, object]:
+    return {
+        "v": 1,
+        "file": name,
+        "ok": not failed,
+        "errors": len(loaded.errors),
+        "warnings": len(loaded.warnings),
+        "fingerprint": None if loaded.errors else fingerprint(loaded.config),
+        "problems": [
+            {
+                "file": problem.file,
+                "line": problem.line or None,
+                "column": problem.column or None,
+                "severity": problem.severity,
+                "key": problem.where,
+                "what": problem.what,
+                "fix": problem.fix,
+            }
+            for problem in loaded.problems
+        ],
+    }
+
+
+def _shown_keys(loaded: Loaded, changed: bool) -> Iterator[tuple[str, object, Origin]]:
+    """Yield what is worth a line: keys of later versions only where they are set."""
+    values = flat(loaded.config)
+    later = {key.name for table in tables() if table.later for key in table.keys}
+    for name, key in keys().items():
+        origin = loaded.origins[name]
+        if name in values and (origin.is_set or not (changed or key.later or name in later)):
+            yield name, values[name], origin
+
+
+def _values(name: str | None, loaded: Loaded, changed: bool) -> dict[str, object]:
+    return {
+        "v": 1,
+        "file": name,
+        "fingerprint": fingerprint(loaded.config),
+        "values": {
+            key: {"value": keys()[key].kind.write(value), "origin": origin.kind, "place": str(origin)}
+            for key, value, origin in _shown_keys(loaded, changed)
+        },
+    }
+
+
+def _listing(name: str | None, loaded: Loaded, changed: bool) -> Iterator[str]:
+    yield f"{name or 'no file'}, preset {loaded.config.preset}, fingerprint {fingerprint(loaded.config)}"
+    table = ""
+    empty = True
+    for key, value, origin in _shown_keys(loaded, changed):
+        empty = False
+        above, _, last = key.rpartition(".")
+        if above != table:
+            table = above
+            yield ""
+            yield _paint(f"[{table}]", bold=True)
+        yield from _line(last, toml_of(key, value), origin, indent=_INDENT if table else 0)
+    if empty:
+        yield "Everything is at its default."
+
+
+def _line(key: str, value: str, origin: Origin, indent: int) -> Iterator[str]:
+    width = _KEY_WIDTH + _INDENT - indent
+    told = _paint(str(origin), fg="green") if origin.is_set else _paint(str(origin), dim=True)
+    if len(value) <= _VALUE_WIDTH:
+        yield f"{'':{indent}}{key:<{width}} {value:<{_VALUE_WIDTH}} {told}"
+    else:
+        yield f"{'':{indent}}{key:<{width}} {value}"
+        yield f"{'':{indent + width + _VALUE_WIDTH + 2}}{told}"

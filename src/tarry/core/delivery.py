@@ -1,0 +1,174 @@
+"""delivery - DATA, BDAT and the message: from the client to the MTA and the MTA's answer back.
+
+What      Opens the transfer when the MTA says 354 or the client sends a chunk, passes data on, and relays the answer to
+          the message.
+Promises  250 only after the MTA's 250; an answer of another class is a failure. A message that tarry refuses, or that
+          breaks off, is aborted at the MTA and never ended with a dot. Where a message is refused before it is sent and
+          the client sends it all the same, the session ends: its lines are not read as commands. The octets of a chunk are
+          never read as anything else.
+Source    RFC 5321 §4.1.1.4, RFC 3030; postscreen ends sessions at DATA for the same reason.
+"""
+
+from __future__ import annotations
+
+from tarry.core import replies
+from tarry.core.border import PreData, Stray
+from tarry.core.client import Phase
+from tarry.core.envelope import Envelope
+from tarry.core.exchange import Exchange
+from tarry.core.headers import header_lines
+from tarry.core.transfer import Transfer
+from tarry.smtp.extensions import read_capabilities
+from tarry.smtp.grammar import Command, parse_chunk
+from tarry.smtp.receiver import Receiver
+from tarry.smtp.reply import Reply
+from tarry.smtp.text import TEXT_LIMIT
+
+
+class Delivery:
+    """The message of the transaction under way."""
+
+    __slots__ = ("_envelope", "_receiver", "_transfer", "_x")
+
+    def __init__(self, exchange: Exchange, envelope: Envelope, receiver: Receiver) -> None:
+        self._x = exchange
+        self._envelope = envelope
+        self._receiver = receiver
+        self._transfer = Transfer()
+
+    @property
+    def is_open(self) -> bool:
+        """True while the client is sending data."""
+        return self._transfer.is_open
+
+    @property
+    def needs_mta(self) -> bool:
+        """True while data is coming that the MTA has given no answer to yet."""
+        return self._transfer.is_open and self._transfer.discarded is None and self._x.mta.early is None
+
+    def reset(self) -> None:
+        """A new transaction begins."""
+        self._transfer.reset()
+
+    def data(self, now: float) -> None:
+        """The client asks to send its message."""
+        if self._is_predata_refused(now):
+            return
+        if self._envelope.has_mta:
+            self._envelope.ask("DATA", b"DATA", now)
+        else:
+            self._refuse_data(replies.RCPT_FIRST, now)
+
+    def bdat(self, command: Command, now: float) -> None:
+        """The client sends a chunk."""
+        x = self._x
+        chunk = parse_chunk(command.argument)
+        if chunk is None:
+            # How much follows is unknown, so nothing that follows may be read.
+            x.end_with(replies.CHUNK_MALFORMED, now, to="BDAT")
+        elif not self._envelope.has_mta or not self._envelope.is_open:
+            self._transfer.begin_discarded(replies.MAIL_FIRST, now)
+            self._receiver.expect_chunk(chunk.octets)
+        elif not x.mta.is_ready:
+            self._envelope.ask("BDAT", b"", now)  # it went away: this fails
+        elif x.mta.ehlo is None or not read_capabilities(x.mta.ehlo).offers("CHUNKING"):
+            x.fail(now, "it does not offer CHUNKING any more")
+        else:
+            self._transfer.begin_chunk(chunk, self._header_lines(), x.mta, now)
+            self._receiver.expect_chunk(chunk.octets)
+
+    def take(self, data: bytes) -> None:
+        """A block of message data came."""
+        self._transfer.take(data, self._x.mta)
+        self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)
+
+    def end_of_data(self, mended: str, now: float) -> None:
+        """CRLF.CRLF came."""
+        self._begin_answer()
+        if mended:
+            self._x.screen.look(Stray("message", mended), Phase.MESSAGE, now)
+        verdict = self._x.screen.verdict(Phase.MESSAGE)
+        if verdict.action.refuses:
+            self._x.refuse(verdict, now, end=True)
+        else:
+            self._finish(b".\r\n", now)
+
+    def end_of_chunk(self, now: float) -> None:
+        """All octets of the chunk came."""
+        discarded = self._transfer.discarded
+        if discarded is not None:
+            self._transfer.reset()
+            self._x.answer(discarded, now)
+            return
+        if self._transfer.is_last:
+            self._begin_answer()
+            verdict = self._x.screen.verdict(Phase.MESSAGE)
+            if verdict.action.refuses:
+                # The MTA has the chunk's size and so the whole message: it must not come to its answer.
+                self._x.refuse(verdict, now, end=True)
+                return
+        self._finish(b"", now)
+
+    def broken(self, what: str, now: float) -> None:
+        """The message holds a stray CR, LF or NUL, and is refused for it."""
+        self._x.screen.look(Stray("message", what), Phase.MESSAGE, now)
+        verdict = self._x.screen.verdict(Phase.MESSAGE)
+        self._x.end_with(verdict.reply or replies.BROKEN_MESSAGE, now, to="message", size=self._transfer.octets)
+
+    def answered(self, asked: str, reply: Reply, now: float) -> None:
+        """The MTA answered DATA, a chunk or the message."""
+        code = reply.code
+        match asked:
+            case "DATA" if code == 354:
+                if not self._is_predata_refused(now):
+                    self._x.answer(reply, now, by="mta")
+                    self._receiver.expect_message()
+                    self._transfer.begin_message(self._header_lines(), now)
+                    self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)
+            case "DATA" if code >= 400:
+                self._refuse_data(reply, now, by="mta")
+            case "BDAT" if code >= 400 or code == 250:
+                self._x.answer(reply, now, by="mta")
+            case "message" if code >= 400 or code == 250:
+                octets = self._transfer.octets
+                self._transfer.reset()
+                self._envelope.forget()
+                self._x.answer(reply, now, by="mta", size=octets)
+            case _:
+                self._x.fail(now, f"{code} is no answer to {asked}")
+
+    def _begin_answer(self) -> None:
+        self._x.asked = "message"
+        self._x.phase = Phase.MESSAGE
+
+    def _finish(self, last: bytes, now: float) -> None:
+        self._transfer.is_open = False
+        early = self._x.mta.finish(self._transfer.headers_left() + last)
+        if early is None:
+            self._x.await_mta(now, self._x.policy.limits.message)
+        elif early.reply.code < 400:
+            self._x.fail(now, "it answered the message before its end")
+        else:
+            self._x.answer(early.reply, now, by="mta", size=self._transfer.octets)
+            self._x.end()
+
+    def _is_predata_refused(self, now: float) -> bool:
+        if not self._receiver.has_pending:
+            return False
+        self._x.screen.look(PreData(self._receiver.pending(TEXT_LIMIT)), Phase.DATA, now)
+        verdict = self._x.screen.verdict(Phase.DATA)
+        if verdict.action.refuses:
+            self._x.refuse(verdict, now, end=True)
+        return verdict.action.refuses
+
+    def _refuse_data(self, reply: Reply, now: float, by: str = "tarry") -> None:
+        self._x.answer(reply, now, by=by)
+        if self._receiver.has_pending:
+            self._x.end()
+
+    def _header_lines(self) -> bytes:
+        x = self._x
+        if not x.policy.insert_headers:
+            return b""
+        endpoint = x.setting.client.endpoint
+        return header_lines(x.screen.standing, x.policy, client=endpoint.host, port=endpoint.port, id=x.setting.id)
