@@ -182,7 +182,7 @@ def _report(
     )
     # A file or a pipe has no width to keep to.
     terminal = Console()
-    show(report, terminal if terminal.is_terminal else Console(width=250))
+    show(report, terminal if terminal.is_terminal else Console(width=400))
     if json_file is not None:
         write_json(report, json_file)
     if collected.interrupted:

@@ -164,6 +164,12 @@ def open_files(pids: list[int]) -> int:
     return total
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether *pid* runs: neither gone nor a zombie that waits for its parent."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in "ZX"
+
+
 def settle(meter: CpuMeter, *, quiet: float = 0.3, patience: float = 5.0) -> float:
     """Wait until the server used no more than 2 % of a core for *quiet* seconds (or *patience* ran out); return used()."""
     give_up = time.monotonic() + patience

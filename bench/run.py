@@ -24,6 +24,13 @@ from bench.sink import sink_command
 Found = tuple[dict[str, float | None], list[str], str]  # figures, notes, the meter's name
 
 
+class ServerEnded(Exception):
+    """The server under test did not survive."""
+
+
+_BREAKDOWNS = (NotStarted, GeneratorFailure, ServerEnded, ConnectionError, TimeoutError)
+
+
 @dataclass(frozen=True, slots=True)
 class Attached:
     """A server that runs already, to be measured instead of peers."""
@@ -109,7 +116,14 @@ class _Where:
             stack.enter_context(_sink(sink_port, folder))
             setup = Setup(measure=measure, wait=wait, port=port, sink_port=sink_port, folder=folder)
             running = stack.enter_context(self._peer.start(setup))
-            yield stack.enter_context(measured(running))
+            try:
+                server = stack.enter_context(measured(running))
+                yield server
+                if not server.alive():
+                    raise ServerEnded("the server ended while it was measured")
+            except _BREAKDOWNS as problem:
+                problem.add_note(_tail(folder / "output"))
+                raise
 
 
 def _collect(common: Common, once: Callable[[_Where, int], Found]) -> Collected:
@@ -131,14 +145,21 @@ def _collect(common: Common, once: Callable[[_Where, int], Found]) -> Collected:
                 common.progress.print(f"{name}, run {run + 1} of {common.runs}", style="dim", highlight=False)
                 try:
                     figures, notes, meter = once(where, run)
-                except (NotStarted, GeneratorFailure, ConnectionError, TimeoutError) as problem:
-                    collected.skipped.append(Skipped(peer=name, reason=f"run {run + 1}: {problem}"))
+                except _BREAKDOWNS as problem:
+                    said = "; it printed: ".join([str(problem), *filter(None, getattr(problem, "__notes__", ()))])
+                    collected.skipped.append(Skipped(peer=name, reason=f"run {run + 1}: {said}"))
                     places.remove((name, where))
                     continue
                 collected.rows.append(Row(peer=name, run=run + 1, meter=meter, figures=figures, notes=notes))
     except KeyboardInterrupt:
         collected.interrupted = True
     return collected
+
+
+def _tail(output: Path) -> str:
+    """Return the last line that a server printed; Postfix logs elsewhere."""
+    lines = output.read_text(errors="backslashreplace").strip().splitlines() if output.exists() else []
+    return lines[-1] if lines else ""
 
 
 @contextlib.contextmanager

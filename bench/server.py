@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.processes import ControlGroup, CpuMeter, Memory, ProcessTree, memory, open_files, settle
+from bench.processes import ControlGroup, CpuMeter, Memory, ProcessTree, is_alive, memory, open_files, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Running:
 class Server:
     """A running server that can be measured."""
 
+    root: int
     port: int
     meter: CpuMeter
 
@@ -49,8 +50,8 @@ class Server:
         return open_files(self.meter.pids())
 
     def alive(self) -> bool:
-        """Return whether any of its processes is left."""
-        return any(os.path.exists(f"/proc/{pid}") for pid in self.meter.pids())  # noqa: PTH110
+        """Return whether its root process still runs."""
+        return is_alive(self.root)
 
 
 @contextlib.contextmanager
@@ -60,18 +61,18 @@ def measured(running: Running) -> Iterator[Server]:
     _nudge(running.port)
     group = ControlGroup.create(str(running.root))
     if group is None:
-        yield Server(running.port, tree)
+        yield Server(running.root, running.port, tree)
         return
     try:
         group.adopt(tree)
-        yield Server(running.port, group)
+        yield Server(running.root, running.port, group)
     finally:
         group.release()
 
 
 def attached(pid: int, port: int) -> Server:
     """Return a server that runs already, metered through its process tree."""
-    return Server(port, ProcessTree(pid))
+    return Server(pid, port, ProcessTree(pid))
 
 
 def free_ports(count: int) -> list[int]:

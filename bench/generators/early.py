@@ -123,6 +123,8 @@ def flood(order: Order) -> Outcome:
                 register(fileno, outward)
             except (ConnectionResetError, BrokenPipeError):  # closed before we wrote: read what it said
                 register(fileno, inward)
+            except ConnectionRefusedError:  # nobody listens any more
+                end(fileno, "failed")
         if not clients:
             break
         for fileno, what in poll(0.5):
