@@ -7,8 +7,8 @@ Promises  `put` never blocks, never wakes a thread and never raises. What is hel
           for the lines that belong right behind those of the batch.
 Loop      `on_first` is called when there is something to hand over and was nothing before; the shell arms a timer there, if none
           is armed, and calls `flush` from it. While a gap is open it is called again after each `flush`.
-Threads   Everything belongs to the loop's thread but `take` and `finished`. The two sides share a SimpleQueue and four integers
-          that one side writes and the other reads, so there is no lock. Make it after a fork, never before.
+Threads   Everything belongs to the loop's thread but `take` and `finished`. The two sides share a SimpleQueue and two counts
+          that only the writer changes and the loop reads, so there is no lock. Make it after a fork, never before.
 Full      After a gap an eighth of the room must be free before lines are taken again. Without that, a writer that cannot keep up
           frees one line at a time and every second line in the log becomes a `lost` record.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 MAX_BYTES = 64 * 1024 * 1024
-"""About 300,000 records; half a minute of a flood of 10,000 connections a second with the disk away."""
+"""About 300,000 records of 200 octets."""
 
 MAX_LINES = 500_000
 """Each line costs 41 bytes beside its own length (a bytes object and a list slot, CPython 3.11): 20 MB."""
