@@ -79,23 +79,37 @@ def read(text: str, file: str = "") -> Document:
 
 
 def _explain(message: str, lines: list[str], file: str) -> tuple[Problem, bool]:
+    """Return tomllib's complaint as a problem, and whether the line can be left out to read on."""
     found = _PLACE.search(message)
-    said = message[: found.start()] if found else message
-    if found is None or found[1] is None:
-        what = "the file ends too early" if found else "it is not TOML"
-        return Problem("", f"{what}: {_lowered(said)}", _fix(said, ""), file=file, line=len(lines) if found else 0), False
-    number, column = int(found[1]), int(found[2])
-    line = lines[number - 1] if number <= len(lines) else ""
+    if found is None:
+        return Problem("", "a number has too many digits", "shorten it", file=file), False
+    said = message[: found.start()]
+    # At the end of the document tomllib gives no line: it is the last one with something on it.
+    number = int(found[1] or max((number for number, line in enumerate(lines, 1) if line.strip()), default=1))
+    column = int(found[2] or 0)
     if said.startswith("Illegal character '\\n'") and column == 1 and number > 1:
-        number, line, column = number - 1, lines[number - 2], 0
+        number, column = number - 1, 0
+    line = lines[number - 1] if number <= len(lines) else ""
     skippable = said.startswith(_SKIPPABLE) and _PAIR.match(line) is not None
-    return Problem("", _lowered(said), _fix(said, line), file=file, line=number, column=column), skippable
+    problem = Problem("", printable(_lowered(said)), printable(_fix(said, line)), file=file, line=number, column=column)
+    return problem, skippable
+
+
+def printable(text: str) -> str:
+    """Return *text* fit for a terminal: what is not printable becomes an escape."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return repr(char)[1:-1] if char.isascii() else char.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _lowered(said: str) -> str:
     """Return tomllib's words as part of a sentence, and where they are obscure, better ones."""
     if said.startswith("Illegal character '\\n'"):
         return "a text does not end on its line"
+    if said.startswith("Unterminated string"):
+        return "a text does not end before the file does"
     if said.startswith("Cannot overwrite a value"):
         return "this key is set a second time"
     if found := re.fullmatch(r"Cannot declare \((.*)\) twice", said):
@@ -111,20 +125,22 @@ def _fix(said: str, line: str) -> str:
         return "put the keys of both under one heading"
     if said.startswith("Cannot overwrite"):
         return "keep one of the two lines"
+    if said.startswith("Unclosed array"):
+        return "close the bracket of the list, and put commas between its elements"
     if line.lstrip().startswith("["):
         return "a heading is a name in brackets, such as [hold]"
     if said.startswith(("Unterminated", "Illegal character")) or value.count('"') % 2:
         return "close the quotes"
     if said.startswith(("Unescaped", "Invalid hex")) or "\\" in value:
         return r"put text with backslashes into single quotes: '^10\.'"
-    if said.startswith(("Unclosed array", "Expected newline")) and "[" in value:
+    if said.startswith("Expected newline") and "[" in value:
         return "close the bracket, and put commas between the elements"
     if equals and value.lower() in ("true", "yes", "on", "false", "no", "off"):
         return f"write {key} = {'true' if value.lower() in ('true', 'yes', 'on') else 'false'}"
     if equals and not value:
         return f'write a value, such as {key} = "...", or put # before the line'
     if equals and re.fullmatch(r"[^\"'\[\]{}=]+", value):
-        return f'put text and durations into quotes: {key} = "{value[:60]}"' if value.isprintable() else "put text into quotes"
+        return f'put text and durations into quotes: {key} = "{value[:60]}"'
     if not equals and re.match(r"\s*[A-Za-z0-9_.-]+\s*:", line):
         return "write an equals sign in place of the colon"
     return 'a line is key = value, a heading [name], or a comment after "#"'

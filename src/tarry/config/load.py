@@ -51,7 +51,7 @@ class Loaded:
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been read so far: flat values, their origins, and problems. ``bad`` holds the keys whose value could not be taken."""
+    """What has been read so far. ``bad`` holds the keys whose value could not be taken."""
 
     file: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -65,7 +65,7 @@ def load(path: Path | None, *, text: str | None = None, flags: Mapping[str, obje
 
     *flags* are values from the command line by their full names, as TOML would give them; they win over the file.
     """
-    reading = _Reading(str(path) if path is not None else "")
+    reading = _Reading(document.printable(str(path)) if path is not None else "")
     if text is None and path is not None:
         text, trouble = _text_of(path)
         reading.problems += trouble
@@ -93,7 +93,7 @@ def preset_text(name: str) -> str:
 
 
 def _text_of(path: Path) -> tuple[str, list[Problem]]:
-    file = str(path)
+    file = document.printable(str(path))
     try:
         with path.open("rb") as stream:
             raw = stream.read(SIZE_LIMIT + 1)
@@ -185,7 +185,9 @@ def _unknown(path: tuple[str, ...], value: object) -> tuple[str, str]:
         meant = nearest(last, [key.last for key in keys().values()])
         found = [one for one in keys() if meant and one.rpartition(".")[2] == meant]
         return "no such key at the top of the file", f"did you mean {found[0]}?" if found else f"there are {_some(inner_tables)}"
-    return "no such key", f"the keys of [{above}] are {_some(siblings or inner_tables)}"
+    if not siblings:
+        return "no such table", f"there are {_some(f'[{above}.{one}]' for one in inner_tables)}"
+    return "no such key", f"the {'keys' if len(siblings) > 1 else 'only key'} of [{above}]: {_some(siblings)}"
 
 
 def _elsewhere(last: str, elsewhere: list[str]) -> str:

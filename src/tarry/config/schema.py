@@ -27,9 +27,7 @@ NO_EFFECT = "has no effect in this version"
 PHASES = {phase.word: phase for phase in Phase if phase is not Phase.CLOSED}
 DELAY_PHASES = ("helo", "mail", "rcpt", "data")
 PRESETS = ("tarry", "carraway-2003", "qpsmtpd-earlytalker", "sendwrap-2004")
-_COMING_PRESETS = dict.fromkeys(
-    ("postscreen", "flavell-2004", "zmailer-1997"), "it comes with a later version; until then leave the line out"
-)
+_COMING_PRESETS = dict.fromkeys(("postscreen", "flavell-2004", "zmailer-1997"), "leave the line out, or name one of this version")
 
 
 def key(default: Any, kind: values.Kind, *, help: str, since: str = "0.1", source: str = "", later: bool = False) -> Any:
