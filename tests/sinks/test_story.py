@@ -52,7 +52,7 @@ def test_an_early_talker_is_one_line() -> None:
         (0.03, EARLY),
         (0.03, SPOKE),
         (0.03, Verdict("hold", "reject", ("pregreet.spoke",))),
-        (0.03, Reply(554, "5.7.1 You spoke before the greeting")),
+        (0.03, Reply(554, "5.7.1 You spoke before the greeting", "connect")),
         (0.1, Close("127.0.0.1", 50122, early=0.03, action="reject")),
     ) == ["connected, held for 4.2 s", 'spoke after 0.03 s: "EHLO x\\r\\n" -> refused 554 (pregreet.spoke)']
 
@@ -87,6 +87,28 @@ def test_a_silent_client_that_leaves_is_told_once() -> None:
     assert story((0.0, CONNECT), (2.0, Hangup("hold", "fin")), (2.0, Close("127.0.0.1", 50122, hangup=2.0, total=2.0))) == [
         "connected, held for 4.2 s",
         "hung up after 2.0 s without a word",
+    ]
+
+
+def test_a_client_that_half_closes_leaves_once() -> None:
+    """The end of file is met again when the hold is over; it is the same one."""
+    assert story(
+        (0.0, CONNECT),
+        (0.5, Hangup("hold", "fin")),
+        (4.2, Greet(4.2)),
+        (4.2, Hangup("greeted", "fin")),
+        (4.2, Close("127.0.0.1", 50122, greeted=True, hangup=0.5, total=4.2)),
+    ) == ["connected, held for 4.2 s", "hung up after 0.5 s without a word", "greeted after 4.20 s"]
+
+
+def test_a_client_that_half_closes_and_sends_mail_has_its_sum() -> None:
+    """To have left is not the whole story of a client whose commands still came."""
+    assert story(
+        (0.5, Hangup("hold", "fin")), (4.2, Greet(4.2)), (4.3, Close(greeted=True, hangup=0.5, commands=4, messages=1, total=4.3))
+    ) == [
+        "hung up after 0.5 s without a word",
+        "greeted after 4.20 s",
+        "done: 1 message, 4 commands, 4.3 s",
     ]
 
 
@@ -165,6 +187,7 @@ def test_a_milder_verdict_is_told_when_it_changes() -> None:
         (Connect("::1", 25, "::1"), "connected"),
         (Connect("::1", 25, "::1", 4.0, via="10.0.0.1"), "connected through 10.0.0.1, held for 4.0 s"),
         (Connect("::1", 25, "::1", exempt="your network"), "connected, exempt: your network"),
+        (Reply(421, "4.7.0 too many", "connect"), '421 by tarry: "4.7.0 too many"'),
         (Reply(421, "4.4.2 timeout"), '421 by tarry: "4.4.2 timeout"'),
         (Reply(550, "5.1.1 who?", "RCPT", "mta"), '550 to RCPT by the MTA: "5.1.1 who?"'),
         (Hold("tarpit.rcpt", 12.0, 12.0, "due", "rcpt"), "waited 12.0 s at rcpt (tarpit.rcpt)"),

@@ -78,6 +78,7 @@ class Session:
     recipients: int = 0
     has_spoken: bool = False
     has_quit: bool = False
+    has_left: bool = False
     is_greeted: bool = False
     is_told: bool = False  # how it ended was said already
 
@@ -168,12 +169,12 @@ def _tell_reply(session: Session, event: Reply) -> list[Said]:
         return [Said(Tone.GOOD, words) if event.code < 400 else Said(Tone.BAD, words, event.text)]
     if event.code < 400:
         return []
+    to = "" if event.to == "connect" else event.to
     if event.by != "mta" and session.verdict is not None and session.verdict.action in _REFUSING:
         refused = f"refused {event.code}{_because(session)}"
-        session.is_told = not event.to
-        return _early(session, refused) or [Said(Tone.BAD, f"{event.to} {refused}".lstrip())]
-    to = f" to {event.to}" if event.to else ""
-    return [*_early(session, "answered"), Said(Tone.WARN, f"{event.code}{to} by {who}:", event.text)]
+        session.is_told = not to
+        return _early(session, refused) or [Said(Tone.BAD, f"{to} {refused}".lstrip())]
+    return [*_early(session, "answered"), Said(Tone.WARN, f"{event.code}{to and ' to ' + to} by {who}:", event.text)]
 
 
 def _tell_verdict(session: Session, event: Verdict) -> list[Said]:
@@ -196,8 +197,9 @@ def _tell_handoff(event: Handoff) -> list[Said]:
 
 
 def _tell_hangup(session: Session, event: Hangup, dt: float) -> list[Said]:
-    if session.has_quit:
-        return []
+    if session.has_quit or session.has_left:
+        return []  # a half-close in the hold is met again at the greeting
+    session.has_left = True
     session.is_told = not session.is_greeted
     return [*_early(session, "nobody waits for an answer"), _hung_up(dt, event.how == "reset", session.has_spoken)]
 
@@ -210,7 +212,7 @@ def _tell_close(session: Session, event: Close) -> list[Said]:
         if event.action in _REFUSING and not event.observed:
             return [Said(Tone.BAD, f"{event.action} after {event.total:.1f} s ({', '.join(event.reasons)})")]
     told = _early(session, event.action)
-    if session.is_told:
+    if session.is_told and not event.commands:  # a client that half-closed in the hold may still have sent mail
         return told
     if not event.greeted:
         return [*told, Said(Tone.QUIET, f"gone after {event.total:.1f} s")]
