@@ -2,8 +2,9 @@
 
 CPU      `ControlGroup` counts to the nanosecond what a private cgroup used, whoever forked whom (v1 cpuacct or v2).
          `ProcessTree` sums utime + stime of a root and its descendants plus cutime + cstime, so that reaped children
-         stay counted; it is granular (one tick, 10 ms, a process) and needs no rights: the fallback, and the only
-         meter for a server that somebody else started.
+         stay counted. It needs no rights: the fallback, and the only meter for a server that somebody else
+         started. Times are cut to ticks of 10 ms for each process, so it reads low where many processes each do little:
+         18 % low for Postfix with 50 smtpd, equal within 1 % for a single process (3,000 messages, 2 cores).
 Memory   Pss and private pages from /proc/PID/smaps_rollup, summed. Pages shared by forked children count once in Pss.
 Not here Kernel memory; loopback packet work, which Linux charges to the sender, so that each generator carries a part
          of it for every peer alike.
