@@ -26,13 +26,14 @@ def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: st
     """
     if not reasons:
         return CLEAR
-    due = [(_action(reason, policy), reason) for reason in reasons if _due_at(reason, policy) <= phase]
+    counted = [(action, reason) for reason in reasons if (action := _action(reason, policy)) is not Action.IGNORE]
+    due = [(action, reason) for action, reason in counted if _due_at(reason, policy) <= phase]
     action = max((action for action, _ in due), default=Action.IGNORE)
     if phase >= _SCORE_PHASE:
-        action = max(action, _action_by_score(reasons, policy))
+        action = max(action, _action_by_score(sum(reason.weight for _, reason in counted), policy))
     if action is Action.IGNORE:
         return CLEAR
-    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or list(reasons)
+    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or [reason for _, reason in counted]
     return Verdict(action, tuple(ranked), _refusal(action, ranked[0], policy, phase, client, id) if action.refuses else None)
 
 
@@ -52,16 +53,13 @@ def _action(reason: Reason, policy: Policy) -> Action:
 
 
 def _due_at(reason: Reason, policy: Policy) -> Phase:
-    armed = policy.armed.get(reason.check)
-    if armed is None:
-        return reason.phase
-    if armed.settings.action is Action.DELAY:
+    settings = policy.armed[reason.check].settings
+    if settings.action is Action.DELAY:
         return policy.delay.at
-    return armed.settings.at if armed.settings.at is not None else reason.phase
+    return settings.at if settings.at is not None else reason.phase
 
 
-def _action_by_score(reasons: Sequence[Reason], policy: Policy) -> Action:
-    score = sum(reason.weight for reason in reasons if _action(reason, policy) is not Action.IGNORE)
+def _action_by_score(score: float, policy: Policy) -> Action:
     if 0 < policy.score.reject <= score:
         return Action.REJECT
     if 0 < policy.score.delay <= score:
@@ -70,12 +68,11 @@ def _action_by_score(reasons: Sequence[Reason], policy: Policy) -> Action:
 
 
 def _refusal(action: Action, reason: Reason, policy: Policy, phase: Phase, client: str, id: str) -> Reply:
-    armed = policy.armed.get(reason.check)
-    wanted = armed.settings.reply if armed else ""
-    if wanted:
-        text = fill(wanted, reason, client, id)
+    armed = policy.armed[reason.check]
+    if armed.settings.reply:
+        text = fill(armed.settings.reply, reason, client, id)
         return reply(int(text[:3]), text[4:])
-    what = armed.check.complaint if armed else "Not accepted"
+    what = armed.check.complaint
     greeting = phase <= Phase.HOLD
     match action:
         case Action.DEFER:
