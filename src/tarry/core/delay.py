@@ -16,7 +16,8 @@ def residual(target: float, accepted_at: float, now: float) -> float:
 
     Time spent in earlier holds and lookups counts. From 1 to 295 s. Source: A. Flavell, exim-users, 2004-03-02.
     """
-    return min(max(target - (now - accepted_at), LEAST_RESIDUAL), LONGEST_HOLD)
+    # The bounds stand first: max(1.0, nan) is 1.0, and max(nan, 1.0) is not.
+    return min(LONGEST_HOLD, max(LEAST_RESIDUAL, target - (now - accepted_at)))
 
 
 def tarpit(count: int, settings: Tarpit) -> float:
