@@ -157,14 +157,17 @@ process_events: st.SearchStrategy[schema.ProcessEvent] = st.one_of(
 # Reasons.
 
 
-def reasons(*checks: str, weights: st.SearchStrategy[float] | None = None) -> st.SearchStrategy[Reason]:
+_weights = st.sampled_from((0.0, 0.5, 1.0, 3.0))
+
+
+def reasons(*checks: str, weights: st.SearchStrategy[float] = _weights) -> st.SearchStrategy[Reason]:
     """Draw reasons of these checks; weights are not negative unless told otherwise."""
     return st.builds(
         Reason,
         check=st.sampled_from(checks),
         code=st.sampled_from(("spoke", "tls")),
         detail=_text,
-        weight=weights or st.sampled_from((0.0, 0.5, 1.0, 3.0)),
+        weight=weights,
         phase=st.sampled_from([phase for phase in Phase if phase < Phase.CLOSED]),
         dt=_seconds,
     )

@@ -1,0 +1,78 @@
+"""How long to hold, for any numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarry.core.delay import LEAST_RESIDUAL, residual, tarpit
+from tarry.core.policy import LONGEST_HOLD, Tarpit
+
+anything = st.floats()  # infinities and NaN as well
+
+
+@pytest.mark.parametrize(
+    ("target", "accepted_at", "now", "hold"),
+    [
+        (60.0, 1000.0, 1000.0, 60.0),
+        (60.0, 1000.0, 1045.0, 15.0),
+        (60.0, 1000.0, 1059.5, 1.0),
+        (60.0, 1000.0, 2000.0, 1.0),
+        (290.0, 1000.0, 1000.0, 290.0),
+        (400.0, 1000.0, 1000.0, 295.0),
+        (400.0, 1000.0, 1200.0, 200.0),
+        (0.0, 1000.0, 1000.0, 1.0),
+        (60.0, 1000.0, 990.0, 70.0),
+    ],
+)
+def test_residual(target: float, accepted_at: float, now: float, hold: float) -> None:
+    """What is left of the target; time already waited counts."""
+    assert hold == residual(target, accepted_at, now)
+
+
+@given(target=anything, accepted_at=anything, now=anything)
+def test_a_residual_delay_is_bounded(target: float, accepted_at: float, now: float) -> None:
+    """From 1 to 295 seconds, whatever is put in."""
+    assert LEAST_RESIDUAL <= residual(target, accepted_at, now) <= LONGEST_HOLD
+
+
+@given(target=st.floats(0, 295), accepted_at=st.floats(0, 1e6), waited=st.floats(0, 300))
+def test_the_whole_wait_comes_to_the_target(target: float, accepted_at: float, waited: float) -> None:
+    """Whoever has waited longer waits less now; at most one second too much in all."""
+    now = accepted_at + waited
+    total = (now - accepted_at) + residual(target, accepted_at, now)
+    assert max(target, now - accepted_at) - 1e-6 <= total <= max(target, now - accepted_at + LEAST_RESIDUAL) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("count", "settings", "hold"),
+    [
+        (1, Tarpit(5, 10.0), 0.0),
+        (5, Tarpit(5, 10.0), 0.0),
+        (6, Tarpit(5, 10.0), 60.0),
+        (7, Tarpit(5, 10.0), 70.0),
+        (6, Tarpit(5, 300.0, 300.0), 300.0),
+        (31, Tarpit(5, 10.0), 300.0),
+        (1, Tarpit(0, 10.0), 10.0),
+        (0, Tarpit(0, 10.0), 0.0),
+        (100, Tarpit(5), 0.0),
+        (6, Tarpit(5, -1.0), 0.0),
+    ],
+)
+def test_tarpit(count: int, settings: Tarpit, hold: float) -> None:
+    """Nothing for the first ones, then step times count up to the cap; step 0 switches it off."""
+    assert hold == tarpit(count, settings)
+
+
+@given(count=st.integers(0, 10**9), free=st.integers(0, 100), step=anything, cap=st.floats(0, 1e6))
+def test_a_tarpit_stays_within_its_cap(count: int, free: int, step: float, cap: float) -> None:
+    """Never negative, never beyond the cap, whatever the step."""
+    assert 0.0 <= tarpit(count, Tarpit(free, step, cap)) <= cap
+
+
+@given(count=st.integers(0, 10**6), free=st.integers(0, 100), step=st.floats(0, 1e3), cap=st.floats(0, 1e6))
+def test_a_tarpit_never_gets_shorter(count: int, free: int, step: float, cap: float) -> None:
+    """One command more is never held less."""
+    settings = Tarpit(free, step, cap)
+    assert tarpit(count, settings) <= tarpit(count + 1, settings)

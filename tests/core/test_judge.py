@@ -1,0 +1,290 @@
+"""Reasons in, a verdict out: the ladder, the phases, the score, the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarry.core.border import Due, Moment
+from tarry.core.check import NoOptions, Seen, Settings
+from tarry.core.client import Phase
+from tarry.core.judge import fill, is_delay_certain, judge, refusal_ahead
+from tarry.core.policy import Delay, Policy, Score, Span
+from tarry.core.result import CLEAR, PASSED, Action, Outcome, Reason
+from tarry.smtp.reply import Reply
+from tests.playbook import armed
+from tests.strategies import actions, reasons
+
+
+class Fake:
+    """A check of any name that never finds anything; reasons are made by hand here."""
+
+    codes: ClassVar[Mapping[str, str]] = {}
+    settings = Settings()
+    options = NoOptions
+    triggers: tuple[type[Moment], ...] = (Due,)
+
+    def __init__(self, name: str, complaint: str) -> None:
+        self.name = name
+        self.complaint = complaint
+
+    def look(self, seen: Seen, options: NoOptions) -> Outcome:
+        return PASSED
+
+
+ONE, TWO, THREE = Fake("one", "You did one"), Fake("two", "You did two"), Fake("three", "You did three")
+
+
+def policy(
+    one: dict[str, Any] | None = None,
+    two: dict[str, Any] | None = None,
+    three: dict[str, Any] | None = None,
+    *,
+    score: Score = Score(0.0, 0.0),
+    delay_at: Phase = Phase.RCPT,
+) -> Policy:
+    """Return a policy with up to three checks and the settings given for each."""
+    checks = tuple(armed(check, **changed) for check, changed in ((ONE, one), (TWO, two), (THREE, three)) if changed is not None)
+    return Policy(checks=checks, score=score, delay=Delay(Span(60.0, 60.0), delay_at))
+
+
+def reason(check: str = "one", phase: Phase = Phase.HOLD, weight: float = 1.0) -> Reason:
+    return Reason(check, "spoke", "", weight, phase)
+
+
+# Actions and phases.
+
+
+@pytest.mark.parametrize("action", [action for action in Action if action not in (Action.IGNORE, Action.DELAY)])
+@pytest.mark.parametrize("found", [Phase.HOLD, Phase.MAIL])
+def test_an_action_is_due_where_its_reason_was_found(action: Action, found: Phase) -> None:
+    """Without ``at`` it is due there and at every later phase."""
+    made = policy({"action": action})
+    for phase in Phase:
+        assert (action if phase >= found else Action.IGNORE) == judge([reason(phase=found)], made, phase).action
+
+
+@pytest.mark.parametrize("at", list(Phase))
+def test_at_moves_the_action(at: Phase) -> None:
+    """With ``at`` it is due from that phase on, wherever the reason was found."""
+    made = policy({"action": Action.REJECT, "at": at})
+    for phase in Phase:
+        assert (Action.REJECT if phase >= at else Action.IGNORE) == judge([reason()], made, phase).action
+
+
+@pytest.mark.parametrize("at", [Phase.MAIL, Phase.RCPT, Phase.DATA])
+def test_a_delay_is_due_where_delays_are_imposed(at: Phase) -> None:
+    """``delay.at`` holds for every check, whatever its own ``at``."""
+    made = policy({"action": Action.DELAY, "at": Phase.CONNECT}, delay_at=at)
+    for phase in Phase:
+        assert (Action.DELAY if phase >= at else Action.IGNORE) == judge([reason()], made, phase).action
+
+
+def test_ignored_and_unknown_reasons_do_nothing() -> None:
+    """No reason, a reason that is ignored, and one of a check that is not armed: CLEAR, at every phase."""
+    made = policy({"action": Action.IGNORE})
+    for phase in Phase:
+        for found in ([], [reason("one")], [reason("nobody")]):
+            assert CLEAR == judge(found, made, phase)
+
+
+def test_the_strongest_decides_and_the_rest_is_named_behind_it() -> None:
+    """The deciding reason stands first, equals in the order in which they were found; what is ignored or not due stays out."""
+    made = policy({"action": Action.TAG}, {"action": Action.REJECT}, {"action": Action.IGNORE})
+    tag, late, gone, first, second = (
+        reason("one"),
+        reason("two", Phase.DATA),
+        reason("three"),
+        reason("two"),
+        reason("two", Phase.MAIL),
+    )
+    verdict = judge([tag, late, gone, first, second], made, Phase.RCPT)
+    assert (Action.REJECT, (first, second, tag)) == (verdict.action, verdict.reasons)
+
+
+# The score.
+
+
+@pytest.mark.parametrize(
+    ("weights", "score", "action"),
+    [
+        ((0.5,), Score(1.0, 0.0), Action.TAG),
+        ((1.0,), Score(1.0, 0.0), Action.DELAY),
+        ((0.5, 0.5), Score(1.0, 0.0), Action.DELAY),
+        ((3.0,), Score(1.0, 3.0), Action.REJECT),
+        ((2.9,), Score(1.0, 3.0), Action.DELAY),
+        ((3.0, -1.0), Score(1.0, 3.0), Action.DELAY),
+        ((9.0,), Score(0.0, 0.0), Action.TAG),
+        ((9.0,), Score(0.0, 3.0), Action.REJECT),
+        ((0.0,), Score(0.0, 0.0), Action.TAG),
+    ],
+)
+def test_the_score_asks_from_rcpt_on(weights: tuple[float, ...], score: Score, action: Action) -> None:
+    """The sum of weights reaches a threshold or does not; 0 is never; before RCPT it does not count."""
+    made = policy({"action": Action.TAG}, score=score)
+    found = [reason(weight=weight) for weight in weights]
+    assert action == judge(found, made, Phase.RCPT).action == judge(found, made, Phase.MESSAGE).action
+    assert Action.TAG == judge(found, made, Phase.MAIL).action
+
+
+def test_the_score_never_softens() -> None:
+    """What a check asks for by itself stays."""
+    made = policy({"action": Action.DROP}, score=Score(1.0, 2.0))
+    assert Action.DROP == judge([reason(weight=5.0)], made, Phase.RCPT).action
+
+
+def test_ignored_reasons_do_not_score() -> None:
+    """``action = "ignore"`` takes a check out of the sum, and out of the reply."""
+    made = policy({"action": Action.IGNORE}, {"action": Action.TAG}, score=Score(2.0, 0.0))
+    assert Action.TAG == judge([reason("one", weight=5.0), reason("two")], made, Phase.RCPT).action
+
+
+def test_a_score_may_refuse_before_any_reason_is_due() -> None:
+    """The reply is then for the first reason that counts, and not for one that is ignored."""
+    made = policy({"action": Action.IGNORE}, {"action": Action.REJECT, "at": Phase.DATA}, score=Score(0.0, 3.0))
+    verdict = judge([reason("one"), reason("two", weight=3.0)], made, Phase.RCPT, id="k3x9")
+    assert (reason("two", weight=3.0),) == verdict.reasons
+    assert Reply(550, b"550 5.7.1 You did two [k3x9]\r\n") == verdict.reply
+
+
+# Replies.
+
+
+@pytest.mark.parametrize(
+    ("action", "phase", "raw"),
+    [
+        (Action.DEFER, Phase.CONNECT, b"421 4.7.1 You did one, try again later [k3x9]\r\n"),
+        (Action.DEFER, Phase.HOLD, b"421 4.7.1 You did one, try again later [k3x9]\r\n"),
+        (Action.DEFER, Phase.GREETED, b"450 4.7.1 You did one, try again later [k3x9]\r\n"),
+        (Action.DEFER, Phase.RCPT, b"450 4.7.1 You did one, try again later [k3x9]\r\n"),
+        (Action.REJECT, Phase.CONNECT, b"554 5.7.1 You did one [k3x9]\r\n"),
+        (Action.REJECT, Phase.HOLD, b"554 5.7.1 You did one [k3x9]\r\n"),
+        (Action.REJECT, Phase.HELO, b"550 5.7.1 You did one [k3x9]\r\n"),
+        (Action.REJECT, Phase.MESSAGE, b"550 5.7.1 You did one [k3x9]\r\n"),
+        (Action.DROP, Phase.CONNECT, b"521 5.7.1 You did one [k3x9]\r\n"),
+        (Action.DROP, Phase.RCPT, b"521 5.7.1 You did one [k3x9]\r\n"),
+    ],
+)
+def test_the_reply_fits_action_and_phase(action: Action, phase: Phase, raw: bytes) -> None:
+    """In place of the greeting 421, 554 or 521 (RFC 5321 §3.1, RFC 7504), after it 450, 550 or 521."""
+    verdict = judge([reason(phase=Phase.CONNECT)], policy({"action": action}), phase, client="192.0.2.7", id="k3x9")
+    assert Reply(int(raw[:3]), raw) == verdict.reply
+
+
+@pytest.mark.parametrize("action", [Action.TAG, Action.DELAY])
+def test_milder_actions_have_no_reply(action: Action) -> None:
+    """Who is only tagged or delayed is not sent away."""
+    assert judge([reason()], policy({"action": action}), Phase.MESSAGE).reply is None
+
+
+@given(phase=st.sampled_from(Phase), action=actions)
+def test_a_reply_is_there_exactly_when_the_action_refuses(phase: Phase, action: Action) -> None:
+    """And its class is that of the action: 4xx to come again, 5xx for good."""
+    verdict = judge([reason(phase=Phase.CONNECT)], policy({"action": action}), phase)
+    assert verdict.action.refuses == (verdict.reply is not None)
+    if verdict.reply is not None:
+        assert (4 if verdict.action is Action.DEFER else 5) == verdict.reply.code // 100
+
+
+def test_the_operator_may_word_the_reply() -> None:
+    """The reply of the deciding reason's check is used, code and all, with the session's facts filled in."""
+    made = policy(
+        {"action": Action.TAG, "reply": "550 never"},
+        {"action": Action.REJECT, "reply": "571 5.7.1 {client}: {reason} ({code}) [{id}]"},
+    )
+    verdict = judge([reason("one"), reason("two")], made, Phase.RCPT, client="192.0.2.7", id="k3x9")
+    assert Reply(571, b"571 5.7.1 192.0.2.7: two.spoke (spoke) [k3x9]\r\n") == verdict.reply
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("{client} {client}", "192.0.2.7 192.0.2.7"),
+        ("{reason}/{code}/{id}", "one.spoke/spoke/k3x9"),
+        ("{unknown} {} {client", "{unknown} {} {client"),
+        ("{client.__class__} {0} %s", "{client.__class__} {0} %s"),
+        ("{{client}}", "{192.0.2.7}"),
+    ],
+)
+def test_placeholders(text: str, filled: str) -> None:
+    """Four names are filled in; every other brace stays as it is."""
+    assert filled == fill(text, reason(), "192.0.2.7", "k3x9")
+
+
+# Looking ahead.
+
+
+@pytest.mark.parametrize(
+    ("action", "at", "delay_at", "certain", "ahead"),
+    [
+        (Action.IGNORE, None, Phase.RCPT, False, False),
+        (Action.TAG, None, Phase.RCPT, False, False),
+        (Action.DELAY, None, Phase.RCPT, True, False),
+        (Action.DELAY, None, Phase.MAIL, True, False),
+        (Action.DELAY, None, Phase.DATA, True, False),
+        (Action.DEFER, None, Phase.RCPT, False, True),
+        (Action.REJECT, Phase.RCPT, Phase.RCPT, False, True),
+        (Action.REJECT, Phase.DATA, Phase.RCPT, False, False),
+        (Action.DROP, Phase.MAIL, Phase.RCPT, False, True),
+    ],
+)
+def test_what_lies_ahead_is_known(action: Action, at: Phase | None, delay_at: Phase, certain: bool, ahead: bool) -> None:
+    """A delay or a refusal that must come is known before its phase: the MTA need not be opened for it."""
+    made = policy({"action": action, "at": at}, delay_at=delay_at)
+    assert (certain, ahead) == (is_delay_certain([reason()], made), refusal_ahead([reason()], made))
+    assert (False, False) == (is_delay_certain([], made), refusal_ahead([], made))
+
+
+def test_a_refusal_goes_before_a_delay() -> None:
+    """Who is refused in the end is not delayed for it."""
+    made = policy({"action": Action.DELAY}, {"action": Action.REJECT, "at": Phase.RCPT})
+    found = [reason("one"), reason("two")]
+    assert (False, True) == (is_delay_certain(found, made), refusal_ahead(found, made))
+
+
+# Laws.
+
+_settings = st.fixed_dictionaries({"action": actions, "at": st.none() | st.sampled_from(Phase)})
+_policies = st.builds(
+    policy,
+    _settings,
+    _settings,
+    st.none() | _settings,
+    score=st.builds(Score, st.sampled_from((0.0, 1.0, 2.5)), st.sampled_from((0.0, 2.0, 4.0))),
+    delay_at=st.sampled_from((Phase.MAIL, Phase.RCPT, Phase.DATA)),
+)
+_found = st.lists(reasons("one", "two", "three"), max_size=5)
+
+
+@given(made=_policies, found=_found, extra=reasons("one", "two", "three"), phase=st.sampled_from(Phase), place=st.integers(0, 5))
+def test_one_more_reason_never_softens_the_verdict(
+    made: Policy, found: list[Reason], extra: Reason, phase: Phase, place: int
+) -> None:
+    """Wherever in the list it stands."""
+    assert judge(found, made, phase).action <= judge([*found[:place], extra, *found[place:]], made, phase).action
+
+
+@given(made=_policies, found=_found, phases=st.tuples(st.sampled_from(Phase), st.sampled_from(Phase)))
+def test_a_later_phase_never_softens_the_verdict(made: Policy, found: list[Reason], phases: tuple[Phase, Phase]) -> None:
+    """What was due once stays due."""
+    earlier, later = sorted(phases)
+    assert judge(found, made, earlier).action <= judge(found, made, later).action
+
+
+@given(
+    made=_policies,
+    found=st.lists(reasons("one", "two", "three", weights=st.floats(-9, 9)), max_size=6),
+    phase=st.sampled_from(Phase),
+)
+def test_a_verdict_is_of_a_piece(made: Policy, found: list[Reason], phase: Phase) -> None:
+    """Its reasons are among those given; it is CLEAR, or names at least one; it refuses with a reply, and else has none."""
+    verdict = judge(found, made, phase)
+    assert set(verdict.reasons) <= set(found)
+    assert (verdict == CLEAR) == (verdict.action is Action.IGNORE) == (not verdict.reasons)
+    assert verdict.action.refuses == (verdict.reply is not None)
