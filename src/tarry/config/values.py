@@ -10,7 +10,6 @@ Units     Durations are seconds inside, and text with a unit outside: "350ms", "
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,7 @@ from tarry.core.policy import Span
 
 _SHOWN = 48  # how much of a wrong value is repeated to the operator; longer ones are cut
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _WORDS_FOR_UNITS = {
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
@@ -70,7 +69,7 @@ def spell(value: object) -> str:
         case str():
             if "\\" in value and "'" not in value and value.isprintable():
                 return f"'{value}'"  # a regular expression reads better without doubled backslashes
-            return json.dumps(value).replace("\x7f", "\\u007f")
+            return _quoted(value)
         case list() | tuple():
             return f"[{', '.join(spell(one) for one in value)}]"
         case dict():
@@ -81,7 +80,19 @@ def spell(value: object) -> str:
 
 def spell_key(*parts: str) -> str:
     """Return a key as TOML: parts joined by dots, quoted where they must be."""
-    return ".".join(part if _BARE.fullmatch(part) else json.dumps(part).replace("\x7f", "\\u007f") for part in parts)
+    return ".".join(part if _BARE.fullmatch(part) else _quoted(part) for part in parts)
+
+
+def _quoted(text: str) -> str:
+    return f'"{"".join(_escaped(char) for char in text)}"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"
 
 
 def shown(value: object) -> str:
@@ -301,8 +312,9 @@ span = Kind(
 def _duration_fix(value: str) -> str:
     amount, unit = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").strip(), ""
     if _NUMBER.fullmatch(amount) and len(amount) < _SHOWN:
-        unit = _WORDS_FOR_UNITS.get(value[len(amount) :].strip().lower(), "")
-        unit = unit or (value[-1].lower() if value[len(amount) :].strip().lower() in _UNITS else "")
+        said = value[len(amount) :].strip().lower()
+        unit = _WORDS_FOR_UNITS.get(said, "")
+        unit = unit or (said if said in (*_UNITS, "ms") else "")
     return f'write "{amount}{unit}"' if unit else 'write a number and one of ms, s, m, h, d, such as "350ms" or "6s"'
 
 

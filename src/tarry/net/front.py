@@ -191,6 +191,8 @@ class Front:
                     ended = True
                 case _:
                     pass  # nothing else is ordered before the client has spoken
+        if guest.left:
+            ended = True  # it has closed its side in silence: it is greeted as any other, and can say nothing more
         if not ended and _try_to_send(guest.sock, words):
             session = Session(
                 self._loop,

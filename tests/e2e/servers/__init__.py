@@ -7,6 +7,7 @@ sink         a recording SMTP server of our own, with dialects and faults
 clients      swaks, curl, msmtp, smtplib and raw bytes
 load         smtp-source and smtp-sink
 accounting   memory, CPU time and descriptors of processes
+audit        what is wrong with a record, read back whole
 need         skips a test by name
 tarry        the front door itself, started as an operator starts it
 """

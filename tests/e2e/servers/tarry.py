@@ -3,7 +3,8 @@
 What     `Tarry(text, ...)` is a context manager that writes a configuration file, runs `tarry serve -c FILE` in a folder of
          its own, and returns when its port listens. The tables in *text* are laid over a small default: a free loopback
          port, a hold of 1 s, the record in a file, mail to a maildir or, with *backend*, to the MTA on that port.
-Promise  Whether it listens is read from the kernel: no probe connection shows up in the record.
+Promise  Whether it listens is read from the kernel: no probe connection shows up in the record. At its end the record is
+         audited (see audit), unless the test failed or killed it.
 Not      It knows nothing of the record's fields; `records` gives them as parsed JSON.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.e2e.servers import audit
 from tests.e2e.servers.processes import NotStarted, Program, free_port, wait_listening, wait_until
 
 COMMAND = Path(sys.executable).with_name("tarry")
@@ -30,6 +32,7 @@ class Tarry:
 
     *config* is TOML. *backend* sets hand-off to that loopback port, in proxy mode with *announce*. *arguments* follow
     `serve -c FILE`. *environment* is added to ours. *port* is fixed on request, as for a restart on the same port.
+    *descriptors* is the limit of open files that it starts with.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Tarry:
         port: int = 0,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        descriptors: int | None = None,
         startup: float = 15.0,
     ) -> None:
         self.port = port
@@ -55,6 +59,8 @@ class Tarry:
         self._fixed = bool(port)
         self._arguments = tuple(arguments)
         self._environment = dict(environment or {})
+        # The shell sets the limit and becomes tarry, so its process id is tarry's.
+        self._before = ("/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh") if descriptors else ()
         self._startup = startup
         self._program: Program | None = None
         self._cleanup = contextlib.ExitStack()
@@ -79,9 +85,13 @@ class Tarry:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        wrong: list[str] = []
         if self._program is not None:
             self._program.end()
+            if problem is None and self._program.status == 0 and self.record_path.is_file():
+                wrong = audit.problems(self.record_path.read_bytes())
         self._cleanup.close()
+        assert not wrong, "the record is wrong: " + "\n".join(wrong[:20])
 
     @property
     def file(self) -> Path:
@@ -115,7 +125,7 @@ class Tarry:
         self.config = _laid_over(self._defaults(), self._given)
         self.write(self.config)
         program = Program(
-            [COMMAND, "serve", "-c", self.file, *self._arguments],
+            [*self._before, COMMAND, "serve", "-c", self.file, *self._arguments],
             output=self.folder / "output",
             folder=self.folder,
             environment={**os.environ, **self._environment},
