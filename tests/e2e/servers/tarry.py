@@ -62,6 +62,7 @@ class Tarry:
         # The shell sets the limit and becomes tarry, so its process id is tarry's.
         self._before = ("/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh") if descriptors else ()
         self._startup = startup
+        self._killed = False
         self._program: Program | None = None
         self._cleanup = contextlib.ExitStack()
 
@@ -88,7 +89,7 @@ class Tarry:
         wrong: list[str] = []
         if self._program is not None:
             self._program.end()
-            if problem is None and self._program.status == 0 and self.record_path.is_file():
+            if problem is None and not self._killed and self.record_path.is_file():
                 wrong = audit.problems(self.record_path.read_bytes())
         self._cleanup.close()
         assert not wrong, "the record is wrong: " + "\n".join(wrong[:20])
@@ -152,6 +153,7 @@ class Tarry:
 
     def kill(self) -> int:
         """Send SIGKILL to all its processes."""
+        self._killed = True
         return self._running.kill()
 
     def records(self, **wanted: object) -> list[dict[str, Any]]:
