@@ -35,5 +35,5 @@ class BareNewline:
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         if isinstance(seen.moment, Stray):
             stray = seen.moment
-            return Failed(stray.where, f"{stray.what}: {escape(stray.text)}"[:100] if stray.text else stray.what)
+            return Failed(stray.where, escape(f"{stray.what}: ".encode() + stray.text) if stray.text else stray.what)
         return Unknown("not observed")

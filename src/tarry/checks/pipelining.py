@@ -39,8 +39,8 @@ class Pipelining:
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         match seen.moment:
             case Piled(verb=verb, first=first, grouping=False):
-                return Failed("early", f"{verb}: {escape(first)}"[:100])
+                return Failed("early", escape(f"{verb}: ".encode() + first))
             case Piled(verb=verb, first=first):
-                return PASSED if verb in ANYWHERE else Failed("group", f"{verb}: {escape(first)}"[:100])
+                return PASSED if verb in ANYWHERE else Failed("group", escape(f"{verb}: ".encode() + first))
             case _:
                 return Unknown("not observed")

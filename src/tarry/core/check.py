@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from tarry.core.border import Moment
 from tarry.core.client import Phase
 from tarry.core.result import Action, Outcome, Unknown
+from tarry.smtp.text import escape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,4 +114,4 @@ def run(armed: Armed, seen: Seen) -> Outcome:
     try:
         return armed.check.look(seen, armed.options)
     except Exception as fault:  # the one broad handler of the core: DESIGN §2 rule 5, fail open
-        return Unknown(f"the check raised {type(fault).__name__}: {fault}"[:100])
+        return Unknown(escape(f"the check raised {type(fault).__name__}: {fault}".encode("utf-8", "backslashreplace")))
