@@ -6,6 +6,8 @@ Source    RFC 5321 §4.2.2 and §4.2.3; enhanced status codes from RFC 3463.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tarry.smtp.reply import Reply, reply
 
 OK = reply(250, "2.0.0 Ok")
@@ -41,5 +43,6 @@ def denied(id: str) -> Reply:
     return reply(554, f"5.7.1 Not accepted from this address [{id}]")
 
 
+@lru_cache(maxsize=16)
 def greeting(name: str) -> Reply:
     return reply(220, f"{name} ESMTP")

@@ -18,7 +18,7 @@ Write = Callable[[bytes], None]
 class Journal:
     """One session's log. ``accepted_at`` is monotonic, ``accepted_wall`` the same instant in UTC epoch seconds."""
 
-    __slots__ = ("_accepted_at", "_accepted_wall", "_all", "_count", "_summary", "_write", "id")
+    __slots__ = ("_accepted_at", "_accepted_wall", "_all", "_count", "_dt", "_now", "_summary", "_write", "id")
 
     def __init__(self, id: str, *, accepted_at: float, accepted_wall: float, write: Write, all_records: bool = True) -> None:
         self.id = id
@@ -28,6 +28,8 @@ class Journal:
         self._all = all_records
         self._count = 0
         self._summary = Summary()
+        self._now = accepted_at
+        self._dt = 0.0
 
     def emit(self, event: SessionEvent, now: float) -> None:
         """Write one record of something that happened at *now* (monotonic)."""
@@ -50,4 +52,8 @@ class Journal:
 
     def _since_accept(self, now: float) -> float:
         # Rounded as it is written, so that the sum made here and the sum of the lines read back are equal to the last digit.
-        return max(0.0, round(now - self._accepted_at, 6))
+        # Several records share a moment, and rounding costs as much as encoding.
+        if now != self._now:
+            self._now = now
+            self._dt = max(0.0, round(now - self._accepted_at, 6))
+        return self._dt

@@ -232,7 +232,7 @@ _read_event = msgspec.json.Decoder(AnyEvent).decode
 
 
 def write_line(event: SessionEvent, *, t: float, dt: float, id: str, n: int) -> bytes:
-    """Return the record's line, with its newline. The id is ASCII without quotes (core makes it), so it is set in as it is."""
+    """Return the record's line, with its newline. The id is ASCII without quotes (tarry makes it), so it is set in as it is."""
     return b'{"v":1,"t":%.6f,"dt":%.6f,"id":"%b","n":%d,%b\n' % (t, dt, id.encode("ascii"), n, _encode(event)[1:])
 
 

@@ -7,8 +7,8 @@ Promises  The end is CRLF.CRLF (or .CRLF as the first line) and nothing else. No
           depend on how the input was cut.
           A line that begins with one dot and more text was not stuffed by its sender; its dot is taken off here, as the
           MTA would (RFC 5321 §4.5.2), so that ``. CRLF`` or ``.\\x0bCRLF`` cannot pass for an end of data in an MTA that strips.
-How       A block is clean when it has as many LFs and as many CRs as it has CRLFs, and no NUL: counted at memory speed. Only
-          another block is taken apart. Up to four bytes are held back while they could be the beginning of the end, so
+How       A block is searched for a bare CR, a bare LF and a NUL at memory speed, and is taken apart only when it holds one. Up
+          to four bytes are held back while they could be the beginning of the end, so
           a message that breaks off leaves no dot behind.
 Why       SMTP smuggling: CVE-2023-51764 (Postfix), -51765 (Sendmail), -51766 (Exim). A CR or NUL is replaced, never removed,
           since removing one can join CRLF and a dot to an end of data.
@@ -21,8 +21,11 @@ import re
 from dataclasses import dataclass
 
 _END = b"\r\n.\r\n"
-_BARE_LF = re.compile(rb"(?<!\r)\n(\.?)")
-_BARE_CR_OR_NUL = re.compile(rb"\r(?!\n)|\0")
+# Each begins with a letter to look for, which re scans for at memory speed (0.03 ms in 100 KB of mail); the usual (?<!\r)\n is
+# tried at every byte and takes 20 times as long, and counting CRs, LFs and CRLFs takes twice.
+_DOT_LINE = re.compile(rb"\r\n\.")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_BARE_LF = re.compile(rb"\n(?<!\r\n)(\.?)")
 _NAMES = {b"\r": "CR", b"\n": "LF", b"\0": "NUL"}
 
 
@@ -57,8 +60,8 @@ class MessageFilter:
         single_dots: list[int] = []
         rest: bytes | None = None
         cut = -1
-        at = block.find(b"\r\n.")
-        while at >= 0:
+        for line in _DOT_LINE.finditer(block):
+            at = line.start()
             after = block[at + 3 : at + 5]
             if after == b"\r\n":
                 cut, rest = at + 2, block[at + 5 :]
@@ -68,7 +71,6 @@ class MessageFilter:
                 break
             if after[:1] != b".":
                 single_dots.append(at + 2)
-            at = block.find(b"\r\n.", at + 3)
         if cut < 0:
             cut = len(block) - (2 if block.endswith(b"\r\n") else block.endswith(b"\r"))
         self._held = b"" if rest is not None else block[cut:]
@@ -85,22 +87,22 @@ class MessageFilter:
         return mended if isinstance(mended, BodyFault) else (mended, rest)
 
     def _mend(self, block: bytes) -> bytes | BodyFault:
-        ends = block.count(b"\r\n")
-        if ends == block.count(b"\n") and ends == block.count(b"\r") and b"\0" not in block:
+        strays = [found for found in (_BARE_CR.search(block), _BARE_LF.search(block)) if found]
+        nul = block.find(b"\0")
+        if not strays and nul < 0:
             if self._after_stray and block:
                 self._after_stray = False
                 if block.startswith(b"."):
                     return b"." + block
             return block
-        stray = _BARE_LF.search(block), _BARE_CR_OR_NUL.search(block)
-        first = min((found for found in stray if found), key=lambda found: found.start())
-        what = _NAMES[block[first.start() : first.start() + 1]]
+        first = min([found.start() for found in strays] + ([nul] if nul >= 0 else []))
+        what = _NAMES[block[first : first + 1]]
         self.found = self.found or what
         if not self._normalize:
             return BodyFault(what)
         stuff = b"." if self._after_stray and block.startswith(b".") else b""
         self._after_stray = block.endswith(b"\n") and not block.endswith(b"\r\n")
-        return stuff + _BARE_LF.sub(rb"\r\n\1\1", _BARE_CR_OR_NUL.sub(b" ", block))
+        return stuff + _BARE_LF.sub(rb"\r\n\1\1", _BARE_CR.sub(b" ", block).replace(b"\0", b" "))
 
 
 def _without(block: bytes, positions: list[int]) -> bytes:

@@ -10,6 +10,7 @@ Source    The SMTP service extensions registry of RFC 5321 §2.2.2; the RFC of e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tarry.smtp.reply import Reply, reply
 
@@ -66,6 +67,7 @@ def read_capabilities(ehlo: Reply, *, without: frozenset[str] = frozenset()) -> 
     return Capabilities(words, tuple(kept))
 
 
+@lru_cache(maxsize=16)  # the same for every client of an MTA
 def ehlo_reply(name: str, known: Capabilities) -> Reply:
     """Return tarry's answer to EHLO: its name, then the MTA's own lines for what it can relay."""
     return reply(250, name, *(line for _, line in known.keywords))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 LINE_LIMIT = 4096
 REPLY_LIMIT = 65536
 
+# The whole of what a read brought is one reply of one line: nearly always.
+_SINGLE = re.compile(rb"([2-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n\Z")
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\r\n\0]*))?\Z")
 
 
@@ -91,6 +93,14 @@ class ReplyReader:
         if self._fault is not None:
             return self._fault
         buffer = self._buffer
+        if not buffer:
+            return None
+        if not self._start and len(buffer) <= LINE_LIMIT:
+            raw = bytes(buffer)
+            match = _SINGLE.match(raw)
+            if match is not None:
+                buffer.clear()
+                return Reply(int(match[1]), raw)
         while True:
             end = buffer.find(b"\n", self._start)
             if end < 0:
