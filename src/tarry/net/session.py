@@ -60,6 +60,7 @@ class Session:
         self._timer_at = math.inf
         self._paused = self._client_full = self._mta_full = False
         self._pumping = self._closing = self._ended = False
+        self._client_left = False  # its FIN has come: nothing is left to drain
         self._drained = 0
 
     # The client's side.
@@ -82,12 +83,13 @@ class Session:
 
     def client_eof(self) -> bool:
         """Return True to keep our side open."""
+        self._client_left = True
+        if self._closing:
+            return False
         if self._pumping:
             if self._mta is not None and self._mta.can_write_eof():
                 self._mta.write_eof()
             return True
-        if self._closing:
-            return False
         self._perform(lambda now: self._conversation.client_left(now, reset=False))
         return not self._closing
 
@@ -242,14 +244,17 @@ class Session:
         client = self._client
         if client is None:
             return
-        if not linger:
+        if not linger or self._client_left:
             client.close()
-            return
-        if self._paused:
-            self._paused = False
-            client.resume_reading()
-        if client.can_write_eof() and not client.is_closing():
-            client.write_eof()
+            if not client.get_write_buffer_size():
+                return
+            # A client that does not take its last replies would keep the socket for as long as it likes.
+        else:
+            if self._paused:
+                self._paused = False
+                client.resume_reading()
+            if client.can_write_eof() and not client.is_closing():
+                client.write_eof()
         self._timer = self._loop.call_later(LINGER, client.abort)
 
     def _control_reading(self) -> None:
