@@ -62,7 +62,8 @@ class Delivery:
     def bdat(self, command: Command, now: float) -> None:
         """The client sends a chunk."""
         x = self._x
-        chunk = parse_chunk(command.argument)
+        # From the line: the argument has lost the blanks before it, and `BDAT  10` is no size that every server reads.
+        chunk = parse_chunk(command.line[len("BDAT ") :].rstrip(b" \t"))
         if chunk is None:
             # How much follows is unknown, so nothing that follows may be read.
             x.end_with(replies.CHUNK_MALFORMED, now, to="BDAT")
