@@ -189,7 +189,7 @@ class Session:
         if early:
             message.reply = early
         else:
-            usual = b"250 2.0.0 message taken\r\n"
+            usual = self._wire.marked(b"250 2.0.0 message taken\r\n", raw)
             fault = self._host.strike("dot", message.mail)
             if fault is None or (fault.what in ("late", "drip") and not fault.reply):
                 self._host.keep(message)  # before the 250: what is acknowledged is stored

@@ -52,6 +52,7 @@ class Sink:
 
     *faults* are looked at in order, the first that fits strikes. *tls* is a certificate and its key, and puts STARTTLS
     into EHLO. *proxy* demands a PROXY header of any version before it greets. *patience* is how long it waits for a client.
+    What *token* matches in a command or message stands at the end of the reply to it, so that a test can pair them.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Sink:
         address: str = "127.0.0.1",
         port: int = 0,
         patience: float = 60.0,
+        token: re.Pattern[bytes] | None = None,
     ) -> None:
         self.dialect = dialect
         self.keywords = keywords
         self.banner = banner
         self.proxy = "any" if proxy else ""
         self.patience = patience
+        self.token = token
         self.tls: ssl.SSLContext | None = certificate.server_context(*tls) if tls else None
         self.stopping = threading.Event()
         self.connections: list[Connection] = []

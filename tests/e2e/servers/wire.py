@@ -5,6 +5,7 @@ What     `Wire` reads lines in a dialect and says replies. Whatever is to be sai
 """
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -30,6 +31,7 @@ class Host(Protocol):
     proxy: str
     patience: float
     tls: ssl.SSLContext | None
+    token: re.Pattern[bytes] | None
     stopping: threading.Event
 
     def strike(self, at: str, line: bytes) -> Fault | None: ...
@@ -84,11 +86,17 @@ class Wire:
 
     def answer(self, at: str, line: bytes, usual: bytes) -> bytes:
         """Say *usual*, or what a fault makes of it; return what was said."""
+        usual = self.marked(usual, line)
         fault = self._host.strike(at, line)
         if fault is None:
             self.say(usual)
             return usual
         return self.enact(fault, usual)
+
+    def marked(self, reply: bytes, said: bytes) -> bytes:
+        """Return *reply* with the token that *said* holds at its end, where the host wants tokens and there is one."""
+        found = self._host.token.search(said) if self._host.token is not None else None
+        return reply if found is None else reply.removesuffix(b"\r\n") + b" " + found[0] + b"\r\n"
 
     def enact(self, fault: Fault, usual: bytes) -> bytes:
         """Do what *fault* says in place of saying *usual*; return what was said. Raises Ended unless it goes on."""

@@ -1,0 +1,151 @@
+"""door - a front door with a recording sink behind it, shared by the tests of one worker.
+
+What     `Doors.use(config)` lends a `Door`: tarry in proxy mode, the sink as its MTA. The pair is started once for each
+         configuration and lives as long as the worker; a test sees only the connections and records of its own time.
+Promise  A door is lent in good order: no faults, strict dialect. When it comes back, tarry must still be the same
+         process, and must have printed no traceback.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from tests.e2e.servers.clients import RawClient
+from tests.e2e.servers.dialect import STRICT
+from tests.e2e.servers.processes import wait_until
+from tests.e2e.servers.recorded import Connection, Message
+from tests.e2e.servers.sink import Sink
+from tests.e2e.servers.tarry import Tarry
+
+COMMON = """
+[listen]
+max_per_client = 0
+[hold]
+wait = "0s"
+"""
+"""Laid under every configuration: all clients come from one address, and nobody waits for a hold that is not the subject."""
+
+
+class Door:
+    """A running pair; `connections`, `messages` and `story` begin with the last `begin`."""
+
+    def __init__(self, tarry: Tarry, sink: Sink) -> None:
+        self.tarry = tarry
+        self.sink = sink
+        self._pid = tarry.pid
+        self._seen = self._read = 0
+
+    def begin(self) -> None:
+        """Put the sink in good order and forget what was."""
+        self.sink.play()
+        self.sink.dialect = STRICT
+        self._seen = len(self.sink.connections)
+        self._read = self.tarry.record_path.stat().st_size if self.tarry.record_path.exists() else 0
+
+    def check(self) -> None:
+        """Fail unless tarry lives and had no fault of its own."""
+        assert (self.tarry.status, self.tarry.pid) == (None, self._pid), self.tarry.printed()
+        assert "Traceback" not in self.tarry.printed()
+        assert not [each for each in self.records() if "a fault of tarry itself" in each.get("why", "")]
+
+    def client(self, *, source: str | None = None, timeout: float = 10.0) -> RawClient:
+        return RawClient(self.tarry.port, source=source, timeout=timeout)
+
+    def in_data(self, sender: str = "sender@client.example") -> RawClient:
+        """Return a client that has just been told 354."""
+        client = self.client()
+        client.greeted()
+        codes = [*client.envelope(sender), client.command(b"DATA").code]
+        assert codes == [250, 250, 354], codes
+        return client
+
+    @property
+    def connections(self) -> list[Connection]:
+        return self.sink.connections[self._seen :]
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages that came to their end, whatever the reply."""
+        return [message for connection in self.connections for message in list(connection.messages)]
+
+    @property
+    def lines(self) -> list[bytes]:
+        """All command lines that reached the sink."""
+        return [line for connection in self.connections for line in list(connection.lines)]
+
+    @property
+    def received(self) -> bytes:
+        """All bytes that reached the sink."""
+        return b"".join(bytes(connection.received) for connection in self.connections)
+
+    def wait_closed(self, timeout: float = 10.0) -> None:
+        """Return when every connection to the sink has ended. Fails when one does not."""
+        assert self.sink.wait(lambda _: all(each.ended for each in self.connections), timeout), "a connection to the MTA stays open"
+
+    def records(self, **wanted: object) -> list[dict[str, Any]]:
+        """Return the records so far, of all sessions; only those whose fields equal *wanted*."""
+        try:
+            with self.tarry.record_path.open("rb") as file:
+                file.seek(self._read)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        parsed = [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
+        return [record for record in parsed if all(record.get(name) == value for name, value in wanted.items())]
+
+    def story(self, port: int, timeout: float = 10.0) -> list[dict[str, Any]]:
+        """Return all records of the session of the client that came from *port*, once it is closed."""
+        found: list[dict[str, Any]] = []
+
+        def is_closed() -> bool:
+            ids = [each["id"] for each in self.records(ev="connect", port=port)]
+            found[:] = self.records(id=ids[-1]) if ids else []
+            return bool(found) and found[-1]["ev"] == "close"
+
+        assert wait_until(is_closed, timeout), f"no closed session of port {port}: {found}"
+        return found
+
+
+class Doors:
+    """The doors of one worker; a context manager that ends them all."""
+
+    def __init__(self) -> None:
+        self._open: dict[object, Door] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.clear()
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def use(
+        self,
+        config: str = "",
+        *,
+        announce: str = "none",
+        address: str = "127.0.0.1",
+        arguments: Sequence[str] = (),
+        sink: Callable[[], Sink] = Sink,
+    ) -> Iterator[Door]:
+        """Lend the door of this configuration. *sink* makes its MTA, and with it tells doors of one configuration apart."""
+        key = (config, announce, address, tuple(arguments), sink)
+        if key not in self._open:
+            behind = self._stack.enter_context(sink())
+            tarry = Tarry(_merged(config), backend=behind.port, announce=announce, address=address, arguments=arguments)
+            self._open[key] = Door(self._stack.enter_context(tarry), behind)
+        door = self._open[key]
+        door.begin()
+        yield door
+        door.check()
+        door.begin()
+
+
+def _merged(config: str) -> str:
+    """Return COMMON and *config*; a table that *config* has itself replaces that of COMMON."""
+    tables = [part for part in COMMON.strip().split("[") if part]
+    return config + "".join(f"[{table}" for table in tables if f"[{table.partition(']')[0]}]" not in config)
