@@ -121,10 +121,10 @@ class WaitingRoom:
                 now = self._clock.monotonic()
                 _, journal = self._activate(fd)
                 journal.emit(schema.Reply(int(reply[:3]), reply[4:-2].decode("ascii"), "connect"), now)
-                sock, packed = self._take_out(fd)
+                packed = self._take_out(fd)
                 journal.close(now)
                 self._leave(packed)
-                self._linger.send_off(sock, reply)
+                self._linger.send_off(_borrow(fd), reply)
         self._wheel.close()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
@@ -134,16 +134,20 @@ class WaitingRoom:
     def _on_ready(self) -> None:
         for fd, mask in self._epoll.poll(0, 512):
             now = self._clock.monotonic()
-            if mask & _GONE:
-                self._step(fd, HungUp(reset=True), now)
-                continue
             sock = _borrow(fd)
-            found = peek(sock)
-            sock.detach()
+            active = self._active.get(fd)
+            if mask & _GONE:
+                found: HoldInput | None = HungUp(reset=True)
+            elif active is not None and active[0].talked:
+                # Only its hang-up is listened for. A peek would show the early bytes again and not the FIN behind them.
+                found = HungUp(reset=False)
+            else:
+                found = peek(sock)
             if found is None:
+                sock.detach()
                 self._epoll.modify(fd, _SILENT)
-                continue
-            if self._step(fd, found, now):
+            elif self._step(fd, sock, found, now):
+                sock.detach()
                 held = self._active[fd][0]
                 # A client that has talked is listened to for its hang-up, one that has left for its reset, which epoll
                 # always reports.
@@ -154,22 +158,19 @@ class WaitingRoom:
         if fd >= len(self._number) or self._number[fd] != entry >> _FD_BITS:
             return
         now = self._clock.monotonic()
+        sock = _borrow(fd)
         active = self._active.get(fd)
         if active is None or not active[0].talked:
-            sock = _borrow(fd)
             found = peek(sock)
+            if found is not None and not self._step(fd, sock, found, now):
+                return
+        if self._step(fd, sock, Due(), now):
             sock.detach()
-            if isinstance(found, Readable) or (found is not None and found.reset):
-                if not self._step(fd, found, now):
-                    return
-            elif found is not None and active is None:
-                self._step(fd, found, now)
-        self._step(fd, Due(), now)
 
     # What the core orders.
 
-    def _step(self, fd: int, happened: HoldInput, now: float) -> bool:
-        """Advance a client; return whether it is still in the room."""
+    def _step(self, fd: int, sock: socket.socket, happened: HoldInput, now: float) -> bool:
+        """Advance a client; return whether it is still in the room. *sock* goes to the taker when it is not."""
         held, journal = self._active.get(fd) or self._activate(fd)
         policy = self._policies[self._policy[fd]]
         held, effects = hold.step(held, happened, now, policy)
@@ -181,18 +182,18 @@ class WaitingRoom:
                 case Greet():
                     client = self._client(fd)
                     accepted_at = self._accepted_at[fd]
-                    sock, packed = self._take_out(fd)
+                    packed = self._take_out(fd)
                     self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left))
                     return False
                 case Refuse(reply=reply):
                     journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
-                    sock, packed = self._take_out(fd)
+                    packed = self._take_out(fd)
                     self._linger.send_off(sock, reply.raw)
                     journal.close(now)
                     self._leave(packed)
                     return False
                 case Forget():
-                    sock, packed = self._take_out(fd)
+                    packed = self._take_out(fd)
                     sock.close()
                     journal.close(now)
                     self._leave(packed)
@@ -221,14 +222,15 @@ class WaitingRoom:
     def _packed(self, fd: int) -> bytes:
         return bytes(self._address[fd * 16 : fd * 16 + self._width[fd]])
 
-    def _take_out(self, fd: int) -> tuple[socket.socket, bytes]:
+    def _take_out(self, fd: int) -> bytes:
+        """Clear a row and return the client's address; the descriptor is the caller's."""
         self._epoll.unregister(fd)
         packed = self._packed(fd)
         self._number[fd] = 0
         self._active.pop(fd, None)
         self._via.pop(fd, None)
         self._count -= 1
-        return _borrow(fd), packed
+        return packed
 
     def _grow(self) -> None:
         places = max(256, len(self._number))

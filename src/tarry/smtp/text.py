@@ -23,12 +23,11 @@ def escape(data: bytes, limit: int = TEXT_LIMIT) -> str:
         text = head.decode("ascii")
         if text.isprintable():
             return text
-    out: list[str] = []
-    room = limit
-    for byte in head:
-        piece = _ESCAPES[byte]
-        room -= len(piece)
-        if room < 0:
-            break
-        out.append(piece)
-    return "".join(out)
+    pieces = [_ESCAPES[byte] for byte in head]
+    text = "".join(pieces)
+    length = len(text)
+    if length <= limit:
+        return text
+    while length > limit:
+        length -= len(pieces.pop())
+    return text[:length]
