@@ -148,7 +148,7 @@ def test_with_end_early_off_a_delayed_client_waits_as_long_as_a_silent_one() -> 
 def test_observing_refuses_nobody(action: Action, end_early: bool) -> None:
     """The verdict is recorded as observed, and the client is greeted."""
     play = Playbook(pregreet(action, observe=True, end_early=end_early))
-    told = [verdict(action, observed=True), Greet()]
+    told: list[HoldEffect] = [verdict(action, observed=True), Greet()]
     if end_early:
         assert play >> at("1.2s", EHLO) << [EARLY, spoke(action), *told]
     else:

@@ -274,8 +274,8 @@ def test_aiosmtpd_reads_what_tarry_writes(
     seen = as_aiosmtpd_reads(write_v1(source, destination) if version == 1 else write_v2(source, destination, tlvs))
     assert ("", version) == (seen.error, seen.version)
     assert [normal(source), normal(destination)] == [
-        normal((str(seen.src_addr), seen.src_port)),
-        normal((str(seen.dst_addr), seen.dst_port)),
+        normal((str(seen.src_addr), seen.src_port or 0)),
+        normal((str(seen.dst_addr), seen.dst_port or 0)),
     ]
 
 
