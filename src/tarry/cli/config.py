@@ -101,9 +101,8 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
     if as_json:
         click.echo(json.dumps(_report(name, loaded, failed), indent=2))
     else:
-        for problem in loaded.problems:
-            _say(_coloured(problem))
-        _say(*_conclusion(name, loaded))
+        told = [_told(problem) for problem in loaded.problems]
+        click.echo("\n".join([*told, *map(_fitted, _conclusion(name, loaded))]))
     ctx.exit(1 if failed else 0)
 
 
@@ -117,7 +116,7 @@ def show(ctx: click.Context, file: str | None, option: str | None, changed: bool
     name = _name(ctx, file, option) or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
     loaded = load(Path(name) if name else None)
     for problem in loaded.errors:
-        click.echo(_coloured(problem), err=True)
+        click.echo(_told(problem), err=True)
     if as_json:
         click.echo(json.dumps(_values(name, loaded, changed), indent=2))
     else:
@@ -150,27 +149,27 @@ def _fail(ctx: click.Context, why: str) -> None:
 
 
 def _paint(text: str, **style: Any) -> str:
-    return click.style(text, **style) if wants_colour(os.environ, is_terminal=sys.stdout.isatty()) else text
+    return click.style(text, **style) if wants_colour(os.environ, is_terminal=_is_terminal()) else text
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _columns() -> int:
     return max(40, shutil.get_terminal_size().columns)
 
 
-def _say(*lines: str) -> None:
-    """Write lines: wrapped for a terminal, whole for whoever greps or reads them by program."""
-    for line in lines:
-        if sys.stdout.isatty():
-            plain_extra = len(line) - len(click.unstyle(line))
-            line = textwrap.fill(
-                line, _columns() - 1 + plain_extra, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-            )
-        click.echo(line)
+def _fitted(line: str) -> str:
+    """Wrap a line for a terminal; leave it whole for whoever greps it or reads it by program."""
+    if not _is_terminal():
+        return line
+    return textwrap.fill(line, _columns() - 1, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
-def _coloured(problem: Problem) -> str:
-    severity = _paint(problem.severity, fg="red" if problem.is_error else "yellow", bold=True)
-    return f"{problem.place}: {severity}: {problem.sentence}" if problem.place else f"{severity}: {problem.sentence}"
+def _told(problem: Problem) -> str:
+    painted = _paint(problem.severity, fg="red" if problem.is_error else "yellow", bold=True)
+    return _fitted(str(problem)).replace(f"{problem.severity}:", f"{painted}:", 1)
 
 
 def _conclusion(name: str, loaded: Loaded) -> Iterator[str]:

@@ -91,6 +91,8 @@ def _explain(message: str, lines: list[str], file: str) -> tuple[Problem, bool]:
         number, column = number - 1, 0
     line = lines[number - 1] if number <= len(lines) else ""
     skippable = said.startswith(_SKIPPABLE) and _PAIR.match(line) is not None
+    if said.startswith("Unterminated string"):
+        skippable = skippable and line.count('"') % 2 == 1  # else it began further up, and everything since is in it
     problem = Problem("", printable(_lowered(said)), printable(_fix(said, line)), file=file, line=number, column=column)
     return problem, skippable
 
@@ -177,10 +179,10 @@ def _add_table(node: Node, found: dict[Path, int], counts: dict[Path, int]) -> N
         is_last = position == len(parts) - 1
         if is_last and node.type == "table_array_element":
             counts[path] = counts.get(path, -1) + 1
+        found.setdefault(path, _line(node))
         if path in counts:
-            found.setdefault(path, _line(node))
             path = (*path, counts[path])
-    found.setdefault(path, _line(node))
+            found.setdefault(path, _line(node))
     for child in node.named_children:
         if child.type == "pair":
             _add_pair(child, path, found)

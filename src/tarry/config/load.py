@@ -168,6 +168,8 @@ def _unknown(path: tuple[str, ...], value: object) -> tuple[str, str]:
             "it is a table and has no value of its own",
             f"write [{name}] and below it its keys, such as {inner.rpartition('.')[2]}",
         )
+    if ".".join(path) in keys():
+        return "the quotes make one name of it", f"write {'.'.join(path)} without quotes"
     siblings = [one.last for one in _keys_of(above)]
     inner_tables = [one.removeprefix(f"{above}." if above else "") for one in groups() if one.rpartition(".")[0] == above]
     if isinstance(value, dict) and not (siblings and above):
@@ -219,7 +221,7 @@ def _derive(reading: _Reading) -> None:
     backend = reading.origins.get("limits.backend", DEFAULT)
     if backend.is_operators and "limits.backend" in reading.values and "limits.message" not in reading.origins:
         reading.values["limits.message"] = reading.values["limits.backend"]
-        reading.origins["limits.message"] = Origin("derived", f"limits.backend, {backend}")
+        reading.origins["limits.message"] = Origin("derived", "limits.backend")
 
 
 def _warn_of_later(reading: _Reading) -> Iterator[Problem]:

@@ -97,10 +97,12 @@ def _check_lines(table: Table) -> Iterator[str]:
     name = table.name.removeprefix(CHECKS)
     yield f"## [{table.name}]"
     yield ""
+    own = [key for key in table.keys if key.last not in SETTINGS]
     check = next((one for one in REGISTRY if one.name == name), None)
     if check is None:
         yield _with_note(table.help, later=table.later)
         yield ""
+        yield from _key_rows(own)
         return
     yield from ("```text", manual(name), "```", "")
     defaults = (key for key in table.keys if key.last in SETTINGS and key.last != "remember" and key.default not in (None, ""))
@@ -111,7 +113,6 @@ def _check_lines(table: Table) -> Iterator[str]:
     for code, meaning in check.codes.items():
         yield f"| `{name}.{code}` | {_cell(meaning)} |"
     yield ""
-    own = [key for key in table.keys if key.last not in SETTINGS]
     if own:
         yield from _key_rows(own)
 

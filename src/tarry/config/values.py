@@ -222,7 +222,14 @@ def listed(kind: Kind, unit: str, example: str) -> Kind:
 
 def anything(unit: str, schema: Mapping[str, object]) -> Kind:
     """A value that is kept as it is: for keys of a later version."""
-    return Kind(unit, lambda value: value, schema=schema)
+
+    def read(value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    def write(value: object) -> object:
+        return list(value) if isinstance(value, tuple) else value
+
+    return Kind(unit, read, write, schema)
 
 
 def read_duration(value: object) -> float:

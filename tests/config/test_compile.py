@@ -1,0 +1,98 @@
+"""From a configuration to the policy of the core."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+
+from tarry.checks import REGISTRY
+from tarry.config.compile import door_rules, fingerprint, policy
+from tarry.config.schema import Config
+from tarry.core.admission import Networks, Rules
+from tarry.core.client import Phase
+from tarry.core.policy import Delay, Limits, Policy, Score, Span, Tarpit
+from tarry.core.result import Action
+
+
+def test_the_defaults_are_those_of_the_core() -> None:
+    """The default configuration and the default policy say the same, but for the checks."""
+    compiled = policy(Config())
+    assert [check.name for check in REGISTRY] == [one.name for one in compiled.checks]
+    assert Policy(checks=compiled.checks) == compiled
+    assert Rules() == door_rules(Config())
+
+
+def test_every_value_arrives() -> None:
+    """Each key that the core decides by reaches the policy."""
+    config = Config.from_toml("""
+        smtp.bare_newline = "reject"
+        hold = { wait = "1s..2s", teaser = "hello", data_wait = "3s", end_early = false }
+        delay = { target = "70s", at = "data" }
+        score = { delay = 2, reject = 3.5 }
+        tarpit.rcpt = { free = 1, step = "2s", cap = "3s" }
+        tarpit.rset = { free = 4, step = "5s", cap = "6s" }
+        limits = { command = "6m", data = "7m", backend = "8s", message = "9s", line = 1024, recipients = 200 }
+        headers.insert = true
+        record.paths = false
+        [checks.pregreet]
+        action = "defer"
+        at = "mail"
+        weight = -2.5
+        header = "X-Tarry: {reason}"
+        reply = "450 later"
+        [checks.many_errors]
+        limit = 3
+    """)
+    compiled = policy(config, observe=True)
+    assert (
+        Policy(
+            checks=compiled.checks,
+            score=Score(2.0, 3.5),
+            wait=Span(1.0, 2.0),
+            data_wait=Span(3.0, 3.0),
+            teaser="hello",
+            end_early=False,
+            delay=Delay(Span(70.0, 70.0), Phase.DATA),
+            tarpit_rcpt=Tarpit(1, 2.0, 3.0),
+            tarpit_rset=Tarpit(4, 5.0, 6.0),
+            limits=Limits(command=360.0, data=420.0, backend=8.0, message=9.0, line=1024, recipients=200),
+            normalize=False,
+            insert_headers=True,
+            record_paths=False,
+            observe=True,
+        )
+        == compiled
+    )
+    settings = compiled.armed["pregreet"].settings
+    assert (Action.DEFER, Phase.MAIL, -2.5, "X-Tarry: {reason}", "450 later") == (
+        settings.action,
+        settings.at,
+        settings.weight,
+        settings.header,
+        settings.reply,
+    )
+    assert 3 == compiled.armed["many_errors"].options.limit
+
+
+def test_door_rules() -> None:
+    """Limits and lists reach admission."""
+    config = Config.from_toml("""
+        listen = { max_clients = 7, max_per_client = 0 }
+        exempt = { networks = ["192.0.2.0/24"], patterns = ['^10\\.'] }
+        deny.networks = ["2001:db8::/32"]
+    """)
+    assert Rules(
+        max_clients=7,
+        max_per_client=0,
+        exempt=Networks.of([ip_network("192.0.2.0/24")]),
+        exempt_patterns=(re.compile(r"^10\.", re.ASCII | re.IGNORECASE),),
+        deny=Networks.of([ip_network("2001:db8::/32")]),
+    ) == door_rules(config)
+
+
+def test_a_fingerprint_names_the_values() -> None:
+    """The same values have the same fingerprint however they were written; another value has another."""
+    assert re.fullmatch("[0-9a-f]{10}", fingerprint(Config()))
+    assert fingerprint(Config()) == fingerprint(Config.from_toml('preset = "tarry"\nhold.wait = "3000ms..6s"'))
+    assert fingerprint(Config()) != fingerprint(Config.from_toml('hold.wait = "3s..7s"'))
+    assert fingerprint(Config()) != fingerprint(Config.from_toml("checks.many_errors.limit = 11"))

@@ -1,0 +1,171 @@
+"""Rules between keys: what cannot work is an error, what is unwise a warning, each with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tarry.config.keys import build, keys
+from tarry.config.origin import DEFAULT, Origin, Problem
+from tarry.config.problems import find
+from tarry.config.values import Wrong
+
+
+def problems(settings: Mapping[str, object]) -> list[Problem]:
+    """Return what the rules say about settings, as if the operator had written them."""
+    values: dict[str, object] = {}
+    for name, value in settings.items():
+        try:
+            values[name] = keys()[name].kind.read(value)
+        except Wrong as wrong:
+            values[name] = wrong.coming
+    origins = {name: Origin("file", "t.toml", 1) if name in settings else DEFAULT for name in keys()}
+    return list(find(build(values), origins))
+
+
+def test_the_defaults_break_no_rule() -> None:
+    """A server without a file has nothing to be told."""
+    assert [] == problems({})
+
+
+PROXY = {"handoff.mode": "proxy"}
+PASS = {"handoff.mode": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"hold.wait": "5m"},
+            "error: hold.wait: clients give up after 5 minutes (RFC 5321), and 5m is above 295s; set hold.wait",
+        ),
+        (
+            {"hold.wait": "1s..296s"},
+            "error: hold.wait: clients give up after 5 minutes (RFC 5321), and 296s is above 295s; set",
+        ),
+        ({"hold.wait": "5m", "hold.teaser": "a"}, "error: hold.wait: clients give up after 5 minutes"),
+        ({"hold.data_wait": "5m"}, "error: hold.data_wait: clients give up after 5 minutes"),
+        ({"delay.target": "60s..6m"}, "error: delay.target: clients give up after 5 minutes"),
+        (
+            {"hold.wait": "31s"},
+            "warning: hold.wait: every new client waits up to 31s, and some honest",
+        ),
+        ({"tarpit.rcpt.cap": "6m"}, "warning: tarpit.rcpt.cap: clients give up after 5 minutes, and the last holds come to 6m; "),
+        (
+            {"tarpit.rset.step": "5s"},
+            "warning: tarpit.rset.step: clients give up after 5 minutes, and the last holds come to 5m; set",
+        ),
+        (
+            {"tarpit.rcpt.step": "5s", "tarpit.rcpt.cap": "60s", **PASS},
+            'error: tarpit.rcpt.step: handoff.mode = "pass" gives the client away at the greeting; set',
+        ),
+        ({"checks.predata.action": "reject", **PASS}, 'error: checks.predata.action: handoff.mode = "pass" gives the client away'),
+        ({"checks.pregreet.at": "mail", **PASS}, 'error: checks.pregreet.at: handoff.mode = "pass" gives the client away'),
+        (
+            {"checks.pregreet.action": "delay", "handoff.mode": "exec"},
+            'error: checks.pregreet.action: handoff.mode = "exec" gives the client away',
+        ),
+        (
+            {"handoff.address": "127.0.0.1:2525", **PROXY},
+            "error: handoff.address: 127.0.0.1:2525 is tarry itself (listen.smtp), and mail would go round",
+        ),
+        ({"handoff.address": "localhost:2525", **PROXY}, "error: handoff.address: localhost:2525 is tarry itself"),
+        ({"listen.smtp": ["0.0.0.0:10025"], **PROXY}, "error: listen.smtp: 127.0.0.1:10025 is tarry itself"),
+        (
+            {"listen.smtp": ["[::]:10025"], "handoff.address": "[::1]:10025", **PROXY},
+            "error: handoff.address: [::1]:10025 is tarry itself",
+        ),
+        ({"listen.smtp": []}, "error: listen.smtp: there is no address to listen on; write listen.smtp = "),
+        ({"listen.smtp": ["127.0.0.1:25", "127.0.0.1:25"]}, "error: listen.smtp: 127.0.0.1:25 is there twice; keep one of the two"),
+        ({"listen.workers": 2}, "warning: listen.workers: this version runs one process; set listen.workers = 0"),
+        ({"web.listen": "127.0.0.1:2525"}, "error: web.listen: 127.0.0.1:2525 is an address for SMTP clients; choose another port"),
+        (
+            {"exempt.networks": ["0.0.0.0/0"]},
+            "warning: exempt.networks: 0.0.0.0/0 is everyone, so nobody is held or checked; name your own networks only",
+        ),
+        ({"deny.networks": ["::/0"]}, "warning: deny.networks: ::/0 is everyone, so every client is refused; "),
+        (
+            {"listen.proxy_from": ["0.0.0.0/0"]},
+            "warning: listen.proxy_from: 0.0.0.0/0 is everyone, so any client can claim any address; ",
+        ),
+        (
+            {"limits.command": "30s"},
+            "warning: limits.command: 30s is less than the 5 minutes of RFC 5321",
+        ),
+        (
+            {"limits.recipients": 50},
+            "warning: limits.recipients: RFC 5321 asks for at least 100; set limits.recipients = 100 or more",
+        ),
+        (
+            {"record.path": "mail/log"},
+            "error: record.path: mail/log lies in the Maildir mail",
+        ),
+        ({"record.path": "./mail"}, "error: record.path: "),
+        (
+            {"record.path": "a.pem", "tls.certificate": "a.pem"},
+            "error: record.path: it is the file of tls.certificate",
+        ),
+        ({"record.path": "tarry.db"}, "error: record.path: it is the file of store.url; choose another file"),
+        (
+            {"tls.mode": "terminate", "tls.key": "a.key"},
+            'error: tls.mode: tls.mode = "terminate" needs tls.certificate; set tls.mode = "relay"',
+        ),
+        ({"tls.mode": "terminate"}, 'error: tls.mode: tls.mode = "terminate" needs tls.certificate and tls.key; '),
+        (
+            {"handoff.address": "mx:25"},
+            "warning: handoff.address: without handoff.mode, mail goes to the folder mail and not",
+        ),
+        ({"handoff.announce": "proxy-v2"}, "warning: handoff.announce: without handoff.mode, mail goes to the folder mail"),
+        (
+            {"checks.pregreet.action": "defer", "checks.pregreet.reply": "550 no"},
+            'warning: checks.pregreet.reply: action = "defer" is 4xx, and this reply',
+        ),
+        ({"checks.pregreet.reply": "450 no"}, 'warning: checks.pregreet.reply: action = "reject" is 5xx'),
+        (
+            {"checks.pregreet.header": "X-A: b"},
+            "warning: checks.pregreet.header: no header is inserted while headers.insert is false",
+        ),
+        (
+            {"checks.pregreet.header": "Received: b", "headers.insert": True},
+            "warning: checks.pregreet.header: MTAs count and rewrite this field; ",
+        ),
+    ],
+)
+def test_a_breach_is_told_with_what_mends_it(settings: Mapping[str, object], told: str) -> None:
+    """Each breach is one problem, at a key that somebody set."""
+    found = [str(problem) for problem in problems(settings)]
+    assert [True] == [one.startswith(told) for one in found], found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hold.wait": "30s", "delay.target": "295s", "hold.data_wait": "295s"},
+        {"tarpit.rcpt.cap": "5m"},
+        {"tarpit.rcpt.step": "5s", "tarpit.rcpt.cap": "295s", **PROXY},
+        {"checks.pregreet.action": "reject", "checks.pregreet.at": "connect", **PASS},
+        {"checks.predata.action": "ignore", **PASS},
+        PASS,
+        {"handoff.address": "127.0.0.1:25", **PROXY},
+        {"handoff.address": "unix:/run/mta", **PROXY},
+        {"handoff.address": "mx.example:25", "listen.smtp": ["0.0.0.0:25"], **PROXY},
+        {"handoff.address": "192.0.2.1:25", "listen.smtp": ["0.0.0.0:25"], **PROXY},
+        {"handoff.address": "mx:25", "handoff.mode": "maildir"},
+        {"handoff.address": "127.0.0.1:2525", "handoff.mode": "maildir"},
+        {"listen.smtp": ["127.0.0.1:0", "127.0.0.1:0"]},
+        {"record.path": "mail.log"},
+        {"record.path": "mail/log", **PROXY},
+        {"checks.pregreet.reply": "421 no", "checks.pregreet.action": "drop"},
+        {"tls.mode": "terminate", "tls.key": "a.key", "tls.certificate": "a.pem"},
+        {"listen.workers": 1},
+    ],
+)
+def test_what_works_is_not_told(settings: Mapping[str, object]) -> None:
+    """What works, at the very edge too, has no problem."""
+    assert [] == problems(settings)
+
+
+def test_each_remedy_mends() -> None:
+    """Doing what a fix says leaves no problem."""
+    assert [] == problems({"hold.data_wait": "295s", "limits.command": "5m", "limits.recipients": 100, "tarpit.rset.cap": "295s"})
