@@ -60,7 +60,7 @@ class Conversation:
         self._envelope = Envelope(self._x)
         self._delivery = Delivery(self._x, self._envelope, self._receiver)
         self._capabilities = setting.capabilities or Capabilities()
-        self._left = self._esmtp = self._draining = False
+        self._left = self._esmtp = self._in_auth = self._draining = False
         self._rsets = 0
         self._target: float | None = None
 
@@ -195,10 +195,10 @@ class Conversation:
             case EndOfChunk():
                 self._delivery.end_of_chunk(now)
             case AuthLine(line=line):
+                self._in_auth = False
                 x.ask("AUTH", line, now)
             case BrokenLine(what=what, line=line):
-                in_auth = x.asked == "AUTH"
-                x.asked = ""
+                in_auth, self._in_auth, x.asked = self._in_auth, False, ""
                 self._screen.look(Stray("command", what, line), x.phase, now)
                 x.answer_unless_refused(replies.BROKEN_LINE, now)
                 # After a bare LF, or inside AUTH, the two ends may differ on where the next line begins.
@@ -237,12 +237,11 @@ class Conversation:
             case "EHLO" | "HELO":
                 self._helo(command, now)
             case "MAIL":
-                self._delivery.reset()
                 self._envelope.mail(command, now)
             case "RCPT":
                 self._envelope.rcpt(command, now)
             case "DATA":
-                wait = self._policy.data_wait.draw(self._setting.random)
+                wait = 0.0 if self._screen.skip else self._policy.data_wait.draw(self._setting.random)
                 if wait > 0:
                     x.hold(wait, "data_wait", self._delivery.data, now)
                 else:
@@ -312,6 +311,8 @@ class Conversation:
         self._look_behind(asked, now)
         match asked:
             case "MAIL" | "RCPT":
+                if asked == "MAIL" and code < 400:
+                    self._delivery.reset()
                 self._envelope.answered(asked, reply, now)
             case "DATA" | "BDAT" | "message":
                 self._delivery.answered(asked, reply, now)
@@ -319,6 +320,7 @@ class Conversation:
                 self._envelope.forget()
                 x.answer(reply, now, by="mta")
             case "EHLO" | "HELO" if code == 250:
+                self._mta.ehlo = reply if asked == "EHLO" else None
                 self._capabilities = read_capabilities(reply, without=self._setting.without)
                 x.answer(self._helo_reply(asked), now)
             case "EHLO" | "HELO" if code >= 400:
@@ -326,8 +328,10 @@ class Conversation:
             case "AUTH" if code == 334:
                 x.answer(reply, now, by="mta")
                 self._receiver.expect_auth_line()
+                self._in_auth = True
             case "AUTH" if code >= 400 or code == 235:
-                self._screen.skip = self._screen.skip or code == 235
+                if code == 235:
+                    self._screen.skip = x.is_authenticated = True
                 x.answer(reply, now, by="mta")
             case "STARTTLS" if code == 220:
                 self._start_pump(reply, now)

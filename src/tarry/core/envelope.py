@@ -34,8 +34,9 @@ class Envelope:
         self.delayed_for = 0  # how many reasons the client has been delayed for already
 
     def mail(self, command: Command, now: float) -> None:
-        """Begin a transaction."""
-        self.rcpts = 0
+        """Begin a transaction. One inside another is the MTA's to refuse, and then changes nothing."""
+        if not self.is_open:
+            self.rcpts = 0
         if not self._x.mta.is_ready and not self._lost and self._is_rcpt_held():
             self._owed = command.line
             self._x.answer(replies.SENDER_OK, now)
@@ -74,8 +75,9 @@ class Envelope:
         elif asked == "RCPT" and self._owed is not None:
             self._owed_answered(reply, now)
         else:
-            if asked == "MAIL":
-                self.is_open = reply.code < 400
+            if asked == "MAIL" and reply.code < 400:
+                self.is_open = True
+                self.rcpts = 0
             self._x.relay_reply(reply, now)
 
     def lose(self, why: str) -> None:

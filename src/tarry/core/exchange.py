@@ -83,6 +83,7 @@ class Exchange:
         self.wake_at = math.inf
         self.asked = ""
         self.asked_at = 0.0
+        self.is_authenticated = False
         self._errors = 0
         self._then: Callable[[float], None] | None = None
         self._hold = ("", 0.0, 0.0)  # why, how long, since when
@@ -134,6 +135,10 @@ class Exchange:
 
     def ask(self, asked: str, line: bytes, now: float) -> None:
         """Put a command to the MTA; its reply will answer *asked*."""
+        if self.is_authenticated and self.mta.is_closed:
+            # Another connection would not know the login, and refuse for good what this client may do.
+            self.fail(now, "it went away, and the client's login with it")
+            return
         if self.mta.is_ready and self.mta.early is not None:
             self.fail(now, f"it ended the session with {self.mta.early.code}")
             return

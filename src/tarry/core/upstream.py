@@ -75,9 +75,13 @@ class Upstream:
         return self.stage is Stage.READY
 
     @property
+    def is_closed(self) -> bool:
+        return self.stage is Stage.CLOSED
+
+    @property
     def has_unread(self) -> bool:
-        """True when bytes of the MTA lie behind the reply that was taken last."""
-        return len(self._reader) > 0
+        """True when the MTA said more than the reply that was taken last."""
+        return len(self._reader) > 0 or self.early is not None
 
     def ask(self, line: bytes) -> None:
         """Send a command line (without CRLF) as soon as the MTA can take it, opening it where it is not."""
@@ -128,15 +132,16 @@ class Upstream:
     def receive(self, data: bytes) -> MtaEvent | None:
         """Take bytes from the MTA; return what they mean to the session, if anything yet."""
         self._reader.receive_data(data)
-        while True:
-            got = self._reader.next_reply()
-            if got is None:
-                return None
+        event: MtaEvent | None = None
+        # A reply behind the answer came before anything more was asked, so it must not lie there until it answers the next.
+        while (got := self._reader.next_reply()) is not None:
             if isinstance(got, ReplyFault):
                 return Broken(got.why)
-            event = self._take(got)
-            if event is not None:
-                return event
+            found = self._take(got)
+            if isinstance(found, Broken | TurnedAway):
+                return found
+            event = event or found
+        return event
 
     def _take(self, reply: Reply) -> MtaEvent | None:
         match self.stage:
