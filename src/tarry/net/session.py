@@ -69,6 +69,8 @@ class Session:
         self._client = transport
         if self._closing:
             self._close_client()
+        else:
+            self._control_timer(self._clock.monotonic())  # a client that says nothing has its time as well
 
     def client_data(self, data: bytes) -> None:
         if self._closing:
@@ -146,10 +148,6 @@ class Session:
             self._control_reading()
 
     # The daemon's side.
-
-    def begin(self, effects: Sequence[SessionEffect]) -> None:
-        """Carry out what `Conversation.begin` ordered, less what was written already."""
-        self._carry_out(effects, self._clock.monotonic())
 
     def drain(self) -> None:
         """The daemon is going down."""
