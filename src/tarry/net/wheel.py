@@ -18,6 +18,7 @@ from tarry.core.clock import Clock
 
 TICK = 0.005
 _SLICE = 256
+_NEVER = 1 << 62
 
 
 class Wheel:
@@ -30,7 +31,7 @@ class Wheel:
         self._buckets: dict[int, array[int]] = {}
         self._ticks: list[int] = []  # a heap of the buckets' keys
         self._timer: TimerHandle | None = None
-        self._timer_tick = 0
+        self._timer_tick = _NEVER
 
     def add(self, at: float, entry: int) -> None:
         """Call ``on_due(entry)`` at *at* (monotonic seconds) or up to a tick later. *entry* fits in 64 bits."""
@@ -39,7 +40,7 @@ class Wheel:
         if bucket is None:
             self._buckets[tick] = bucket = array("Q")
             heapq.heappush(self._ticks, tick)
-            if self._timer is None or tick < self._timer_tick:
+            if tick < self._timer_tick:
                 self._arm(tick)
         bucket.append(entry)
 
@@ -47,7 +48,7 @@ class Wheel:
         """Forget all entries."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_tick = None, _NEVER
         self._buckets.clear()
         self._ticks.clear()
 
@@ -58,7 +59,7 @@ class Wheel:
         self._timer = self._loop.call_later(max(0.0, tick * TICK - self._clock.monotonic()), self._turn)
 
     def _turn(self) -> None:
-        self._timer = None
+        self._timer, self._timer_tick = None, _NEVER
         now_tick = int(self._clock.monotonic() / TICK)
         room = _SLICE
         while self._ticks and self._ticks[0] <= now_tick and room > 0:
@@ -70,5 +71,5 @@ class Wheel:
             room -= len(due)
             for entry in due:
                 self._on_due(entry)
-        if self._ticks and self._timer is None:
+        if self._ticks and self._ticks[0] < self._timer_tick:  # `on_due` may have added one and set the timer for it
             self._arm(self._ticks[0])
