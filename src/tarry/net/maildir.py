@@ -116,7 +116,7 @@ def store(path: Path, message: bytes) -> str:
     """
     prepare(path)
     name = _fresh_name()
-    temporary = path / "tmp" / name
+    temporary, final = path / "tmp" / name, path / "new" / name
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb", buffering=0) as file:
@@ -124,11 +124,13 @@ def store(path: Path, message: bytes) -> str:
             while view:
                 view = view[file.write(view) :]
             os.fsync(fd)
-        temporary.rename(path / "new" / name)
+        temporary.rename(final)
+        _sync_folder(path / "new")
     except BaseException:
+        # Also from new: the client is told 452 and comes again, and a message that stayed would be there twice.
         temporary.unlink(missing_ok=True)
+        final.unlink(missing_ok=True)
         raise
-    _sync_folder(path / "new")
     return name
 
 
