@@ -140,8 +140,12 @@ class Server:
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
+        try:
+            terms = self._terms(loaded.config)
+        except OSError as fault:  # EACCES, ENOSPC: the Maildir that it names cannot be made
+            self._record(schema.Config(new, ok=False, why=str(fault)))
+            return False
         self._config = loaded.config
-        terms = self._terms(loaded.config)
         if self._asking is not None:
             self._asking.cancel()
         self._asking = asyncio.get_running_loop().create_task(terms.backend.keep_asking())

@@ -47,7 +47,11 @@ class TcpConnector:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
-        await asyncio.get_running_loop().create_connection(factory, self._host, self._port)
+        try:
+            await asyncio.get_running_loop().create_connection(factory, self._host, self._port)
+        except UnicodeError as fault:
+            # A name that IDNA does not take (an empty label, one of 64 octets) is to everyone else a name with no address.
+            raise OSError(f"no host name: {self._host}: {fault}") from None
 
 
 class UnixConnector:
