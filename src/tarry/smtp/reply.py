@@ -57,11 +57,10 @@ def reply(code: int, *texts: str | bytes) -> Reply:
     """
     if not 200 <= code <= 599:
         raise ValueError(f"no SMTP reply code: {code}")
-    encoded = [text if isinstance(text, bytes) else text.encode("utf-8") for text in texts or ("",)]
-    if any(c in text for text in encoded for c in (b"\r", b"\n", b"\0")):
+    *most, last = [text if isinstance(text, bytes) else text.encode("utf-8") for text in texts or ("",)]
+    raw = b"".join(b"%d-%b\r\n" % (code, text) for text in most) + b"%d %b\r\n" % (code, last)
+    if raw.count(b"\n") != len(most) + 1 or raw.count(b"\r") != len(most) + 1 or b"\0" in raw:
         raise ValueError(f"a reply text holds CR, LF or NUL: {texts!r}")
-    last = len(encoded) - 1
-    raw = b"".join(b"%d%c%b\r\n" % (code, b" " if n == last else b"-", text) for n, text in enumerate(encoded))
     return Reply(code, raw)
 
 
