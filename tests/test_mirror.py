@@ -20,8 +20,10 @@ def wanted(sources: Iterable[PurePosixPath]) -> set[PurePosixPath]:
 
 
 def allowed(sources: Iterable[PurePosixPath]) -> set[PurePosixPath]:
-    """Return the test files that a package may have: test_init.py for what stands in its __init__.py."""
-    return {path.with_name("test_init.py") for path in sources if path.name == "__init__.py"}
+    """Return the test files that a package may have: test_init.py for its __init__.py, and one for a folder of presets."""
+    return {path.with_name("test_init.py") for path in sources if path.name == "__init__.py"} | {
+        PurePosixPath("config/test_presets.py")
+    }
 
 
 def mirrored(tests: Iterable[PurePosixPath]) -> set[PurePosixPath]:
