@@ -12,7 +12,10 @@ pytestmark = pytest.mark.e2e
 
 REJECT = '[smtp]\nbare_newline = "reject"\n'
 GOOD = "good@client.example"
-EVIL = b"\r\n.\r\nRSET\r\nMAIL FROM:<smuggled@evil.example>\r\nRCPT TO:<victim@example.org>\r\nBDAT 4 LAST\r\nevil\n.\n\r.\r\0.QUIT\r\n"
+EVIL = (
+    b"\r\n.\r\nRSET\r\nMAIL FROM:<smuggled@evil.example>\r\nRCPT TO:<victim@example.org>\r\nBDAT 4 LAST\r\nevil"
+    b"\n.\n\r.\r\0.QUIT\r\n"
+)
 SIZES = (0, 1, 2, 3, 4, 5, 9, 10, 63, 64, 65, 100, 127, 128, 255, 256, 257, 998, 1000, 1023, 1024, 4096, 8191, 8192, 65535, 65536)
 LARGE = (65537, 300_001)
 
