@@ -199,7 +199,8 @@ class Conversation:
                 x.ask("AUTH", line, now)
             case BrokenLine(what=what, line=line):
                 in_auth, self._in_auth, x.asked = self._in_auth, False, ""
-                self._screen.look(Stray("command", what, line), x.phase, now)
+                # A line of an AUTH exchange is a password, or half of one: it goes into no log.
+                self._screen.look(Stray("command", what, b"" if in_auth else line), x.phase, now)
                 x.answer_unless_refused(replies.BROKEN_LINE, now)
                 # After a bare LF, or inside AUTH, the two ends may differ on where the next line begins.
                 if what == "LF" or in_auth:
@@ -218,7 +219,7 @@ class Conversation:
         x.phase = max(x.phase, phase)
         x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, self._shown(command))))
         if bare:
-            self._screen.look(Stray("command", "LF", command.line), x.phase, now)
+            self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)
         verdict = self._screen.verdict(x.phase)
         if verdict.action is Action.DROP or (verdict.action.refuses and verb in _REFUSED):
@@ -359,7 +360,8 @@ class Conversation:
         """Look whether something is piled up behind a command that is about to be answered."""
         if self._receiver.has_pending and verb not in ("DATA", "BDAT", "message"):
             grouping = self._esmtp and self._capabilities.offers("PIPELINING")
-            self._screen.look(Piled(verb, self._receiver.pending(TEXT_LIMIT), grouping), self._x.phase, now)
+            behind = b"" if verb == "AUTH" else self._receiver.pending(TEXT_LIMIT)  # what follows AUTH may be a password
+            self._screen.look(Piled(verb, behind, grouping), self._x.phase, now)
 
     def _hold_before(self, verb: str, verdict: Verdict, phase: Phase, now: float) -> tuple[float, str]:
         """Return how long this command's reply is to be held back, and why."""
