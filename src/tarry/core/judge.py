@@ -73,7 +73,7 @@ def _action_by_score(score: float, policy: Policy) -> Action:
 
 def _refusal(action: Action, reason: Reason, policy: Policy, phase: Phase, client: str, id: str) -> Reply:
     armed = policy.armed[reason.check]
-    if armed.settings.reply:
+    if armed.settings.reply and armed.settings.action is action:  # the text says what that action does, not what the score asks
         text = fill(armed.settings.reply, reason, client, id)
         return reply(int(text[:3]), text[4:])
     what = armed.check.complaint
