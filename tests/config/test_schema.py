@@ -8,9 +8,10 @@ import re
 import pytest
 
 from tarry.checks import REGISTRY
-from tarry.config.keys import Key, build, flat, groups, keys, manual, summary, tables, toml_of
+from tarry.config.keys import Key, build, flat, groups, keys, kind_of, manual, summary, tables, toml_of
 from tarry.config.origin import ConfigError
 from tarry.config.schema import Config
+from tarry.core.check import option
 from tarry.core.client import Phase
 
 ALL = list(keys().values())
@@ -137,6 +138,46 @@ def test_manual_pages_and_summaries() -> None:
     """A check's manual page is its module's docstring, and its summary the first line of it."""
     assert manual("pregreet").startswith("pregreet - notice")
     assert "Notice a client that speaks before the 220 greeting." == summary("pregreet")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    flag: bool = option(True, help="a flag")
+    count: int = option(3, unit="replies", help="a count")
+    wait: float = option(2.0, unit="s", help="a wait")
+    share: float = option(0.5, unit="share", help="a share")
+    name: str = option("x", unit="name", help="a name")
+    names: tuple[str, ...] = option(("x",), unit="names", help="names")
+
+
+@pytest.mark.parametrize(
+    ("field", "unit", "written"),
+    [
+        (field, *expected)
+        for field, expected in zip(
+            dataclasses.fields(_Options),
+            [
+                ("true or false", True),
+                ("replies", 3),
+                ("duration", "2s"),
+                ("share", 0.5),
+                ("name", "x"),
+                ("list of names", ["x"]),
+            ],
+            strict=True,
+        )
+    ],
+)
+def test_a_checks_own_keys_have_kinds(field: dataclasses.Field[object], unit: str, written: object) -> None:
+    """The kind of a check's own key follows from its default and unit; a float in seconds is a duration."""
+    kind = kind_of(field)
+    assert (unit, written, field.default) == (kind.unit, kind.write(field.default), kind.read(written))
+
+
+def test_a_default_of_another_type_is_our_fault() -> None:
+    """A default that no configuration file could hold is told to whoever wrote the check."""
+    with pytest.raises(AssertionError, match="no kind of configuration value"):
+        kind_of(dataclasses.fields(dataclasses.make_dataclass("Odd", [("odd", object, option(None, help="odd"))]))[0])
 
 
 def test_from_toml() -> None:

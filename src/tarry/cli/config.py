@@ -63,7 +63,7 @@ def command(ctx: click.Context, config_file: str | None) -> None:
     ctx.obj = config_file or ctx.obj
 
 
-@command.command("init")
+@command.command("init", short_help="Write a file with every key as a comment.")
 @_with_file
 @click.option("--force", is_flag=True, help="Overwrite the file when it is there.")
 @click.pass_context
@@ -85,7 +85,7 @@ def init(ctx: click.Context, file: str | None, option: str | None, force: bool) 
     click.echo(f"Then: tarry config check {name}, and tarry serve -c {name}")
 
 
-@command.command("check")
+@command.command("check", short_help="Tell every mistake in a file.")
 @_with_file
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @_json_option
@@ -106,7 +106,7 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
     ctx.exit(1 if failed else 0)
 
 
-@command.command("show")
+@command.command("show", short_help="Show each value and where it comes from.")
 @_with_file
 @click.option("--changed", is_flag=True, help="Leave out what is at its default.")
 @_json_option
@@ -124,13 +124,13 @@ def show(ctx: click.Context, file: str | None, option: str | None, changed: bool
     ctx.exit(1 if loaded.errors else 0)
 
 
-@command.command("reference")
+@command.command("reference", short_help="Print all keys, as Markdown.")
 def reference() -> None:
     """Print the reference of all keys, as Markdown."""
     click.echo(render.reference(), nl=False)
 
 
-@command.command("schema")
+@command.command("schema", short_help="Print the JSON Schema, for editors.")
 def schema() -> None:
     """Print the JSON Schema of the file, for editors that complete and check TOML."""
     click.echo(render.json_schema(), nl=False)

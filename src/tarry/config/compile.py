@@ -11,7 +11,8 @@ from hashlib import sha256
 
 from tarry.checks import REGISTRY
 from tarry.config.keys import flat, toml_of
-from tarry.config.schema import Config, RcptTarpit, RsetTarpit
+from tarry.config.schema import Config
+from tarry.config.tables import RcptTarpit, RsetTarpit
 from tarry.core import policy as core
 from tarry.core.admission import Networks, Rules
 from tarry.core.check import Armed

@@ -21,11 +21,15 @@ import tree_sitter_toml
 from tree_sitter import Language, Node, Parser
 
 from tarry.config.origin import Problem
+from tarry.config.spelling import printable
 
 Path: TypeAlias = tuple[str | int, ...]
 
 _TOLD = 20
 """How many broken lines are told; whoever has more has opened the wrong file."""
+
+_DEEPEST = 8
+"""How deep lines are looked for: twice as deep as any key lies, and a bound on what a key of a million parts costs."""
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _PAIR = re.compile(r"\s*[A-Za-z0-9_.\-\"']+\s*=")
@@ -87,23 +91,12 @@ def _explain(message: str, lines: list[str], file: str) -> tuple[Problem, bool]:
     # At the end of the document tomllib gives no line: it is the last one with something on it.
     number = int(found[1] or max((number for number, line in enumerate(lines, 1) if line.strip()), default=1))
     column = int(found[2] or 0)
-    if said.startswith("Illegal character '\\n'") and column == 1 and number > 1:
-        number, column = number - 1, 0
     line = lines[number - 1] if number <= len(lines) else ""
     skippable = said.startswith(_SKIPPABLE) and _PAIR.match(line) is not None
     if said.startswith("Unterminated string"):
         skippable = skippable and line.count('"') % 2 == 1  # else it began further up, and everything since is in it
     problem = Problem("", printable(_lowered(said)), printable(_fix(said, line)), file=file, line=number, column=column)
     return problem, skippable
-
-
-def printable(text: str) -> str:
-    """Return *text* fit for a terminal: what is not printable becomes an escape."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    return repr(char)[1:-1] if char.isascii() else char.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _lowered(said: str) -> str:
@@ -157,14 +150,11 @@ def _lines_of(text: str) -> dict[Path, int]:
     tree = _parser().parse(text.encode("utf-8", "replace"))
     found: dict[Path, int] = {}
     counts: dict[Path, int] = {}
-    try:
-        for node in tree.root_node.children:
-            if node.type == "pair":
-                _add_pair(node, (), found)
-            elif node.type in ("table", "table_array_element"):
-                _add_table(node, found, counts)
-    except RecursionError:  # nested as deep as tomllib just allowed: the lines found so far must do
-        pass
+    for node in tree.root_node.children:
+        if node.type == "pair":
+            _add_pair(node, (), found)
+        elif node.type in ("table", "table_array_element"):
+            _add_table(node, found, counts)
     return found
 
 
@@ -200,6 +190,8 @@ def _add_pair(node: Node, above: Path, found: dict[Path, int]) -> None:
 
 
 def _add_value(node: Node, path: Path, found: dict[Path, int]) -> None:
+    if len(path) > _DEEPEST:
+        return
     if node.type == "inline_table":
         for child in node.named_children:
             if child.type == "pair":
@@ -217,7 +209,9 @@ def _parts(node: Node) -> Iterator[str]:
         nested: object = tomllib.loads(f"{text} = 0")
     except ValueError:
         return
-    while isinstance(nested, dict) and nested:
+    for _ in range(_DEEPEST):
+        if not isinstance(nested, dict):
+            return
         part, nested = next(iter(nested.items()))
         yield part
 

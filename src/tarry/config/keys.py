@@ -1,7 +1,7 @@
 """keys - the schema as a flat list of tables and keys.
 
-What      `tables` and `keys` walk the dataclasses of schema.py and the declarations of the checks; `build` makes a Config of flat
-          values, `flat` takes one apart.
+What      `tables` and `keys` walk the dataclasses of schema.py and tables.py and the declarations of the checks; `build` makes a
+          Config of flat values, `flat` takes one apart.
 Promises  The order is that of a configuration file. A check's table follows from its declaration; nothing is listed twice.
 """
 
@@ -20,8 +20,10 @@ from typing import Any
 
 from tarry.checks import REGISTRY
 from tarry.config import places, values
-from tarry.config.schema import PHASES, CheckConfig, Config
-from tarry.config.values import Kind, mapped, spell
+from tarry.config.schema import CheckConfig, Config
+from tarry.config.spelling import spell
+from tarry.config.tables import PHASES
+from tarry.config.values import Kind, mapped
 from tarry.core.check import Settings
 from tarry.core.result import Action
 
@@ -172,7 +174,7 @@ def _check_tables() -> Iterator[Table]:
         name = CHECKS + check.name
         common = _common_keys(name, check.settings)
         options = tuple(
-            Key(f"{name}.{one.name}", _kind_of(one), one.default, _sentence(one.metadata.get("help", "")), _since(check.name))
+            Key(f"{name}.{one.name}", kind_of(one), one.default, _sentence(one.metadata.get("help", "")), _since(check.name))
             for one in dataclasses.fields(check.options)
         )
         yield Table(name, summary(check.name), (*common, *options))
@@ -202,7 +204,7 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _kind_of(one: dataclasses.Field[Any]) -> Kind:
+def kind_of(one: dataclasses.Field[Any]) -> Kind:
     """The kind of a check's own key, by its default and unit. A float in seconds is a duration."""
     unit = str(one.metadata.get("unit", ""))
     match one.default:

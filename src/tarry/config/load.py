@@ -20,7 +20,8 @@ from tarry.config.document import Document
 from tarry.config.keys import Key, build, groups, keys, tables
 from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
 from tarry.config.schema import NO_EFFECT, PRESETS, Config
-from tarry.config.values import Wrong, nearest, spell_key
+from tarry.config.spelling import nearest, printable, spell_key
+from tarry.config.values import Wrong
 
 SIZE_LIMIT = 4 * 1024 * 1024
 """Octets. A larger file is not a configuration (a log, a mail folder), and is not read."""
@@ -65,7 +66,7 @@ def load(path: Path | None, *, text: str | None = None, flags: Mapping[str, obje
 
     *flags* are values from the command line by their full names, as TOML would give them; they win over the file.
     """
-    reading = _Reading(document.printable(str(path)) if path is not None else "")
+    reading = _Reading(printable(str(path)) if path is not None else "")
     if text is None and path is not None:
         text, trouble = _text_of(path)
         reading.problems += trouble
@@ -93,7 +94,7 @@ def preset_text(name: str) -> str:
 
 
 def _text_of(path: Path) -> tuple[str, list[Problem]]:
-    file = document.printable(str(path))
+    file = printable(str(path))
     try:
         with path.open("rb") as stream:
             raw = stream.read(SIZE_LIMIT + 1)

@@ -1,7 +1,7 @@
-"""places - addresses, networks, patterns on addresses, and the texts that go out to clients.
+"""places - addresses and networks, and the texts that go out to clients.
 
 What      Kinds of values, as in values.py: where to listen and to connect, which clients are meant, header and reply lines.
-Promises  A network is what the operator wrote, never one that was rounded; a pattern cannot take exponential time.
+Promises  A network is what the operator wrote, never one that was rounded.
 Source    RFC 5321 §4.2 (replies), RFC 5322 §2.2 (header fields); RFC 4291 §2.5.5.2: clients are normal(ised), so a network of
           IPv4-mapped IPv6 addresses would match nobody.
 """
@@ -9,18 +9,15 @@ Source    RFC 5321 §4.2 (replies), RFC 5322 §2.2 (header fields); RFC 4291 §2
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
-from tarry.config.values import Kind, Wrong, listed, shown, spell
+from tarry.config.spelling import shown, spell
+from tarry.config.values import Kind, Wrong, listed
 from tarry.core.client import Endpoint
 
 Network: TypeAlias = IPv4Network | IPv6Network
-
-PATTERN_LIMIT = 512
-"""Characters. The addresses that a pattern is matched with have at most 45."""
 
 _REPLY_LIMIT = 400  # RFC 5321 §4.5.3.1.5 allows 512 octets with code and CRLF; the rest is room for {client} and {reason}
 _HEADER_LIMIT = 900  # RFC 5322 §2.1.1 allows 998 characters; the rest is room for {client} and {reason}
@@ -137,94 +134,6 @@ network = Kind("network", _read_network, str, {"type": "string"})
 networks = listed(network, "list of networks", '["192.0.2.0/24"]')
 
 
-def _read_pattern(value: object) -> re.Pattern[str]:
-    if not isinstance(value, str):
-        raise Wrong(f"{shown(value)} is not a pattern", r"write it in single quotes, such as '^192\.0\.2\.'")
-    if not value:
-        raise Wrong("an empty pattern matches every address", "leave it out")
-    if len(value) > PATTERN_LIMIT:
-        raise Wrong(f"the pattern has {len(value)} characters", f"keep to {PATTERN_LIMIT}, or use exempt.networks")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # "[[" and the like, which will mean something else one day
-            pattern = re.compile(value, re.ASCII | re.IGNORECASE)
-    except (re.error, FutureWarning, OverflowError, RecursionError) as fault:
-        raise Wrong(f"{shown(value)} is not a regular expression: {_plain(fault)}", _pattern_fix(value)) from None
-    if has_nested_repeats(value):
-        fix = r"repeat only once, such as '^10\.[0-9.]+$', or use exempt.networks"
-        raise Wrong(f"{shown(value)} repeats what repeats already, which can take exponential time", fix)
-    return pattern
-
-
-pattern = Kind(
-    "pattern", _read_pattern, lambda value: value.pattern, {"type": "string", "format": "regex", "maxLength": PATTERN_LIMIT}
-)
-patterns = listed(pattern, "list of patterns", r"['^192\.0\.2\.']")
-
-
-def has_nested_repeats(pattern: str) -> bool:
-    """True when a group that holds an unbounded repeat is itself repeated without a bound, or often.
-
-    ``pattern`` is one that compiles. An over-approximation on purpose: ``(a+b)*`` is harmless and refused as well.
-    """
-    repeats = [False]  # for each open group: whether it holds an unbounded repeat
-    closed = False  # whether what stands left of here is a group that does
-    position = 0
-    while position < len(pattern):
-        char = pattern[position]
-        step = 1
-        if char in "*+{" and (match := _REPEAT.match(pattern, position)):
-            step = len(match[0])
-            if _is_many(match):
-                if closed:
-                    return True
-                repeats[-1] = True
-            position += step
-            continue
-        was_closed, closed = closed, False
-        if char == "\\":
-            step = 2
-        elif char == "[":
-            step = _class_length(pattern, position)
-        elif char == "(":
-            if pattern.startswith("(?#", position):
-                step, closed = pattern.index(")", position) + 1 - position, was_closed
-            else:
-                repeats.append(False)
-        elif char == ")":
-            closed = repeats.pop()
-            repeats[-1] = repeats[-1] or closed
-        elif char == "?":
-            closed = was_closed  # a lazy mark, or "at most once"
-        position += step
-    return False
-
-
-_REPEAT = re.compile(r"[*+]|\{(\d*)(?:(,)(\d*))?\}")
-_OFTEN = 10  # a bounded repeat of a repeat costs its bound in powers of the text's length: 45 characters at most
-
-
-def _is_many(match: re.Match[str]) -> bool:
-    low, comma, high = match[1], match[2], match[3]
-    if low is None:
-        return True
-    if not low and not comma:
-        return False  # "{}" is no repeat
-    bound = high if comma else low
-    return not bound or int(bound) > _OFTEN
-
-
-def _class_length(pattern: str, start: int) -> int:
-    position = start + 1
-    if pattern.startswith("^", position):
-        position += 1
-    if pattern.startswith("]", position):
-        position += 1
-    while position < len(pattern) and pattern[position] != "]":
-        position += 2 if pattern[position] == "\\" else 1
-    return position + 1 - start
-
-
 def _read_header(value: object) -> str:
     if value == "":
         return ""
@@ -260,16 +169,6 @@ def _network_fix(value: str) -> str:
         whole = ".".join([*(str(int(part)) for part in parts), *["0"] * (4 - len(parts))])
         return f'write all four numbers: "{whole}/{8 * len(parts)}"'
     return 'write an address, or one with a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"'
-
-
-def _pattern_fix(value: str) -> str:
-    if value.startswith("*"):
-        return f"a regular expression says .* where a file name says *: {spell(('.' + value)[:60])}"
-    return r"write a Python regular expression in single quotes, such as '^192\.0\.2\.'"
-
-
-def _plain(fault: BaseException) -> str:
-    return str(fault) if isinstance(fault, re.error | FutureWarning) else "too large"
 
 
 def _is_ip(host: str) -> bool:

@@ -2,7 +2,7 @@
 
 What      `reference`, the Markdown page of all keys; `commented_file`, what `config init` writes; `json_schema`, for editors that
           complete and check TOML.
-Promises  Everything is made from the declarations of schema.py and of the checks; nothing here names a key. docs/config.md and
+Promises  Everything is made from the declarations of tables.py and of the checks; nothing here names a key. docs/config.md and
           docs/tarry.schema.json hold the results, and a test compares them. The commented file loads as the defaults, and so it
           does with every line switched on.
 """
@@ -23,7 +23,7 @@ _WIDTH = 78  # of the commented file: two columns less than a terminal usually h
 _INTRO = """\
 # Configuration
 
-<!-- Made by `tarry config reference > docs/config.md`. To change it, change the declarations in src/tarry/config/schema.py. -->
+<!-- Made by `tarry config reference > docs/config.md`. To change it, change the declarations in src/tarry/config/tables.py. -->
 
 tarry reads one TOML file. Every key has a default, so an empty file is a working server; `tarry config init` writes one with all
 keys as comments, `tarry config check` tells every mistake in it, and `tarry config show` tells where each value comes from. Later

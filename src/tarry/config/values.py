@@ -1,7 +1,8 @@
 """values - the kinds of values that a configuration file holds.
 
 What      A `Kind` reads a TOML value into the one that the program uses, writes it back, and describes itself for the reference
-          page and for editors. Here are the plain kinds and durations; addresses, networks and patterns are in places.py.
+          page and for editors. Here are the plain kinds and durations.
+Not here  Addresses and networks: places.py. Regular expressions: patterns.py.
 Promises  A value that cannot be taken raises `Wrong`, which says what is wrong and how to mend it; nothing else is raised.
           ``kind.read(kind.write(value)) == value``.
 Units     Durations are seconds inside, and text with a unit outside: "350ms", "6s", "5m", "1h", "7d".
@@ -9,7 +10,6 @@ Units     Durations are seconds inside, and text with a unit outside: "350ms", "
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from tarry.config.spelling import SHOWN, nearest, shown, spell
 from tarry.core.policy import Span
 
-_SHOWN = 48  # how much of a wrong value is repeated to the operator; longer ones are cut
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
@@ -34,7 +34,6 @@ LONGEST = 366.0 * 86400
 """Seconds. Nothing here lasts longer than a year, and a bound keeps every duration exact in a float."""
 
 DURATION_PATTERN = r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)"
-_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Wrong(Exception):
@@ -59,59 +58,6 @@ class Kind:
     read: Callable[[object], Any]
     write: Callable[[Any], object] = field(default=lambda value: value)
     schema: Mapping[str, object] = field(default_factory=dict)
-
-
-def spell(value: object) -> str:
-    """Return a value as TOML."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            if "\\" in value and "'" not in value and value.isprintable():
-                return f"'{value}'"  # a regular expression reads better without doubled backslashes
-            return _quoted(value)
-        case list() | tuple():
-            return f"[{', '.join(spell(one) for one in value)}]"
-        case dict():
-            return "{ " + ", ".join(f"{spell_key(str(key))} = {spell(one)}" for key, one in value.items()) + " }"
-        case _:
-            return str(value)
-
-
-def spell_key(*parts: str) -> str:
-    """Return a key as TOML: parts joined by dots, quoted where they must be."""
-    return ".".join(part if _BARE.fullmatch(part) else _quoted(part) for part in parts)
-
-
-def _quoted(text: str) -> str:
-    return f'"{"".join(_escaped(char) for char in text)}"'
-
-
-def _escaped(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    if char.isprintable():
-        return char
-    return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"
-
-
-def shown(value: object) -> str:
-    """Return a wrong value for a message: as TOML, on one line, cut."""
-    if isinstance(value, int | float | bool | str):
-        text = spell(value[: _SHOWN + 1] if isinstance(value, str) else value)
-        return text if len(text) <= _SHOWN + 2 else text[:_SHOWN] + "..."
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "a table" if isinstance(value, dict) else "a date or time"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that *name* most probably means, or ""."""
-    if len(name) > 64:
-        return ""
-    folded = {one.casefold().replace("-", "_"): one for one in known}
-    found = difflib.get_close_matches(name.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else ""
 
 
 def _boolean(value: object) -> bool:
@@ -161,7 +107,7 @@ def text(unit: str = "text", *, longest: int = 1024, least: int = 0, ascii_only:
 
     def read(value: object) -> str:
         if not isinstance(value, str):
-            raise Wrong(f"{shown(value)} is not text", f"write {spell(example or str(value)[:_SHOWN])}, in quotes")
+            raise Wrong(f"{shown(value)} is not text", f"write {spell(example or str(value)[:SHOWN])}, in quotes")
         if len(value) < least:
             raise Wrong("it is empty", f"write {unit}, such as {spell(example)}" if example else f"write {unit}")
         if len(value) > longest:
@@ -238,9 +184,9 @@ def read_duration(value: object) -> float:
         raise Wrong(f"{shown(value)} is not a duration", 'write a number with its unit, such as "6s"')
     if not isinstance(value, str):
         fix = f'write "{value}s" for seconds' if value >= 0 else 'write "6s" for six seconds'
-        raise Wrong(f"{shown(value)} has no unit", fix if len(fix) < _SHOWN else 'write a number with its unit, such as "6s"')
+        raise Wrong(f"{shown(value)} has no unit", fix if len(fix) < SHOWN else 'write a number with its unit, such as "6s"')
     bare = value.strip()
-    if _NUMBER.fullmatch(bare) and len(bare) < _SHOWN:
+    if _NUMBER.fullmatch(bare) and len(bare) < SHOWN:
         raise Wrong(f"{shown(value)} has no unit", f'write "{bare}s" for seconds')
     match = _DURATION.fullmatch(bare)
     if match is None:
@@ -318,7 +264,7 @@ span = Kind(
 
 def _duration_fix(value: str) -> str:
     amount, unit = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").strip(), ""
-    if _NUMBER.fullmatch(amount) and len(amount) < _SHOWN:
+    if _NUMBER.fullmatch(amount) and len(amount) < SHOWN:
         said = value[len(amount) :].strip().lower()
         unit = _WORDS_FOR_UNITS.get(said, "")
         unit = unit or (said if said in (*_UNITS, "ms") else "")
