@@ -50,6 +50,7 @@ types: dev
 
 docs: build
 	$(VENV)/bin/tarry config reference > docs/config.md
+	$(VENV)/bin/tarry config schema > docs/tarry.schema.json
 
 bench: servers
 	@echo "bench/hold.py, bench/early.py and bench/mail.py: see docs/performance.md"

@@ -17,14 +17,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tarry.config.compile import fingerprint, policy
+from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.load import Loaded
 from tarry.config.places import UnixSocket
 from tarry.config.schema import Config
-from tarry.core.admission import Networks, Rules
+from tarry.core.admission import Networks
 from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
 from tarry.net.front import Front, Terms
 from tarry.net.listener import Listener, open_socket
@@ -78,7 +79,6 @@ class Server:
         max_clients, note = fit_descriptors(config.listen.max_clients)
         if note:
             self.notes.append(note)
-        self._max_clients = max_clients
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
         if trouble:
@@ -180,16 +180,9 @@ class Server:
 
     def _terms(self, config: Config) -> Terms:
         backend = make_backend(config, on_health=self._on_health)
-        rules = Rules(
-            max_clients=self._max_clients,
-            max_per_client=config.listen.max_per_client,
-            exempt=Networks.of(config.exempt.networks),
-            exempt_patterns=config.exempt.patterns,
-            deny=Networks.of(config.deny.networks),
-        )
         return Terms(
             policy=policy(config, observe=self._observe),
-            rules=rules,
+            rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
             proxy_from=Networks.of(config.listen.proxy_from),
             backend=backend,
             fingerprint=fingerprint(config),

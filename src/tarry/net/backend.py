@@ -129,9 +129,9 @@ class Backend:
         if ehlo.raw != self._known:
             self._known = ehlo.raw
             self.capabilities = read_capabilities(ehlo, without=self.without)
-        if self._healthy is not True:
-            self._healthy = True
+        if self._healthy is False:
             self._on_health(True, "")
+        self._healthy = True
 
     async def wait_for_answer(self, limit: float) -> None:
         """Return when the first probe is over, or after *limit* seconds."""
