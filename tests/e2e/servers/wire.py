@@ -94,9 +94,9 @@ class Wire:
         return self.enact(fault, usual)
 
     def marked(self, reply: bytes, said: bytes) -> bytes:
-        """Return *reply* with the token that *said* holds at its end, where the host wants tokens and there is one."""
-        found = self._host.token.search(said) if self._host.token is not None else None
-        return reply if found is None else reply.removesuffix(b"\r\n") + b" " + found[0] + b"\r\n"
+        """Return *reply* with the last token of *said* at its end, where the host wants tokens and there is one."""
+        found = self._host.token.findall(said) if self._host.token is not None else []
+        return reply.removesuffix(b"\r\n") + b" " + found[-1] + b"\r\n" if found else reply
 
     def enact(self, fault: Fault, usual: bytes) -> bytes:
         """Do what *fault* says in place of saying *usual*; return what was said. Raises Ended unless it goes on."""
