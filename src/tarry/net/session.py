@@ -202,6 +202,9 @@ class Session:
             self._control_timer(now)
 
     def _break(self, fault: Exception, now: float) -> None:
+        self._loop.call_exception_handler(
+            {"message": f"session {self._setting.id} ends by a fault of tarry itself", "exception": fault}
+        )
         why = f"a fault of tarry itself: {type(fault).__name__}: {fault}"[:200]
         self._journal.emit(schema.Handoff(self._setting.mode, self._setting.to, False, why=why), now)
         self._close_mta(abort=True)
