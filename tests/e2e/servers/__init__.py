@@ -5,6 +5,7 @@ processes    starts a program in a group of its own and ends that group whatever
 postfix      a private Postfix in the roles the tests need
 sink         a recording SMTP server of our own, with dialects and faults
 clients      swaks, curl, msmtp, smtplib and raw bytes
+crowd        many bare clients at once
 load         smtp-source and smtp-sink
 accounting   memory, CPU time and descriptors of processes
 audit        what is wrong with a record, read back whole
