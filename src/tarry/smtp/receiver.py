@@ -125,10 +125,10 @@ class Receiver:
         strict = end > at and buffer[end - 1] == 13
         line = buffer[at : end - 1 if strict else end]
         self._mode = _Mode.COMMAND
+        if not strict and (auth or not self._normalize):
+            return BrokenLine("LF", line)  # told before a CR or NUL in it: only after a LF may the next line begin elsewhere
         if b"\r" in line or b"\0" in line:
             return BrokenLine("CR" if b"\r" in line else "NUL", line)
-        if not strict and (auth or not self._normalize):
-            return BrokenLine("LF", line)
         if auth:
             return AuthLine(line)
         return CommandLine(parse_command(line), bare_newline=not strict)
