@@ -45,6 +45,10 @@ _PHASES = {"HELO": Phase.HELO, "EHLO": Phase.HELO, "MAIL": Phase.MAIL, "RCPT": P
 _REFUSED = frozenset({*_PHASES, "AUTH"})
 BACKLOG = 65536
 """Octets of piled-up commands beyond which the client is not read; below it a hang-up during a hold is noticed at once."""
+TURN = 128
+"""Inputs that are taken in one go; then other clients have their turn, and this one goes on with `go_on`. A read of 256 KB
+holds 43,000 NOOPs: taken at once they stopped the loop for 1.2 s and cost 80 MB, whether the client read the replies or not.
+What the MTA must judge waits for the MTA and so ends the turn by itself."""
 
 
 class Conversation:
@@ -60,7 +64,7 @@ class Conversation:
         self._envelope = Envelope(self._x)
         self._delivery = Delivery(self._x, self._envelope, self._receiver)
         self._capabilities = setting.capabilities or Capabilities()
-        self._left = self._esmtp = self._in_auth = self._draining = False
+        self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
         self._rsets = 0
         self._target: float | None = None
 
@@ -87,6 +91,16 @@ class Conversation:
     def client_sent(self, data: bytes, now: float) -> list[SessionEffect]:
         """Bytes came from the client."""
         self._receiver.receive_data(data)
+        self._go_on(now)
+        return self._x.outbox.take()
+
+    @property
+    def has_more(self) -> bool:
+        """True when a turn is over and something of the client's may still be taken: `go_on` is to be called."""
+        return self._has_more and self._x.waiting is Waiting.NOTHING
+
+    def go_on(self, now: float) -> list[SessionEffect]:
+        """Take another turn at what the client has piled up. To be called once the client takes its replies."""
         self._go_on(now)
         return self._x.outbox.take()
 
@@ -173,7 +187,10 @@ class Conversation:
     # What the client did.
 
     def _go_on(self, now: float) -> None:
-        while self._x.waiting is Waiting.NOTHING:
+        self._has_more = False
+        for _ in range(TURN):
+            if self._x.waiting is not Waiting.NOTHING:
+                return
             got = self._receiver.next_input()
             if got is None:
                 if self._left:
@@ -182,6 +199,7 @@ class Conversation:
                     self._go_down_if_idle(now)
                 return
             self._take(got, now)
+        self._has_more = True
 
     def _take(self, got: ClientInput, now: float) -> None:
         x = self._x

@@ -3,7 +3,8 @@
 What      Performs what core/conversation orders: writes to the client and to the MTA, opens the MTA, keeps the deadline,
           pumps after STARTTLS, and ends in a way that lets the last reply arrive.
 Promises  Bounded memory: while the MTA's side is full, or a reply is due, the client is not read; while the client does
-          not take its replies, it is not read either. Nothing the peers do raises here; what the code itself gets wrong ends this
+          not take its replies, it is not read, and no further command of its is taken. After a turn (core/conversation) the
+          other clients go first. Nothing the peers do raises here; what the code itself gets wrong ends this
           session alone, with a 421 and a record, and the MTA's transaction is aborted.
 Facts     Protocol callbacks and not streams: a reader and a writer a session cost 5 KB and a task. Transports' write
           buffers stop at 64 KiB by themselves.
@@ -28,6 +29,9 @@ from tarry.record.journal import Journal
 LINGER = 5.0
 """Seconds that a client has to take its last reply and close (see net/linger)."""
 _LINGER_OCTETS = 1 << 20
+BREATHER = 0.01
+"""Seconds between the turns of a client that has piled up more commands than one turn takes. None of them needs the MTA, so no
+honest client notices; without a pause one that floods kept the loop, and 45 MB of its records waited for the thread that writes."""
 
 
 class Session:
@@ -58,6 +62,7 @@ class Session:
         self._mta_serial = 0  # a connection that comes late, for a conversation that gave up waiting, is known by it
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+        self._turn: asyncio.TimerHandle | None = None
         self._paused = self._client_full = self._mta_full = False
         self._pumping = self._closing = self._ended = False
         self._client_left = False  # its FIN has come: nothing is left to drain
@@ -201,6 +206,11 @@ class Session:
             self._control_reading()
             self._control_timer(now)
 
+    def _on_turn(self) -> None:
+        self._turn = None
+        if not self._closing and not self._pumping:
+            self._perform(self._conversation.go_on)
+
     def _break(self, fault: Exception, now: float) -> None:
         self._loop.call_exception_handler(
             {"message": f"session {self._setting.id} ends by a fault of tarry itself", "exception": fault}
@@ -259,11 +269,14 @@ class Session:
         self._timer = self._loop.call_later(LINGER, client.abort)
 
     def _control_reading(self) -> None:
-        """Read the client only while what it says can go somewhere."""
+        """Read the client only while what it says can go somewhere, and go on with what it has said."""
         client = self._client
         if client is None or self._closing:
             return
-        stop = self._mta_full or self._client_full or not self._conversation.wants_data
+        has_more = self._conversation.has_more
+        if has_more and not self._client_full and self._turn is None:
+            self._turn = self._loop.call_later(BREATHER, self._on_turn)
+        stop = self._mta_full or self._client_full or has_more or not self._conversation.wants_data
         if stop != self._paused:
             self._paused = stop
             _flow(client, not stop)
@@ -291,6 +304,8 @@ class Session:
         if not self._ended:
             self._ended = self._closing = True
             self._stop_timer()
+            if self._turn is not None:
+                self._turn.cancel()
             self._close_mta(abort=True)
             self._journal.close(self._clock.monotonic())
             self._on_end(self)
