@@ -87,7 +87,7 @@ class Server:
             )
         self._sink.start()
         terms = self._terms(config)
-        self._front = Front(loop, self._clock, terms=terms, random=random.SystemRandom().random, write=self._sink.put)
+        self._front = Front(loop, self._clock, terms=terms, random=random.Random().random, write=self._sink.put)
         self._asking = loop.create_task(terms.backend.keep_asking())
         sockets = []
         try:

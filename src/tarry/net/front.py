@@ -132,9 +132,8 @@ class Front:
                 wait = terms.policy.wait.draw(self._random)
                 self._number += 1
                 if terms.all_records:
-                    wall = self._clock.wall() - (self._clock.monotonic() - accepted_at)
-                    event = self._connect(client, wait, "")
-                    self._write(schema.write_line(event, t=wall, dt=0.0, id=self._ids.text(self._number), n=1))
+                    line = self._connect(client, wait, "")
+                    self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
                 if terms.policy.teaser:
                     _try_to_send(sock, f"220-{terms.policy.teaser}\r\n".encode("ascii"))
                 self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, wait)
@@ -249,6 +248,10 @@ class Front:
             client.address, client.endpoint.port, str(client.server), round(wait, 3), via, exempt, self._terms.fingerprint
         )
 
+    def _wall(self, at: float) -> float:
+        """Return a point on the monotonic clock as UTC epoch seconds."""
+        return self._clock.wall() - self._clock.monotonic() + at
+
     def _journal(self, accepted_at: float) -> Journal:
         self._number += 1
         return self._open_journal(self._number, accepted_at)
@@ -257,7 +260,7 @@ class Front:
         return Journal(
             self._ids.text(number),
             accepted_at=accepted_at,
-            accepted_wall=self._clock.wall() - (self._clock.monotonic() - accepted_at),
+            accepted_wall=self._wall(accepted_at),
             write=self._write,
             all_records=self._terms.all_records,
         )

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tarry.core import hold
-from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Readable, Refuse
+from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse
 from tarry.core.client import Client, Endpoint
 from tarry.core.clock import Clock
 from tarry.core.hold import Held

@@ -6,6 +6,8 @@ Promises  The result is printable ASCII, one line, no longer than asked; the esc
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 TEXT_LIMIT = 100
 """Longest text from a client in a record, in characters (DESIGN §7)."""
 
@@ -16,6 +18,7 @@ for _byte, _short in ((9, "\\t"), (10, "\\n"), (13, "\\r"), (92, "\\\\")):
     _ESCAPES[_byte] = _short
 
 
+@lru_cache(maxsize=2)  # an early talker's first bytes are told twice in a row: as what came, and as the reason
 def escape(data: bytes, limit: int = TEXT_LIMIT) -> str:
     """Return *data* as printable ASCII of at most *limit* characters; an escape is never cut in two."""
     head = data[:limit]
