@@ -133,14 +133,12 @@ class Upstream:
         """Take bytes from the MTA; return what they mean to the session, if anything yet."""
         self._reader.receive_data(data)
         event: MtaEvent | None = None
-        # A reply behind the answer came before anything more was asked, so it must not lie there until it answers the next.
         while (got := self._reader.next_reply()) is not None:
-            if isinstance(got, ReplyFault):
-                return Broken(got.why)
-            found = self._take(got)
-            if isinstance(found, Broken | TurnedAway):
-                return found
+            found = Broken(got.why) if isinstance(got, ReplyFault) else self._take(got)
             event = event or found
+            if isinstance(found, Broken | TurnedAway):
+                break
+            # What lies behind the answer came before anything more was asked: it must not wait there to answer the next.
         return event
 
     def _take(self, reply: Reply) -> MtaEvent | None:
