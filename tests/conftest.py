@@ -1,9 +1,9 @@
-"""conftest - what holds for every test: no deadline in hypothesis, and assertions of the playbook told in full."""
+"""conftest - what holds for every test: no deadline in hypothesis, and assertions of the playbook and of talks told in full."""
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("tests.playbook")
+pytest.register_assert_rewrite("tests.playbook", "tests.talk")
 
 # A deadline measures the machine, not the code; the whole suite has a time limit of its own.
 settings.register_profile("tarry", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,262 @@
+"""Answering, asking, giving up, ending: one reply to each command, whatever becomes of it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tarry.checks.many_errors import ManyErrors, Options
+from tarry.checks.pregreet import Pregreet
+from tarry.core import replies
+from tarry.core.border import Close, Emit
+from tarry.core.client import Phase
+from tarry.core.exchange import Exchange, Waiting
+from tarry.core.policy import Limits, Policy
+from tarry.core.result import Action, Reason
+from tarry.record import schema
+from tests.playbook import armed, policy
+from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, Talk, found, setting, shown
+
+GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]"
+ASKED = "C: MAIL FROM:<a@b.example>\n* open the MTA"
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("! MTA left: cannot be reached: Connection refused", "cannot be reached: Connection refused"),
+        ("! 30s", "no reply in time"),
+        ("! opened\n! 30s", "no reply in time"),
+        ("! opened\n! MTA left: it closed the connection", "it closed the connection"),
+        ("! opened\nM< 421 busy", "its greeting is 421"),
+        ("! opened\nM< 554 not you", "its greeting is 554"),
+        ("! opened\nM< 250 what", "its greeting is 250"),
+        ("! opened\nM< SSH-2.0-x", "a line that is no SMTP reply"),
+        ("! opened\nM< 220 mta\nM> EHLO client.example\nM< 421 no", "its EHLO is 421"),
+        ("! opened\nM< 220 mta\nM> EHLO client.example\n! MTA left: the connection broke", "the connection broke"),
+    ],
+)
+def test_an_mta_that_cannot_be_used(what: str, why: str) -> None:
+    """The client is told to come again: never a 5xx, and never silence."""
+    talk = Talk().plays(HELLO, ASKED, what, f"{GONE}\n* abort the MTA\n* close")
+    assert [schema.Handoff("proxy", "127.0.0.1:10025", False, why=why)] == talk.of(schema.Handoff)
+
+
+@pytest.mark.parametrize(
+    ("script", "asked"),
+    [(MAIL.split("M< 250 2.1.0")[0], "MAIL"), (MAIL + RCPT.split("M<")[0], "RCPT"), (MAIL + RCPT + DATA.split("M<")[0], "DATA")],
+)
+@pytest.mark.parametrize("what", ["! MTA left: gone", "! 30s", "M< junk", "M+ 250-a\\r\\n550 b\\r\\n"])
+def test_an_mta_that_fails_at_a_command(script: str, asked: str, what: str) -> None:
+    """At whichever: the command gets its one reply, which is a 421, and the session is over."""
+    talk = Talk().plays(HELLO, script, what, f"{GONE}\n* abort the MTA\n* close")
+    assert [(421, asked, "tarry")] == [(event.code, event.to, event.by) for event in talk.of(schema.Reply)][-1:]
+    assert [True, False] == [event.ok for event in talk.of(schema.Handoff)]
+
+
+def test_junk_behind_an_answer_breaks_the_next_command() -> None:
+    """The answer stands, as it would had the junk come a moment later."""
+    Talk().plays(
+        HELLO,
+        MAIL,
+        f"""
+        C: RSET
+        M> RSET
+        M< 250 ok
+        M< junk
+        S: 250 ok
+        C: RSET
+        M> RSET
+        M< 250 ok
+        {GONE}
+        * abort the MTA
+        * close
+        """,
+    )
+    Talk().plays(HELLO, MAIL, f"M< junk\n{GONE}\n* abort the MTA\n* close")
+
+
+def test_an_mta_that_goes_between_transactions_is_opened_again() -> None:
+    """Nothing is lost with it."""
+    Talk().plays(HELLO, MAIL, "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok\n! MTA left: idle", MAIL)
+
+
+def test_an_mta_that_says_goodbye_between_commands() -> None:
+    """The next command that it must judge fails with 421; the others are answered."""
+    Talk().plays(HELLO, MAIL, "M< 421 idle too long\nC: NOOP\nS: 250 2.0.0 Ok", f"C: RSET\n{GONE}\n* abort the MTA\n* close")
+
+
+def test_more_than_one_reply_to_a_command() -> None:
+    """The second answers nothing: the next command fails."""
+    Talk().plays(
+        ENVELOPE,
+        f"""
+        C: RCPT TO:<e@f.example>
+        M> RCPT TO:<e@f.example>
+        M< 250 ok
+        M< 250 again
+        S: 250 ok
+        C: RCPT TO:<g@h.example>
+        {GONE}
+        * abort the MTA
+        * close
+        """,
+    )
+
+
+def test_two_unasked_replies_are_too_many() -> None:
+    """The MTA has lost its way."""
+    Talk().plays(HELLO, MAIL, f"M< 250 a\nM< 250 b\n{GONE}\n* abort the MTA\n* close")
+
+
+def test_a_421_of_the_mta_ends_the_session() -> None:
+    """It is relayed as it came, and the MTA has closed."""
+    Talk().plays(ENVELOPE, "C: RSET\nM> RSET\nM< 421 4.3.2 going down\nS: 421 4.3.2 going down\n* abort the MTA\n* close")
+
+
+def test_the_mtas_replies_are_relayed_byte_for_byte() -> None:
+    """Every line of them."""
+    Talk().plays(HELLO, MAIL, "C: RSET\nM> RSET\nM< 250-one\nM< 250 two\nS: 250-one\nS: 250 two")
+
+
+@pytest.mark.parametrize("knows_client", [True, False])
+def test_the_mta_turns_a_client_away(knows_client: bool) -> None:
+    """A 5xx greeting is a verdict on the client where the MTA is told of it; else it is on tarry, and no mail may bounce for it."""
+    what = "S: 554 5.7.1 not you\n* TOLD\nC: NOOP\nS: 250 2.0.0 Ok" if knows_client else f"{GONE}\n* abort the MTA\n* close"
+    script = f"{ASKED}\n! opened\nM< 554 5.7.1 not you\n" + ("* abort the MTA\n" if knows_client else "") + what
+    Talk(knows_client=knows_client).plays(HELLO, script.replace("* TOLD\n", ""))
+
+
+def test_the_mta_refuses_ehlo() -> None:
+    """It is told as the answer to the command, and the next one tries again."""
+    login = "! opened\nM< 220 mta\nM> EHLO client.example\n"
+    Talk().plays(HELLO, ASKED, login, "M< 550 5.7.1 bad name\n* abort the MTA\nS: 550 5.7.1 bad name", MAIL)
+
+
+# Errors.
+
+FEW = Policy(checks=(armed(ManyErrors(), options=Options(limit=2)),))
+
+
+def test_an_error_too_many_is_answered_by_the_refusal() -> None:
+    """The drop takes the place of the reply, so that the command gets one and not two."""
+    error = "C: FOO\nS: 500 5.5.2 Command not recognised"
+    talk = Talk(FEW).plays(GREETED, error, error, "C: FOO\nC: FOO\nS: 521 5.7.1 Too many errors [K3X9-0001]\n* close")
+    assert [500, 500, 521] == [event.code for event in talk.of(schema.Reply)]
+
+
+def test_errors_of_the_mta_count_too() -> None:
+    """Whoever gave them; refused recipients are no errors."""
+    refused = RCPT.replace("250 2.1.5 Recipient ok", "550 nobody")
+    wrong = RCPT.replace("250 2.1.5 Recipient ok", "501 syntax")
+    dropped = wrong.replace("S: 501 syntax", "S: 521 5.7.1 Too many errors [K3X9-0001]\n* abort the MTA\n* close")
+    talk = Talk(FEW).plays(HELLO, MAIL, refused, refused, refused, wrong, wrong, dropped)
+    assert ["mta", "mta", "tarry"] == [event.by for event in talk.of(schema.Reply)][-3:]
+
+
+def test_an_error_too_many_may_be_less_than_a_drop() -> None:
+    """Then the error is answered as it is, and later commands that need the MTA are refused."""
+    rules = Policy(checks=(armed(ManyErrors(), options=Options(limit=0), action=Action.DEFER),))
+    Talk(rules).plays(
+        HELLO,
+        "C: HELO\nS: 501 5.5.4 Say EHLO or HELO with your name",
+        "C: MAIL FROM:<>\nS: 450 4.7.1 Too many errors, try again later [K3X9-0001]",
+    )
+
+
+def test_failing_after_the_end_is_recorded_and_not_answered() -> None:
+    """A session ends once."""
+    exchange = Exchange(setting())
+    exchange.end()
+    exchange.end()
+    exchange.fail(1010.0, "late")
+    effects = exchange.outbox.take()
+    assert ["Close", "Emit"] == [type(effect).__name__ for effect in effects]
+    assert Waiting.END is exchange.waiting
+
+
+def test_limits_are_those_of_the_policy() -> None:
+    """The MTA's time is limits.backend."""
+    Talk(Policy(limits=Limits(backend=2.0))).plays(HELLO, ASKED, f"! 1.9s\n! 0.2s\n{GONE}\n* abort the MTA\n* close")
+
+
+def test_the_time_to_the_mta_is_recorded() -> None:
+    """From asking to its EHLO reply, in milliseconds."""
+    slow = LOGIN.replace("! opened", "! 0.5s\n! opened\n! 0.25s")
+    talk = Talk().plays(HELLO, MAIL.replace(LOGIN, slow))
+    assert [750.0] == [event.ms for event in talk.of(schema.Handoff)]
+
+
+# One by one, without a conversation.
+
+
+def exchange(rules: Policy | None = None, *reasons: Reason) -> Exchange:
+    one = Exchange(setting(rules, reasons=reasons))
+    one.asked = "MAIL"
+    return one
+
+
+def outcome(one: Exchange) -> list[str]:
+    """Return what was ordered, in short."""
+    return [line for effect in one.outbox.take() for line in shown(effect)]
+
+
+def test_a_hold_keeps_what_it_holds_back() -> None:
+    """It is recorded with what was asked and what was held, and what comes then is the caller's to do."""
+    one = exchange()
+    then: list[float] = []
+    one.hold(5.0, "residual", then.append, 1010.0)
+    assert (Waiting.HOLD, 1015.0) == (one.waiting, one.wake_at)
+    one.release(1012.0, "left")(1012.0)
+    assert [1012.0] == then
+    assert [Emit(schema.Hold("residual", 5.0, 2.0, "left", "greeted"))] == one.outbox.take()
+
+
+def test_replies_give_way_to_refusals() -> None:
+    """tarry's own and the MTA's, where a verdict refuses at this phase; else they go as they are."""
+    refused = policy(Pregreet(), action=Action.REJECT, at=Phase.HELO)
+    told = "550 5.7.1 You spoke before the greeting [K3X9-0001]"
+    for rules, expected in ((refused, told), (None, "250 2.0.0 Ok")):
+        for way in (Exchange.relay_reply, Exchange.answer_unless_refused):
+            one = exchange(rules, found("pregreet"))
+            one.phase = Phase.HELO
+            way(one, replies.OK, 1010.0)
+            assert [f"S: {expected}"] == outcome(one)
+            assert 1310.0 == one.wake_at
+
+
+def test_a_refusal_may_end_the_session() -> None:
+    """Because it drops, or because the command demands it."""
+    for action, end, code in ((Action.DROP, False, "521"), (Action.REJECT, True, "550"), (Action.REJECT, False, "550")):
+        one = exchange(policy(Pregreet(), action=action, at=Phase.HELO), found("pregreet"))
+        one.refuse(one.screen.verdict(Phase.HELO), 1010.0, end=end)
+        ends = action is Action.DROP or end
+        assert [f"S: {code} 5.7.1 You spoke before the greeting [K3X9-0001]", "* close"][: 1 + ends] == outcome(one)
+
+
+def test_answering_and_ending() -> None:
+    """With tarry's reply to what is named."""
+    one = exchange()
+    one.end_with(replies.TOO_SLOW, 1010.0, to="message", size=5)
+    effects = one.outbox.take()
+    assert Emit(schema.Reply(421, "4.4.2 Timeout, closing the connection", "message", "tarry", 5)) == effects[0]
+    assert Close(linger=True) == effects[-1]
+
+
+def test_a_login_needs_its_own_connection() -> None:
+    """Once it is closed nothing more is asked."""
+    one = exchange()
+    one.ask("AUTH", b"AUTH PLAIN", 1010.0)
+    one.is_authenticated = True
+    one.mta.lost()
+    one.outbox.take()
+    one.ask("MAIL", b"MAIL FROM:<>", 1011.0)
+    assert [GONE, "* close"] == outcome(one)
+
+
+def test_stopping_leaves_the_connections_alone() -> None:
+    """They are pumped from here on."""
+    one = exchange()
+    one.stop()
+    assert ([], Waiting.END, math.inf) == (outcome(one), one.waiting, one.wake_at)

@@ -1,0 +1,37 @@
+"""What tarry says by itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tarry.core import replies
+from tarry.smtp.reply import Reply
+
+CONSTANTS = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
+
+
+@pytest.mark.parametrize("name", sorted(CONSTANTS))
+def test_every_reply_is_one_line_with_an_enhanced_code_of_its_class(name: str) -> None:
+    """RFC 3463: the enhanced status code begins with the class of the reply; and 512 octets hold it."""
+    one = CONSTANTS[name]
+    assert re.fullmatch(rb"([245])[0-9][0-9] \1\.[0-9]\.[0-9] [ -~]+\r\n", one.raw)
+    assert 512 >= len(one.raw)
+
+
+def test_refusals_name_the_session() -> None:
+    """So that the operator finds it in the log."""
+    assert b"421 4.3.2 Service not available, try again later [K3X9-0001]\r\n" == replies.unavailable("K3X9-0001").raw
+    assert b"554 5.7.1 Not accepted from this address [K3X9-0001]\r\n" == replies.denied("K3X9-0001").raw
+
+
+def test_the_greeting() -> None:
+    """It has the server's name and the word ESMTP."""
+    assert b"220 mail.example.org ESMTP\r\n" == replies.greeting("mail.example.org").raw
+
+
+def test_nothing_permanent_is_said_for_trouble_of_our_own() -> None:
+    """What is not the client's fault is a 4xx, so that it comes again."""
+    own = ("TOO_MANY_RECIPIENTS", "LINE_TOO_LONG", "TOO_SLOW", "GOING_DOWN", "TOO_MANY_CLIENTS", "TOO_MANY_FROM_CLIENT")
+    assert {4} == {CONSTANTS[name].code // 100 for name in own}

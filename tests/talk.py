@@ -1,0 +1,238 @@
+"""talk - transcripts of one greeted client, with the MTA behind it.
+
+    Talk().plays(
+        '''
+        S: 220 mail.example ESMTP
+        C: EHLO client.example
+        S: 250 mail.example
+        C: MAIL FROM:<a@b.example>
+        * open the MTA
+        ! opened
+        M< 220 mta.example
+        M> EHLO client.example
+        '''
+    )
+
+What is put in   ``C:`` a line of the client, ``M<`` a line of the MTA; ``C+`` and ``M+`` raw bytes of theirs, with Python's escapes
+                 and no line end of our own. Lines of one kind that follow each other come in one block; ``--`` parts them.
+                 ``! opened``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``, and ``! 5s``: that much time goes by.
+What comes out   ``S:`` a line to the client, ``M>`` a line to the MTA, ``S+`` and ``M-`` bytes to them that end no line, and the
+                 other effects: ``* open the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
+                 ``* close at once``, ``* pump``.
+
+The whole transcript is compared, so nothing goes unmentioned. Records are kept in ``events``. ``due`` is called when its
+time has come and never between, as a timer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any, TypeVar, assert_never
+
+from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.core.client import Client, Endpoint, Phase
+from tarry.core.conversation import Conversation
+from tarry.core.exchange import Setting
+from tarry.core.policy import Policy
+from tarry.core.result import Reason
+from tarry.record import schema
+from tarry.smtp.extensions import Capabilities, read_capabilities
+from tarry.smtp.reply import reply
+
+ACCEPTED_AT = 1000.0
+BEGUN_AT = 1004.0
+CLIENT = Client(Endpoint("192.0.2.7", 40000), Endpoint("198.51.100.1", 25))
+EHLO = reply(250, "mta.example", "PIPELINING", "CHUNKING", "AUTH PLAIN LOGIN", "STARTTLS")
+OFFERED = read_capabilities(EHLO)
+
+GREETED = """
+S: 220 mail.example ESMTP
+"""
+HELLO = f"""{GREETED}
+C: EHLO client.example
+S: 250-mail.example
+S: 250-PIPELINING
+S: 250-CHUNKING
+S: 250-AUTH PLAIN LOGIN
+S: 250 STARTTLS
+"""
+LOGIN = """
+* open the MTA
+! opened
+M< 220 mta.example ESMTP
+M> EHLO client.example
+M< 250-mta.example
+M< 250-PIPELINING
+M< 250-CHUNKING
+M< 250-AUTH PLAIN LOGIN
+M< 250 STARTTLS
+"""
+MAIL = f"""
+C: MAIL FROM:<a@b.example>
+{LOGIN}
+M> MAIL FROM:<a@b.example>
+M< 250 2.1.0 Sender ok
+S: 250 2.1.0 Sender ok
+"""
+RCPT = """
+C: RCPT TO:<c@d.example>
+M> RCPT TO:<c@d.example>
+M< 250 2.1.5 Recipient ok
+S: 250 2.1.5 Recipient ok
+"""
+DATA = """
+C: DATA
+M> DATA
+M< 354 Go ahead
+S: 354 Go ahead
+"""
+ENVELOPE = HELLO + MAIL + RCPT
+SENDING = ENVELOPE + DATA
+
+AnEvent = TypeVar("AnEvent")
+
+
+def setting(policy: Policy | None = None, **changed: Any) -> Setting:
+    """Return what a conversation of these tests begins with, but for what is *changed*."""
+    known: dict[str, Any] = {
+        "id": "K3X9-0001",
+        "client": CLIENT,
+        "accepted_at": ACCEPTED_AT,
+        "policy": policy or Policy(),
+        "capabilities": OFFERED,
+        "name": "mail.example",
+        "random": lambda: 0.0,
+        "mode": "proxy",
+        "to": "127.0.0.1:10025",
+    }
+    return Setting(**{**known, **changed})
+
+
+def found(check: str, code: str = "spoke", weight: float = 1.0, phase: Phase = Phase.HOLD) -> Reason:
+    """Return a reason of the hold before the greeting."""
+    return Reason(check, code, "EHLO x", weight, phase, 1.0)
+
+
+class Talk:
+    """One client in conversation, on a clock of its own."""
+
+    def __init__(self, policy: Policy | None = None, **changed: Any) -> None:
+        self.conversation = Conversation(setting(policy, **changed))
+        self.now = BEGUN_AT
+        self.events: list[schema.SessionEvent] = []
+        self.learned: list[Capabilities] = []
+        self._actual: list[str] = []
+        self._take(self.conversation.begin(self.now))
+
+    def plays(self, *scripts: str) -> Talk:
+        """Play the inputs of a script and compare all that comes of them with it; may be called again to go on."""
+        expected = _lines(scripts)
+        for kind, lines in groupby(expected, _kind):
+            self._put_in(kind, list(lines))
+        actual, self._actual = self._actual, []
+        assert "\n".join(line for line in expected if line != "--") == "\n".join(actual)
+        return self
+
+    def of(self, kind: type[AnEvent]) -> list[AnEvent]:
+        """Return the records of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def _put_in(self, kind: str, lines: list[str]) -> None:
+        match kind:
+            case "input of the client":
+                self._actual += lines
+                self._take(self.conversation.client_sent(b"".join(map(_raw, lines)), self.now))
+                self._go_on()
+            case "input of the MTA":
+                self._actual += lines
+                self._take(self.conversation.mta_sent(b"".join(map(_raw, lines)), self.now))
+            case "event":
+                for line in lines:
+                    self._actual.append(line)
+                    self._happen(line[2:])
+
+    def _go_on(self) -> None:
+        while self.conversation.has_more:
+            self._take(self.conversation.go_on(self.now))
+
+    def _happen(self, what: str) -> None:
+        talk = self.conversation
+        match what.partition(": "):
+            case "opened", _, _:
+                self._take(talk.mta_opened(self.now))
+            case "MTA left", _, why:
+                self._take(talk.mta_left(self.now, why))
+            case "FIN", _, _:
+                self._take(talk.client_left(self.now, reset=False))
+            case "RST", _, _:
+                self._take(talk.client_left(self.now, reset=True))
+            case "drain", _, _:
+                self._take(talk.drain(self.now))
+            case _:
+                self._wait(float(what.removesuffix("s")))
+
+    def _wait(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.conversation.wake_at <= until:
+            self.now = max(self.now, self.conversation.wake_at)
+            self._take(self.conversation.due(self.now))
+        self.now = until
+
+    def _take(self, effects: Iterable[SessionEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case Emit(event=event):
+                    self.events.append(event)
+                case Learn(ehlo=ehlo):
+                    self.learned.append(read_capabilities(ehlo))
+                case _:
+                    self._actual += shown(effect)
+
+
+def _kind(line: str) -> str:
+    return {"C": "input of the client", "M<": "input of the MTA", "M+": "input of the MTA", "!": "event"}.get(
+        line[0] if line[0] in "C!" else line[:2], "effect"
+    )
+
+
+def _lines(scripts: Iterable[str]) -> list[str]:
+    return [line.strip() for script in scripts for line in script.splitlines() if line.strip()]
+
+
+def _raw(line: str) -> bytes:
+    text = line[3:]
+    return text.encode("latin-1").decode("unicode_escape").encode("latin-1") if line[1] == "+" else text.encode() + b"\r\n"
+
+
+def shown(effect: SessionEffect) -> Iterator[str]:
+    """Return an effect as the lines of a transcript; records and what is learned are not part of it."""
+    match effect:
+        case Send(data=data):
+            yield from _text(data, "S:", "S+")
+        case Relay(data=data):
+            yield from _text(data, "M>", "M-")
+        case OpenMta():
+            yield "* open the MTA"
+        case CloseMta(abort=abort):
+            yield "* abort the MTA" if abort else "* close the MTA"
+        case Close(linger=linger):
+            yield "* close" if linger else "* close at once"
+        case Pump():
+            yield "* pump"
+        case Emit() | Learn():
+            return
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _text(data: bytes, whole: str, broken: str) -> Iterator[str]:
+    *lines, rest = data.split(b"\r\n")
+    for line in lines:
+        yield f"{whole} {_escaped(line)}".rstrip()
+    if rest:
+        yield f"{broken} {_escaped(rest)}"
+
+
+def _escaped(data: bytes) -> str:
+    return data.decode("latin-1").encode("unicode_escape").decode("ascii")
