@@ -69,14 +69,14 @@ class Delivery:
             x.end_with(replies.CHUNK_MALFORMED, now, to="BDAT")
         elif not self._envelope.has_mta or not self._envelope.is_open:
             self._transfer.begin_discarded(replies.MAIL_FIRST, now)
-            self._receiver.expect_chunk(chunk.octets)
+            self._await_chunk(chunk.octets)
         elif not x.mta.is_ready:
             self._envelope.ask("BDAT", b"", now)  # it went away: this fails
         elif x.mta.ehlo is None or not read_capabilities(x.mta.ehlo).offers("CHUNKING"):
             x.fail(now, "it does not offer CHUNKING any more")
         else:
             self._transfer.begin_chunk(chunk, self._header_lines(), x.mta, now)
-            self._receiver.expect_chunk(chunk.octets)
+            self._await_chunk(chunk.octets)
 
     def take(self, data: bytes) -> None:
         """A block of message data came."""
@@ -137,6 +137,11 @@ class Delivery:
                 self._x.answer(reply, now, by="mta", size=octets)
             case _:
                 self._x.fail(now, f"{code} is no answer to {asked}")
+
+    def _await_chunk(self, octets: int) -> None:
+        # Not the rest of the time for commands: a chunk may be announced in its last second.
+        self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)
+        self._receiver.expect_chunk(octets)
 
     def _begin_answer(self) -> None:
         self._x.asked = "message"
