@@ -143,9 +143,13 @@ class Tarry:
         """Write *config* to the file; `reload` makes tarry read it."""
         self.file.write_text(toml(config))
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send *number* to it."""
+        self._running.signal(number)
+
     def reload(self) -> None:
         """Send SIGHUP."""
-        self._running.signal(signal.SIGHUP)
+        self.send_signal(signal.SIGHUP)
 
     def stop(self, timeout: float = 30.0) -> int:
         """Send SIGTERM and return the exit status, negative for a signal. Killed when *timeout* seconds are not enough."""
