@@ -710,6 +710,14 @@ def test_the_mta_may_refuse_starttls() -> None:
     Talk().plays(HELLO, TLS, "M< 454 not now\nS: 454 not now\nC: NOOP\nS: 250 2.0.0 Ok")
 
 
+def test_who_is_refused_at_mail_is_refused_before_tls() -> None:
+    """Behind STARTTLS tarry sees no MAIL: the refusal comes before it, and the MTA is not opened."""
+    Talk(policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL), reasons=(found("pregreet"),)).plays(
+        HELLO,
+        "C: STARTTLS\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]",
+    )
+
+
 TOO_EARLY = "S: 503 5.5.1 Wait for the reply to STARTTLS"
 
 

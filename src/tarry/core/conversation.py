@@ -42,7 +42,7 @@ from tarry.smtp.reply import Reply
 from tarry.smtp.text import TEXT_LIMIT, escape
 
 _PHASES = {"HELO": Phase.HELO, "EHLO": Phase.HELO, "MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "BDAT": Phase.DATA}
-_REFUSED = frozenset({*_PHASES, "AUTH"})
+_REFUSED = frozenset({*_PHASES, "AUTH", "STARTTLS"})
 BACKLOG = 65536
 """Octets of piled-up commands beyond which the client is not read; below it a hang-up during a hold is noticed at once."""
 TURN = 128
@@ -239,7 +239,8 @@ class Conversation:
         if bare:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)
-        verdict = self._screen.verdict(x.phase)
+        # Behind STARTTLS tarry sees no MAIL and no RCPT: who is to be refused there is refused before it.
+        verdict = self._screen.verdict(max(x.phase, Phase.RCPT) if verb == "STARTTLS" else x.phase)
         if verdict.action is Action.DROP or (verdict.action.refuses and verb in _REFUSED):
             # No honest client comes to DATA after its recipients were refused; one that does would go on with its message.
             x.refuse(verdict, now, end=verb in ("DATA", "BDAT"))

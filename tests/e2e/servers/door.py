@@ -9,6 +9,8 @@ Promise  A door is lent in good order: no faults, strict dialect. When it comes 
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -106,6 +108,14 @@ class Door:
 
         assert wait_until(is_closed, timeout), f"no closed session of port {port}: {found}"
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSink:
+    """How to make a sink that offers STARTTLS, and the certificate by which a client knows it."""
+
+    make: Callable[[], Sink]
+    certificate: Path
 
 
 class Doors:
