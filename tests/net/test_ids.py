@@ -1,0 +1,25 @@
+"""Names of sessions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarry.net.ids import SessionIds
+
+
+def test_an_id_is_the_start_and_a_number() -> None:
+    """Short enough to be read out."""
+    ids = SessionIds(1_700_000_000.9)
+    assert ["6553F100-0001", "6553F100-0020", "6553F100-12345"] == [ids.text(1), ids.text(32), ids.text(0x12345)]
+
+
+@given(
+    started=st.lists(st.integers(0, 2**33), min_size=2, max_size=2, unique=True),
+    numbers=st.lists(st.integers(1, 2**40), unique=True),
+)
+def test_ids_are_unique(started: list[int], numbers: list[int]) -> None:
+    """Over restarts a second apart, and within a run."""
+    names = [SessionIds(start).text(number) for start in started for number in numbers]
+    assert len(names) == len(set(names))
+    assert all(name.isascii() and '"' not in name for name in names)

@@ -1,0 +1,144 @@
+"""Accepting: in bursts, and through a want of descriptors."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import cast
+
+import pytest
+
+from tarry.core.client import Endpoint
+from tarry.core.clock import ManualClock
+from tarry.net.listener import BURST, PAUSE, Listener, open_socket
+from tests.shell import Loop
+
+
+class Accepting:
+    """A listener on a loop of its own, whom it accepted, and what stress it told of."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.loop = Loop(ManualClock(100.0))
+        self.clients: list[tuple[str, Endpoint]] = []
+        self.stress: list[tuple[bool, str]] = []
+        self.listener = Listener(
+            self.loop.loop, sock, on_client=self.on_client, on_stress=lambda on, why: self.stress.append((on, why))
+        )
+
+    def on_client(self, sock: socket.socket, host: str, port: int, server: Endpoint) -> None:
+        sock.close()
+        self.clients.append((host, server))
+
+
+class Backlog:
+    """A listening socket of which each accept is told in advance: a fault, or a client."""
+
+    def __init__(self, *script: int) -> None:
+        self.script = list(script)
+        self.accepts = 0
+        self._real = socket.socket()
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        self.accepts += 1
+        fault = self.script.pop(0) if self.script else errno.EAGAIN
+        if fault == errno.EAGAIN:
+            raise BlockingIOError
+        if fault:
+            raise OSError(fault, "")
+        return socket.socket(), ("::ffff:192.0.2.7", 40000)
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 2525)
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+def scripted(*script: int) -> tuple[Accepting, Backlog]:
+    backlog = Backlog(*script)
+    return Accepting(cast(socket.socket, backlog)), backlog
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_clients_are_accepted(host: str) -> None:
+    """With their addresses in the one form, and the server's."""
+    sock = open_socket(host, 0)
+    accepting = Accepting(sock)
+    port = sock.getsockname()[1]
+    assert Endpoint(host, port) == accepting.listener.endpoint
+    with socket.create_connection((host, port)), socket.create_connection((host, port)):
+        accepting.loop.settle()
+    assert [(host, Endpoint(host, port))] * 2 == accepting.clients
+    accepting.listener.close()
+    assert ({}, -1) == (accepting.loop.readers, sock.fileno())
+
+
+def test_ipv4_and_ipv6_can_stand_side_by_side() -> None:
+    """[::] takes IPv6 only."""
+    with open_socket("0.0.0.0", 0) as four, open_socket("::", four.getsockname()[1]) as six:
+        assert four.getsockname()[1] == six.getsockname()[1]
+        assert not six.getblocking()
+
+
+def test_an_address_that_is_taken() -> None:
+    """It is an OSError, and no socket is left open."""
+    with open_socket("127.0.0.1", 0) as first, pytest.raises(OSError, match="in use") as caught:
+        open_socket("127.0.0.1", first.getsockname()[1])
+    assert errno.EADDRINUSE == caught.value.errno
+
+
+def test_a_burst_is_bounded() -> None:
+    """Accepting cannot starve those who are in: the rest waits for the next turn."""
+    accepting, backlog = scripted(*[0] * (BURST + 5))
+    (call, _) = accepting.loop.readers[backlog.fileno()]
+    call()
+    assert BURST == len(accepting.clients)
+    call()
+    assert BURST + 5 == len(accepting.clients)
+    accepting.listener.close()
+
+
+def test_addresses_come_in_one_form() -> None:
+    """An IPv4 client of an IPv6 socket is an IPv4 client."""
+    accepting, backlog = scripted(0)
+    accepting.loop.readers[backlog.fileno()][0]()
+    assert [("192.0.2.7", Endpoint("127.0.0.1", 2525))] == accepting.clients
+    accepting.listener.close()
+
+
+@pytest.mark.parametrize("fault", [errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH])
+def test_a_client_that_is_gone_before_it_is_accepted(fault: int) -> None:
+    """The next one is accepted."""
+    accepting, backlog = scripted(fault, 0)
+    accepting.loop.readers[backlog.fileno()][0]()
+    assert (1, []) == (len(accepting.clients), accepting.stress)
+    accepting.listener.close()
+
+
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_without_descriptors_it_pauses(fault: int) -> None:
+    """It does not spin, and tells of the stress once; with descriptors it goes on and tells that."""
+    accepting, backlog = scripted(0, fault, fault, 0)
+    accepting.loop.readers[backlog.fileno()][0]()
+    assert (1, {}, [(True, errno.errorcode[fault])]) == (len(accepting.clients), accepting.loop.readers, accepting.stress)
+    accepting.loop.advance(PAUSE - 0.01)
+    assert {} == accepting.loop.readers
+    accepting.loop.advance(0.02)
+    accepting.loop.readers[backlog.fileno()][0]()
+    assert (1, {}, 1) == (len(accepting.clients), accepting.loop.readers, len(accepting.stress))
+    accepting.loop.advance(PAUSE + 0.01)
+    accepting.loop.readers[backlog.fileno()][0]()
+    assert (2, [(True, errno.errorcode[fault]), (False, "")]) == (len(accepting.clients), accepting.stress)
+    accepting.listener.close()
+
+
+def test_closing_while_it_pauses() -> None:
+    """It does not come back."""
+    accepting, backlog = scripted(errno.EMFILE)
+    accepting.loop.readers[backlog.fileno()][0]()
+    accepting.listener.close()
+    accepting.loop.advance(1.0)
+    assert ({}, -1) == (accepting.loop.readers, backlog.fileno())

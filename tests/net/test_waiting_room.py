@@ -1,0 +1,311 @@
+"""Held clients: real connections over loopback, on a clock that moves when told."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tarry.checks.pregreet import Pregreet
+from tarry.core.client import Client, Endpoint
+from tarry.core.clock import ManualClock
+from tarry.core.policy import Policy
+from tarry.core.result import Action
+from tarry.net.linger import Linger
+from tarry.net.waiting_room import Guest, WaitingRoom
+from tarry.record import schema
+from tarry.record.journal import Journal
+from tests.playbook import policy
+from tests.shell import Loop, await_mask, pair, read_all, reset
+
+SERVER = Endpoint("198.51.100.1", 25)
+CLIENT = Client(Endpoint("192.0.2.7", 40000), SERVER)
+PACKED = socket.inet_aton("192.0.2.7")
+REJECT = policy(Pregreet(), weight=2.0)
+TAG = policy(Pregreet(), action=Action.TAG, changes={"end_early": False})
+REFUSAL = b"554 5.7.1 You spoke before the greeting [S7]\r\n"
+
+
+class Room:
+    """A waiting room, who was greeted, who has left, and what was recorded."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(100.0)
+        self.loop = Loop(self.clock)
+        self.lines: list[bytes] = []
+        self.greeted: list[Guest] = []
+        self.left: list[bytes] = []
+        self.linger = Linger(self.loop.loop, self.clock)
+        self.room = WaitingRoom(
+            self.loop.loop,
+            self.clock,
+            linger=self.linger,
+            open_journal=self.open_journal,
+            greet=self.greeted.append,
+            leave=self.left.append,
+        )
+        self.number = 6
+
+    def open_journal(self, number: int, accepted_at: float) -> Journal:
+        return Journal(f"S{number}", accepted_at=accepted_at, accepted_wall=1_700_000_000.0, write=self.lines.append)
+
+    def enter(
+        self, rules: Policy, wait: float = 5.0, client: Client = CLIENT, packed: bytes = PACKED, fd: int = 0
+    ) -> socket.socket:
+        """Hold a client; return its own end."""
+        ours, theirs = pair()
+        held = ours.detach()
+        if fd and held != fd:
+            os.dup2(held, fd)
+            os.close(held)
+            held = fd
+        self.fd = held
+        self.number += 1
+        self.room.enter(held, self.number, packed, client, rules, self.clock.monotonic(), wait)
+        return theirs
+
+    def events(self) -> list[schema.AnyEvent]:
+        """Return what was recorded since the last call."""
+        events = [schema.read_line(line).event for line in self.lines]
+        self.lines.clear()
+        return events
+
+    def names(self) -> list[str]:
+        return [type(event).__name__ for event in self.events()]
+
+    def let_out(self) -> Guest:
+        """Return the one client that was greeted, and close its socket."""
+        (guest,) = self.greeted
+        self.greeted.clear()
+        guest.sock.close()
+        return guest
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    room = Room()
+    yield room
+    for guest in room.greeted:
+        guest.sock.close()
+    if room.loop.readers:
+        room.room.close(b"421 4.3.2 Going down\r\n")
+        room.linger.close()
+
+
+def test_a_silent_client_is_greeted_when_its_time_has_come(room: Room) -> None:
+    """Not before; the taker gets the socket and what is known."""
+    room.enter(REJECT)
+    room.loop.advance(4.99)
+    room.loop.settle()
+    assert (1, [], []) == (len(room.room), room.greeted, room.lines)
+    room.loop.advance(0.02)
+    assert (0, []) == (len(room.room), room.left)
+    guest = room.let_out()
+    assert (CLIENT, PACKED, 100.0, (), False, False) == (
+        guest.client, guest.packed, guest.accepted_at, guest.reasons, guest.left, guest.is_exempt,
+    )  # fmt: skip
+    assert guest.policy is REJECT
+    assert [schema.Outcome("pregreet", "passed")] == room.events()
+
+
+def test_an_early_talker_is_refused_at_once(room: Room) -> None:
+    """The refusal arrives, although its bytes were never read; the records are complete."""
+    client = room.enter(REJECT)
+    room.loop.advance(1.0)
+    client.send(b"EHLO x\r\n")
+    room.loop.settle()
+    assert (0, [PACKED], []) == (len(room.room), room.left, room.greeted)
+    assert REFUSAL == read_all(client)
+    *events, close = room.events()
+    assert [
+        schema.Readable("hold", 8, "EHLO x\\r\\n"),
+        schema.Reason("pregreet", "spoke", "hold", "EHLO x\\r\\n", 2.0, "reject"),
+        schema.Verdict("hold", "reject", ("pregreet.spoke",)),
+        schema.Reply(554, "5.7.1 You spoke before the greeting [S7]", "connect"),
+    ] == events
+    assert isinstance(close, schema.Close)
+    assert ("192.0.2.7", ("pregreet.spoke",), "reject", 1.0) == (close.client, close.reasons, close.action, round(close.total, 3))
+
+
+def test_bytes_of_the_last_millisecond_count(room: Room) -> None:
+    """The socket is looked at once more before the greeting, also when epoll has not told yet."""
+    client = room.enter(REJECT)
+    client.send(b"EHLO x\r\n")
+    room.loop.advance(5.01)  # the loop's readers had no turn
+    assert ([], REFUSAL) == (room.greeted, read_all(client))
+
+
+def test_peeked_bytes_stay_for_the_taker(room: Room) -> None:
+    """A client that is let through has its first byte read by who takes it."""
+    client = room.enter(TAG)
+    client.send(b"EHLO x\r\n")
+    room.loop.settle()
+    room.loop.advance(5.01)
+    (guest,) = room.greeted
+    assert b"EHLO x\r\n" == guest.sock.recv(100)
+    assert ["spoke"] == [reason.code for reason in room.let_out().reasons]
+
+
+def test_early_bytes_wake_the_room_once(room: Room) -> None:
+    """They stay in the socket, and a level-triggered epoll would tell of them for ever."""
+    client = room.enter(TAG)
+    client.send(b"EHLO x\r\n")
+    room.loop.settle()
+    client.send(b"MAIL FROM:<>\r\n")
+    room.loop.settle()
+    assert 1 == room.loop.wakeups
+    assert ["Readable", "Reason"] == room.names()
+
+
+def test_an_early_talker_that_closes_wakes_the_room_once_more(room: Room) -> None:
+    """Its FIN lies behind bytes that stay, so a peek does not show it: it is told all the same, once."""
+    client = room.enter(TAG)
+    client.send(b"EHLO x\r\n")
+    room.loop.settle()
+    room.events()
+    client.close()
+    room.loop.settle()
+    assert 2 == room.loop.wakeups
+    assert [schema.Hangup("hold", "fin")] == room.events()
+    room.loop.advance(5.01)
+    assert (True, ["spoke"]) == (room.greeted[0].left, [reason.code for reason in room.let_out().reasons])
+
+
+def test_bytes_and_fin_at_once(room: Room) -> None:
+    """Both are recorded, and neither spins."""
+    client = room.enter(TAG)
+    client.send(b"EHLO x\r\n")
+    client.close()
+    room.loop.settle()
+    assert ["Readable", "Reason", "Hangup"] == room.names()
+    assert 2 == room.loop.wakeups
+
+
+def test_a_client_that_half_closes_is_still_held(room: Room) -> None:
+    """A FIN may be a half-close: it is recorded once, and the client is greeted in its time."""
+    client = room.enter(REJECT)
+    client.shutdown(socket.SHUT_WR)
+    room.loop.settle()
+    assert (1, 1, [schema.Hangup("hold", "fin")]) == (len(room.room), room.loop.wakeups, room.events())
+    room.loop.advance(5.01)
+    assert room.let_out().left
+    assert [schema.Outcome("pregreet", "passed")] == room.events()
+
+
+def test_a_fin_of_the_last_millisecond_is_recorded(room: Room) -> None:
+    """As bytes are."""
+    client = room.enter(REJECT)
+    client.shutdown(socket.SHUT_WR)
+    room.loop.advance(5.01)
+    assert room.let_out().left
+    assert ["Hangup", "Outcome"] == room.names()
+
+
+@pytest.mark.parametrize("before", ["nothing", "bytes", "fin"])
+def test_a_client_that_resets_is_gone(room: Room, before: str) -> None:
+    """At once, whatever it did before: its descriptor is free, its place is given back."""
+    client = room.enter(TAG)
+    if before == "bytes":
+        client.send(b"EHLO x\r\n")
+    elif before == "fin":
+        client.shutdown(socket.SHUT_WR)
+    room.loop.settle()
+    reset(client)
+    room.loop.settle()
+    assert (0, [PACKED], []) == (len(room.room), room.left, room.greeted)
+    assert ["Close", schema.Hangup("hold", "fin" if before == "fin" else "reset")] == [
+        "Close", *[event for event in room.events() if isinstance(event, schema.Hangup)],
+    ]  # fmt: skip
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(room.fd)
+    room.loop.advance(10.0)
+    assert [] == room.greeted
+
+
+def test_a_reset_of_the_last_millisecond(room: Room) -> None:
+    """It is found by the look before the greeting."""
+    client = room.enter(REJECT)
+    probe = socket.socket(fileno=os.dup(room.fd))
+    reset(client)
+    await_mask(probe, select.POLLHUP)
+    probe.close()
+    room.loop.advance(5.01)
+    assert (0, [PACKED], []) == (len(room.room), room.left, room.greeted)
+    assert ["Hangup", "Close"] == room.names()
+
+
+def test_a_reused_descriptor_does_not_get_the_old_ones_deadline(room: Room) -> None:
+    """The kernel gives it out again at once; a deadline knows whose it is."""
+    client = room.enter(TAG, wait=5.0)
+    fd = room.fd
+    reset(client)
+    room.loop.settle()
+    room.loop.advance(1.0)
+    room.enter(TAG, wait=60.0, fd=fd)
+    room.loop.advance(10.0)
+    assert (1, []) == (len(room.room), room.greeted)
+    room.loop.advance(60.0)
+    assert 101.0 == round(room.let_out().accepted_at, 3)
+
+
+def test_many_clients_one_reader_and_one_timer(room: Room) -> None:
+    """A held client is a row of numbers; descriptors beyond the first rows make the table grow."""
+    fds = [300 + number for number in range(5)]
+    for number, fd in enumerate(fds):
+        room.enter(TAG, wait=5.0 + number, fd=fd)
+    assert (5, 2, 1) == (len(room.room), len(room.loop.readers), len(room.loop.waiting))
+    room.loop.advance(20.0)
+    assert fds == [guest.sock.fileno() for guest in room.greeted]
+
+
+def test_who_the_client_is(room: Room) -> None:
+    """IPv4, IPv6, or whom a PROXY header named; kept without an object for each."""
+    six = Client(Endpoint("2001:db8::7", 40001), Endpoint("::1", 25))
+    announced = replace(CLIENT, via=Endpoint("203.0.113.1", 5000))
+    for client, packed in ((CLIENT, PACKED), (six, socket.inet_pton(socket.AF_INET6, "2001:db8::7")), (announced, PACKED)):
+        room.enter(REJECT, client=client, packed=packed)
+        room.loop.advance(5.01)
+        guest = room.let_out()
+        assert (client, packed) == (guest.client, guest.packed)
+
+
+def test_waiting_out_the_hold(room: Room) -> None:
+    """Without end_early an early talker is refused when its time has come."""
+    client = room.enter(policy(Pregreet(), changes={"end_early": False}))
+    client.send(b"EHLO x\r\n")
+    room.loop.settle()
+    assert 1 == len(room.room)
+    room.loop.advance(5.01)
+    assert (0, [PACKED], REFUSAL) == (len(room.room), room.left, read_all(client))
+
+
+def test_an_event_without_news(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wake-up with nothing to see arms the descriptor again, and the next bytes are seen."""
+    client = room.enter(REJECT)
+    client.send(b"EHLO x\r\n")
+    with monkeypatch.context() as patched:
+        patched.setattr("tarry.net.waiting_room.peek", lambda sock: None)
+        assert 1 == room.loop.turn(0.1)
+    assert (1, []) == (len(room.room), room.lines)
+    room.loop.settle()
+    assert REFUSAL == read_all(client)
+
+
+def test_going_down(room: Room) -> None:
+    """Everyone who is held gets the reply, leaves, and has a closing record; nothing stays in the loop but who lingers."""
+    silent, talker = room.enter(TAG), room.enter(TAG)
+    talker.send(b"EHLO x\r\n")
+    room.loop.settle()
+    room.room.close(b"421 4.3.2 Going down\r\n")
+    assert [b"421 4.3.2 Going down\r\n"] * 2 == [read_all(silent), read_all(talker)]
+    assert (0, [PACKED] * 2) == (len(room.room), room.left)
+    replies = [event for event in room.events() if isinstance(event, schema.Reply | schema.Close)]
+    assert [schema.Reply(421, "4.3.2 Going down", "connect"), "close"] * 2 == [
+        event if isinstance(event, schema.Reply) else "close" for event in replies
+    ]
+    room.linger.close()
+    assert ({}, []) == (room.loop.readers, room.loop.waiting)
