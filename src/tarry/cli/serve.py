@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -38,6 +37,7 @@ def command(ctx: click.Context, config_file: str | None, observe: bool) -> None:
     With no file it listens on 127.0.0.1:2525, holds each client for 3 to 6 seconds, and puts mail that passes into the
     Maildir ./mail. Records go to standard output: readable lines on a terminal, JSON elsewhere.
     """
+    _occupy_standard_descriptors()
     file = config_file or ctx.obj
     path = Path(file) if file else None
     loaded = _read(path)
@@ -53,12 +53,22 @@ def command(ctx: click.Context, config_file: str | None, observe: bool) -> None:
         ctx.exit(EX_TEMPFAIL if fault.errno == errno.EADDRINUSE else 1)
 
 
+def _occupy_standard_descriptors() -> None:
+    """Put /dev/null where standard input, output or error is closed (`>&-`, some supervisors).
+
+    Otherwise the next socket gets its number: records would be written to a client, and uvloop aborts the process.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
 def _read(path: Path | None) -> Loaded:
     return load(path)
 
 
 async def _serve(config: Config, path: Path | None, observe: bool) -> None:
-    terminal = sys.stdout.isatty()
+    terminal = os.isatty(1)
     sink = open_sink(config.record.path, wall=time.time, terminal=terminal, colour=wants_colour(os.environ, is_terminal=terminal))
     server = Server(config, observe=observe, sink=sink)
     await serve_until_signalled(
@@ -75,7 +85,7 @@ def _say_ready(server: Server, config: Config, observe: bool) -> None:
         _say("observing only: everyone is let through, and the records say what would have happened")
     for note in server.notes:
         _say(note)
-    if sys.stdout.isatty():
+    if os.isatty(1):
         host, port = server.addresses[0]
         _say(f"see it work: tarry probe {f'[{host}]' if ':' in host else host}:{port}     (stop with Ctrl-C)")
 
