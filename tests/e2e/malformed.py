@@ -41,15 +41,20 @@ class Step:
 
 @dataclass(slots=True)
 class Group:
-    """Steps that are sent in one go. ``data`` is sent behind a 354 to the last of them, and gets a reply of its own."""
+    """Steps that are sent in one go, in packets of *cut_every* bytes.
+
+    ``data`` is sent behind a 354 to the last of them, and gets a reply of its own; where it *is_piled* it is sent with the steps.
+    """
 
     steps: list[Step] = field(default_factory=list)
     data: bytes = b""
     token: bytes = b""
+    is_piled: bool = False
+    cut_every: int | None = None
 
     @property
     def said(self) -> bytes:
-        return b"".join(step.said for step in self.steps)
+        return b"".join(step.said for step in self.steps) + (self.data if self.is_piled else b"")
 
 
 class Generator:
@@ -84,9 +89,11 @@ class Generator:
             if self._chance.random() < 0.5:
                 group.steps += [self._mail(), self._rcpt()]
             if self._chance.random() < 0.4:
-                group.steps.append(Step(b"DATA\r\n", (Expected(frozenset({354, 503}) | ENDING),), (b"DATA",)))
+                group.steps.append(Step(b"DATA\r\n", (Expected(frozenset({354, 503, 550}) | ENDING),), (b"DATA",)))
                 group.token = self._token()
                 group.data = self._body(group.token)
+                group.is_piled = self._chance.random() < 0.1
+            group.cut_every = self._chance.choice([None, None, None, 1, 5, 40])
             yield group
         yield Group([Step(b"QUIT\r\n", (Expected(frozenset({221}), ends=True),), (b"QUIT",))])
 

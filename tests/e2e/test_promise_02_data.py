@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.dialect import DIALECTS, SLOPPY, STRICT, Dialect, cutting
 from tests.e2e.servers.door import Door, Doors
+from tests.e2e.servers.tarry import Tarry
 
 pytestmark = pytest.mark.e2e
 
@@ -108,6 +110,12 @@ def rejecting(doors: Doors) -> Iterator[Door]:
         yield door
 
 
+@pytest.fixture(scope="module")
+def maildir() -> Iterator[Tarry]:
+    with Tarry("[listen]\nmax_per_client = 0\n", wait="0s") as running:
+        yield running
+
+
 def send_message(door: Door, data: bytes, *, cut_at: int | None = None) -> list[int]:
     """Send one message and then QUIT; return the codes of all replies to them."""
     with door.in_data(GOOD) as client:
@@ -202,6 +210,66 @@ def test_reject_refuses_stray_bytes_and_stores_nothing(rejecting: Door, name: st
         assert all(b"QUIT" not in connection.lines for connection in rejecting.connections)
     else:
         check_one(rejecting, codes)
+
+
+PILED = b"DATA\r\n" + SMUGGLED + b"QUIT\r\n"
+
+
+def test_a_message_that_is_sent_unasked_is_not_read_as_commands(door: Door) -> None:
+    """A client that does not wait for the 354 is refused by default, and the session ends: its lines are nothing."""
+    with door.client() as client:
+        client.greeted()
+        client.envelope(GOOD)
+        client.send(PILED)
+        reply = client.read_reply()
+
+        assert (reply.code, client.read_until_closed()) == (550, b"")
+    door.wait_closed()
+    assert door.messages == []
+    assert b"smuggled" not in door.received
+
+
+def test_a_message_that_is_sent_unasked_is_one_message_where_that_is_let_pass(doors: Doors) -> None:
+    """With the check off the MTA's 354 comes, what was piled in is the message up to its end, and what follows is a command."""
+    with doors.use('[checks.predata]\naction = "ignore"\n') as door:
+        with door.client() as client:
+            client.greeted()
+            client.envelope(GOOD)
+            client.send(PILED)
+            assert [client.read_reply().code for _ in range(3)] == [354, 250, 221]
+        assert [(each.sender, each.raw) for each in door.messages] == [(GOOD.encode(), SMUGGLED.removesuffix(b".\r\n"))]
+
+
+@pytest.mark.parametrize("before", [b"", b"MAIL FROM:<a@b.example>\r\n"], ids=["no MAIL", "no RCPT"])
+def test_a_message_behind_a_refused_data_is_not_read_as_commands(doors: Doors, before: bytes) -> None:
+    """DATA out of order with the message behind it: one 5xx and the end."""
+    with doors.use('[checks.predata]\naction = "ignore"\n') as door:
+        with door.client() as client:
+            client.greeted()
+            if before:
+                client.command(before.removesuffix(b"\r\n"))
+            client.send(PILED)
+            reply = client.read_reply()
+            assert (reply.code, client.read_until_closed()) == (503, b"")
+        door.wait_closed()
+        assert b"smuggled" not in door.received
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_maildir_gets_one_message_too(maildir: Tarry, end: bytes) -> None:
+    """The embedded MTA is behind the same filter: one file, which holds all of it."""
+    before = set(maildir.maildir.glob("new/*"))
+    with RawClient(maildir.port) as client:
+        client.greeted()
+        client.envelope(GOOD)
+        client.command(b"DATA")
+        client.send(b"good" + end + SECOND + b"\r\n.\r\nQUIT\r\n")
+        codes = [client.read_reply().code, client.read_reply().code]
+    (path,) = set(maildir.maildir.glob("new/*")) - before
+
+    assert codes == [250, 221]
+    assert b"Return-Path: <" + GOOD.encode() + b">" in path.read_bytes()
+    assert SECOND.splitlines()[0] in path.read_bytes()
 
 
 LENGTHS = (*range(998, 1003), *range(1022, 1026), 2046, 2047, 2048, 2049, 4095, 4096, 8191, 8192, 16384, 32768, 65534, 65535, 65536)

@@ -49,7 +49,7 @@ class Player:
     def _play_group(self, group: Group) -> bool:
         """Send a group and check its replies; False when the session is over."""
         self.may_reach += [line for step in group.steps for line in step.lines]
-        self._client.send(group.said)
+        self._send(group.said, group.cut_every)
         reply = None
         for step in group.steps:
             for due in step.replies:
@@ -58,13 +58,22 @@ class Player:
                     return False
             if step.said.startswith(b"BDAT") and reply is not None and reply.code == 250:
                 self.taken += [TOKEN.findall(step.said)[0]] if step.lines[0].endswith(b"LAST") else []
+        if group.is_piled and reply is not None and reply.code != 354:
+            return False  # the message is there and nobody wants it: its lines must not become commands
         if group.data and reply is not None and reply.code == 354:
-            self._client.send(group.data)
+            if not group.is_piled:
+                self._send(group.data, group.cut_every)
             reply = self._expect(Expected(frozenset({250}) | ENDING, group.token))
             if reply.code != 250:
                 return False
             self.taken.append(group.token)
         return True
+
+    def _send(self, data: bytes, cut_every: int | None) -> None:
+        try:
+            self._client.send(data, cut_every=cut_every if len(data) < 5000 else None)
+        except ConnectionError:
+            pass  # tarry has ended the session and did not wait for all of it; what it said is still to be read
 
     def _expect(self, due: Expected) -> Reply:
         reply = self._client.read_reply()

@@ -24,7 +24,7 @@ def door(doors: Doors) -> Iterator[Door]:
 
 @pytest.mark.parametrize("fault", LATE.values(), ids=LATE)
 def test_no_250_for_a_message_that_the_mta_did_not_take(door: Door, fault: Fault) -> None:
-    """Whatever the MTA does between the 354 and its last word, without its 250 there is none. (test_promise_6 has the rest.)"""
+    """Whatever the MTA does between the 354 and its last word, without its 250 there is none. (Promise 6 has the rest.)"""
     played = play(door, fault)
 
     assert played.last == "message"
