@@ -48,15 +48,12 @@ class HeaderDesk:
         self._loop.add_reader(fd, self._on_readable, fd)
 
     def close(self) -> None:
-        """Close all of them without a word."""
-        for fd, pending in list(self._pending.items()):
-            self._forget(fd)
-            pending.sock.close()
+        """Have done with all of them: each is told as a fault, so that each is closed and recorded."""
+        for fd in list(self._pending):
+            self._finish(fd, HeaderFault("the daemon is going down"))
 
     def _on_readable(self, fd: int) -> None:
-        pending = self._pending[fd]
-        if self._advance(pending, fd):
-            return
+        self._advance(self._pending[fd], fd)
 
     def _advance(self, pending: _Pending, fd: int | None = None) -> bool:
         """Look at what has come, take what belongs to the header; True when it is done."""

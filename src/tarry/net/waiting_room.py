@@ -45,7 +45,10 @@ _FD_MASK = (1 << _FD_BITS) - 1
 
 @dataclass(slots=True)
 class Guest:
-    """A client that leaves the room: its socket, now the taker's to close, and what is known of it."""
+    """A client that leaves the room: its socket, now the taker's to close, and what is known of it.
+
+    ``left``: it closed its side and had said nothing, so nothing of its is to be read.
+    """
 
     sock: socket.socket
     client: Client
@@ -183,7 +186,7 @@ class WaitingRoom:
                     client = self._client(fd)
                     accepted_at = self._accepted_at[fd]
                     packed = self._take_out(fd)
-                    self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left))
+                    self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left and not held.talked))
                     return False
                 case Refuse(reply=reply):
                     journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)

@@ -1,0 +1,258 @@
+"""The MTA: how it is reached, asked, and learned from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tarry.core.client import Client, Endpoint
+from tarry.net import backend as module
+from tarry.net.backend import Backend, TcpConnector, UnixConnector
+from tarry.smtp.extensions import Capabilities, read_capabilities
+from tarry.smtp.proxy_header import write_v1, write_v2
+from tarry.smtp.reply import Reply, reply
+
+CLIENT = Client(Endpoint("192.0.2.7", 40000), Endpoint("198.51.100.1", 25))
+EHLO = reply(250, "mta.example", "SIZE 1000", "STARTTLS")
+
+
+class Nowhere:
+    """A way to an MTA that is not there."""
+
+    where = "nowhere:25"
+
+    def __init__(self, fault: OSError | None = None) -> None:
+        self._fault = fault
+
+    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        if self._fault is not None:
+            raise self._fault
+        await asyncio.Event().wait()
+
+
+class Health:
+    """What was told of the MTA's health."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[bool, str]] = []
+
+    def __call__(self, good: bool, why: str) -> None:
+        self.told.append((good, why))
+
+
+def backend(connector: module.Connector | None = None, health: Health | None = None, **changed: object) -> Backend:
+    known: dict[str, object] = {
+        "mode": "proxy",
+        "announce": "none",
+        "own_name": "",
+        "host_name": "host.example",
+        "without": frozenset(),
+        "timeout": 2.0,
+        "on_health": health or Health(),
+    }
+    return Backend(connector or Nowhere(), **{**known, **changed})  # type: ignore[arg-type]
+
+
+class Mta:
+    """An MTA on loopback that says what it is told: a greeting, then one reply for each line it hears."""
+
+    def __init__(self, *replies: bytes, header: int = 0) -> None:
+        self._replies = list(replies)
+        self._header = header
+        self.heard = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.heard += await reader.readexactly(self._header)
+            for one in self._replies:
+                writer.write(one)
+                line = await reader.readline()
+                self.heard += line
+                if not line:
+                    break
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def probe(self, health: Health | None = None, **changed: object) -> tuple[str, Backend]:
+        """Let a backend probe this MTA; return what it said, and the backend."""
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        one = backend(TcpConnector(host, port), health, **changed)
+        why = await one.probe()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.002)
+        return why, one
+
+
+GREETING, OFFER, BYE = b"220 mta.example ESMTP\r\n", EHLO.raw, b"221 bye\r\n"
+
+
+def test_a_probe_is_a_session_of_its_own() -> None:
+    """Greeting, EHLO, QUIT; what the MTA offers is known afterwards; that it answers is no news."""
+    health, mta = Health(), Mta(GREETING, OFFER, BYE)
+    why, one = asyncio.run(mta.probe(health))
+    assert ("", "", b"EHLO host.example\r\nQUIT\r\n") == (why, one.trouble, mta.heard)
+    assert Capabilities("mta.example", (("SIZE", b"SIZE 1000"), ("STARTTLS", b"STARTTLS"))) == one.capabilities
+    assert [] == health.told
+
+
+@pytest.mark.parametrize(
+    ("replies", "why"),
+    [
+        ((b"554 no\r\n",), "its greeting is 554"),
+        ((b"421 busy\r\n",), "its greeting is 421"),
+        ((b"junk\r\n",), "a line that is no SMTP reply"),
+        ((), "it closed the connection"),
+        ((GREETING,), "it closed the connection"),
+        ((GREETING, b"550 who\r\n"), "it refused EHLO with 550"),
+        ((GREETING, b"451 later\r\n"), "its EHLO is 451"),
+        ((GREETING, OFFER), ""),
+        ((GREETING, OFFER, b"500 what\r\n"), ""),
+    ],
+)
+def test_what_a_probe_finds(replies: tuple[bytes, ...], why: str) -> None:
+    """The EHLO reply is all that is wanted; a goodbye may be missing."""
+    health = Health()
+    found, one = asyncio.run(Mta(*replies).probe(health))
+    assert (why, why, [(False, why)] * bool(why)) == (found, one.trouble, health.told)
+
+
+@pytest.mark.parametrize(
+    ("announce", "header"),
+    [("proxy-v1", write_v1(("127.0.0.1", 0), ("127.0.0.1", 0))), ("proxy-v2", write_v2(None, None)), ("none", b"")],
+)
+def test_a_probe_is_nobodys_client(announce: str, header: bytes) -> None:
+    """Where the MTA expects a PROXY header it gets one that names no client."""
+    mta = Mta(GREETING, OFFER, BYE, header=len(header))
+    why, _ = asyncio.run(mta.probe(announce=announce))
+    assert ("", header + b"EHLO host.example\r\nQUIT\r\n") == (why, mta.heard)
+
+
+def test_an_mta_that_cannot_be_reached() -> None:
+    """It is told once that it is away, and once that it is back."""
+    health = Health()
+    one = backend(Nowhere(ConnectionRefusedError(111, "Connection refused")), health)
+    assert ["[Errno 111] Connection refused"] * 2 == [asyncio.run(one.probe()) for _ in range(2)]
+    one.learn(EHLO)
+    one.learn(EHLO)
+    assert [(False, "[Errno 111] Connection refused"), (True, "")] == health.told
+
+
+def test_an_mta_that_says_nothing() -> None:
+    """A probe has its time."""
+    assert "no answer in time" == asyncio.run(backend(timeout=0.01).probe())
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "mail..example"])
+def test_a_name_that_is_no_host(host: str) -> None:
+    """Names that the resolver does not even take are an OSError as any other."""
+    one = backend(TcpConnector(host, 25))
+    assert asyncio.run(one.probe()).startswith(f"no host name: {host}")
+
+
+def test_learning_reads_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every session brings the same EHLO reply: it is read once, and again when it changes."""
+    read: list[Reply] = []
+
+    def reading(ehlo: Reply, *, without: frozenset[str]) -> Capabilities:
+        read.append(ehlo)
+        return read_capabilities(ehlo, without=without)
+
+    monkeypatch.setattr("tarry.net.backend.read_capabilities", reading)
+    one = backend(without=frozenset({"STARTTLS"}))
+    one.learn(EHLO)
+    one.learn(EHLO)
+    first = one.capabilities
+    one.learn(reply(250, "other.example"))
+    assert (2, Capabilities("mta.example", (("SIZE", b"SIZE 1000"),))) == (len(read), first)
+    assert Capabilities("other.example") == one.capabilities
+
+
+def test_the_name_in_the_greeting() -> None:
+    """The operator's, else the MTA's, else the host's."""
+    one = backend()
+    names = [one.name]
+    one.learn(EHLO)
+    assert ["host.example", "mta.example", "mx.example"] == [*names, one.name, backend(own_name="mx.example").name]
+
+
+@pytest.mark.parametrize(
+    ("announce", "header"),
+    [
+        ("none", b""),
+        ("proxy-v1", write_v1(("192.0.2.7", 40000), ("198.51.100.1", 25))),
+        ("proxy-v2", write_v2(("192.0.2.7", 40000), ("198.51.100.1", 25))),
+    ],
+)
+def test_the_client_is_announced(announce: str, header: bytes) -> None:
+    """And only then does the MTA know whom it refuses."""
+    one = backend(announce=announce)
+    assert (header, announce != "none") == (one.announcement(CLIENT), one.knows_client)
+
+
+@pytest.mark.parametrize(
+    ("connector", "where"),
+    [
+        (TcpConnector("127.0.0.1", 25), "127.0.0.1:25"),
+        (TcpConnector("::1", 25), "[::1]:25"),
+        (UnixConnector("/run/mta"), "unix:/run/mta"),
+    ],
+)
+def test_where_the_mta_is(connector: module.Connector, where: str) -> None:
+    """As it stands in the records."""
+    assert where == connector.where
+
+
+def test_an_mta_behind_a_unix_socket(tmp_path: Path) -> None:
+    """It is asked in the same way."""
+
+    async def probe() -> str:
+        server = await asyncio.start_unix_server(Mta(GREETING, OFFER, BYE).serve, tmp_path / "mta")
+        why = await backend(UnixConnector(str(tmp_path / "mta"))).probe()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.002)
+        return why
+
+    assert "" == asyncio.run(probe())
+
+
+def test_waiting_for_the_first_answer() -> None:
+    """Until the probe is over, or for so long."""
+
+    async def wait(one: Backend, probes: bool) -> str:
+        if probes:
+            await one.probe()
+        await one.wait_for_answer(0.01)
+        return one.trouble
+
+    assert "no answer in time" == asyncio.run(wait(backend(), False))
+    assert "[Errno 111] refused" == asyncio.run(wait(backend(Nowhere(ConnectionRefusedError(111, "refused"))), True))
+
+
+def test_it_keeps_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon while there is no answer, now and then while there is one."""
+    answers = iter(["away", "", "away"])
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise asyncio.CancelledError
+
+    one = backend()
+
+    async def probe() -> str:
+        return next(answers)
+
+    monkeypatch.setattr(one, "probe", probe)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(one.keep_asking())
+    assert [module.RETRY, module.REFRESH, module.RETRY] == waited
