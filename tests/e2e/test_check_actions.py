@@ -63,6 +63,12 @@ def acting(request: pytest.FixtureRequest, sink: Sink) -> Iterator[tuple[str, Ta
         yield request.param, running
 
 
+@pytest.fixture(scope="module")
+def tagging(sink: Sink) -> Iterator[Tarry]:
+    with Tarry(config("tag"), backend=sink.port, wait="0.02s") as running:
+        yield running
+
+
 @pytest.fixture(scope="module", params=["mail", "rcpt", "data"])
 def refusing_at(request: pytest.FixtureRequest, sink: Sink) -> Iterator[tuple[str, Tarry]]:
     """The same with the action reject, to be carried out at a later phase."""
@@ -162,16 +168,15 @@ def test_a_drop_may_wait_for_its_phase(check: str, dropping_at: tuple[str, Tarry
         (b"NO\rOP\r\n", ["bare_newline.command"]),
     ],
 )
-def test_what_is_found_in_a_first_line(said: bytes, reasons: list[str], acting: tuple[str, Tarry]) -> None:
+def test_what_is_found_in_a_first_line(said: bytes, reasons: list[str], tagging: Tarry) -> None:
     """Each kind of line has its code; an empty line and a slip of the keyboard are no reason."""
-    _, tarry = acting
-    with RawClient(tarry.port) as client:
+    with RawClient(tagging.port) as client:
         client.read_reply()
         client.send(said)
         client.read_for(0.1)
         port = client.address[1]
         client.reset()
-    (close,) = tarry.wait_records(1, ev="close", port=port)
+    (close,) = tagging.wait_records(1, ev="close", port=port)
 
     assert reasons == close["reasons"]
 
