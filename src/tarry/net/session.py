@@ -94,8 +94,8 @@ class Session:
         if self._closing:
             return False
         if self._pumping:
-            if self._mta is not None and self._mta.can_write_eof():
-                self._mta.write_eof()
+            if self._mta is not None:
+                _half_close(self._mta)
             return True
         self._perform(lambda now: self._conversation.client_left(now, reset=False))
         return not self._closing
@@ -264,8 +264,7 @@ class Session:
             if self._paused:
                 self._paused = False
                 client.resume_reading()
-            if client.can_write_eof() and not client.is_closing():
-                client.write_eof()
+            _half_close(client)
         self._timer = self._loop.call_later(LINGER, client.abort)
 
     def _control_reading(self) -> None:
@@ -309,6 +308,14 @@ class Session:
             self._close_mta(abort=True)
             self._journal.close(self._clock.monotonic())
             self._on_end(self)
+
+
+def _half_close(transport: asyncio.Transport) -> None:
+    if transport.can_write_eof() and not transport.is_closing():
+        try:
+            transport.write_eof()
+        except OSError:
+            transport.abort()  # ENOTCONN: a reset has come, and the loop has not told of it yet
 
 
 def _flow(transport: asyncio.Transport | None, go: bool) -> None:
