@@ -135,16 +135,21 @@ class Server:
         self._front.abort()
 
     def reload(self, loaded: Loaded) -> bool:
-        """Take a new configuration for the clients that come from now on; False, and the old one stays, where it has errors."""
+        """Take a new configuration for the clients that come from now on; False, and the old one stays, where it has errors.
+
+        Sockets and the log stay as they are: that ``listen.smtp`` or ``record.path`` wait for a restart is told in the record.
+        """
         new = fingerprint(loaded.config)
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
+        self._max_clients, _ = fit_descriptors(loaded.config.listen.max_clients)
         try:
             terms = self._terms(loaded.config)
         except OSError as fault:  # EACCES, ENOSPC: the Maildir that it names cannot be made
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
+        waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
         self._config = loaded.config
         if self._asking is not None:
             self._asking.cancel()
@@ -153,7 +158,7 @@ class Server:
         self._backend = terms.backend
         self._front.change(terms)
         self._sink.reopen()
-        self._record(schema.Config(new))
+        self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
         return True
 
     async def wait(self) -> None:
@@ -214,6 +219,10 @@ class Server:
             self._flush_timer.cancel()
             self._flush_timer = None
         await asyncio.get_running_loop().run_in_executor(None, self._sink.close, 5.0)
+
+
+def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
+    return (("listen.smtp", old.listen.smtp, new.listen.smtp), ("record.path", old.record.path, new.record.path))
 
 
 def serve(config: Config | None = None, *, observe: bool = False) -> Server:

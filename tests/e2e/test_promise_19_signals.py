@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.servers.clients import RawClient
-from tests.e2e.servers.processes import is_listening, wait_until
+from tests.e2e.servers.processes import free_port, is_listening, wait_until
 from tests.e2e.servers.sink import Sink
 from tests.e2e.servers.tarry import Tarry
 
@@ -138,6 +138,26 @@ def test_a_reload_is_for_the_clients_that_come_after_it(sink: Sink) -> None:
         connects = tarry.records(ev="connect")
         assert [0.1, 2.0, 0.2] == [each["wait"] for each in connects]
         assert told["config"] == connects[-1]["config"] != connects[0]["config"]
+
+
+def test_limits_on_clients_can_be_reloaded() -> None:
+    """listen.max_clients counts from the reload on, for those who come."""
+    with Tarry("[listen]\nmax_clients = 1", wait="0.1s") as tarry, RawClient(tarry.port) as first:
+        assert first.read_reply().code == 220
+        with RawClient(tarry.port) as second:
+            assert second.read_reply().code == 421
+        assert reload(tarry, listen={"max_clients": 3})["ok"]
+        with RawClient(tarry.port) as third:
+            assert third.read_reply().code == 220
+
+
+def test_what_needs_a_restart_is_told() -> None:
+    """A reload opens no other port and no other log; its record says so."""
+    with Tarry(wait="0.1s") as tarry:
+        told = reload(tarry, listen={"smtp": [f"127.0.0.1:{free_port()}"]})
+        assert greeting_delay(tarry) >= 0.09
+
+    assert (True, "listen.smtp as before until a restart") == (told["ok"], told["why"])
 
 
 BAD = {
