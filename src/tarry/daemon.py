@@ -143,7 +143,6 @@ class Server:
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
-        self._max_clients, _ = fit_descriptors(loaded.config.listen.max_clients)
         try:
             terms = self._terms(loaded.config)
         except OSError as fault:  # EACCES, ENOSPC: the Maildir that it names cannot be made
