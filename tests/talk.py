@@ -15,7 +15,8 @@
 
 What is put in   ``C:`` a line of the client, ``M<`` a line of the MTA; ``C+`` and ``M+`` raw bytes of theirs, with Python's escapes
                  and no line end of our own. Lines of one kind that follow each other come in one block; ``--`` parts them.
-                 ``! opened``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``, and ``! 5s``: that much time goes by.
+                 ``! opened``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``, ``! MTA full``,
+                 ``! MTA takes``, and ``! 5s``: that much time goes by.
 What comes out   ``S:`` a line to the client, ``M>`` a line to the MTA, ``S+`` and ``M-`` bytes to them that end no line, and the
                  other effects: ``* open the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
                  ``* close at once``, ``* pump``.
@@ -169,6 +170,8 @@ class Talk:
                 self._take(talk.client_left(self.now, reset=True))
             case "drain", _, _:
                 self._take(talk.drain(self.now))
+            case ("MTA full" | "MTA takes", _, _) as which:
+                self._take(talk.mta_full(self.now, full=which[0] == "MTA full"))
             case _:
                 self._wait(float(what.removesuffix("s")))
 

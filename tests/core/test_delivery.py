@@ -314,3 +314,15 @@ def test_a_refused_mail_inside_a_transaction_brings_no_second_header() -> None:
         "C: MAIL FROM:<>\nM> MAIL FROM:<>\nM< 503 nested\nS: 503 nested",
         "C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok",
     )
+
+
+def test_an_mta_that_takes_no_data_is_given_up() -> None:
+    """The client waits for the MTA here, so the MTA's deadline holds and not the long one for data."""
+    Talk(Policy(limits=Limits(backend=30.0))).plays(
+        SENDING, "C+ x\\r\\n\nM- x", "! MTA full", "! 29s", "! MTA takes", "! 500s", "! MTA full", "! 30s", GONE
+    )
+
+
+def test_an_mta_that_is_full_while_it_is_asked_has_its_own_deadline() -> None:
+    """Between commands nothing is lost by waiting for a slow MTA to take a line."""
+    Talk(Policy(limits=Limits(backend=30.0, command=300.0))).plays(ENVELOPE, "! MTA full", "! 299s", "C: NOOP\nS: 250 2.0.0 Ok")

@@ -1,6 +1,8 @@
 """Promise 6: a passing fault of the MTA is never permanent for the sender: 4xx or a close, soon, and the record says why."""
 
+import contextlib
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -112,3 +114,25 @@ def test_a_late_answer_answers_nobody_else(door: Door) -> None:
     with door.client() as client:
         client.greeted()
         assert client.envelope() == [250, 250]
+
+
+@pytest.mark.parametrize("command", [b"DATA\r\n", b"BDAT 64000000\r\n"], ids=["DATA", "BDAT"])
+def test_an_mta_that_stops_reading_is_given_up(door: Door, command: bytes) -> None:
+    """It is not the client that dribbles: within limits.backend of the MTA's last sign of life the client is told to come again."""
+    at = "chunk" if command.startswith(b"BDAT") else "body"
+    door.sink.play(Fault(at=at, what="stall", after_bytes=1000))
+    with door.client(timeout=8) as client:
+        port = client.address[1]
+        client.greeted()
+        client.envelope()
+        client.send(command)
+        if at == "body":
+            client.read_reply()
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):  # tarry ends the session while this is still being sent
+            client.send((b"x" * 78 + b"\r\n") * 200_000)
+        reply = client.read_reply(BACKEND + 4)
+        took = time.monotonic() - began
+
+    assert (reply.code, took < BACKEND + 2) == (421, True)
+    assert [each["why"] for each in door.story(port) if each["ev"] == "handoff" and not each["ok"]] == ["it took no data in time"]

@@ -11,6 +11,7 @@ Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 4954, RFC 3207; DE
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 from tarry.core import replies
@@ -67,11 +68,12 @@ class Conversation:
         self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
         self._rsets = 0
         self._target: float | None = None
+        self._stalled_at = math.inf  # when an MTA that takes no data is given up
 
     @property
     def wake_at(self) -> float:
         """When `due` wants to be called (monotonic); may move with every step, and is infinite once the end is ordered."""
-        return self._x.wake_at
+        return min(self._x.wake_at, self._stalled_at) if self._is_delivering else self._x.wake_at
 
     @property
     def wants_data(self) -> bool:
@@ -122,6 +124,7 @@ class Conversation:
     def mta_opened(self, now: float) -> list[SessionEffect]:
         """The connection that OpenMta asked for stands; the MTA has its time for the greeting from here."""
         self._mta.opened()
+        self._stalled_at = math.inf
         self._x.wake_at = now + self._policy.limits.backend
         return self._x.outbox.take()
 
@@ -162,10 +165,19 @@ class Conversation:
             self._mta.lost()
         return x.outbox.take()
 
+    def mta_full(self, now: float, *, full: bool) -> list[SessionEffect]:
+        """The MTA takes no more data for now, so that the client must wait; or it takes data again."""
+        # Not the client's deadline, which is long and grows with the message: it is the MTA that keeps it waiting.
+        self._stalled_at = now + self._policy.limits.backend if full else math.inf
+        return self._x.outbox.take()
+
     def due(self, now: float) -> list[SessionEffect]:
         """The point in time of `wake_at` has come."""
         x = self._x
-        if now >= x.wake_at:
+        if self._is_delivering and now >= self._stalled_at:
+            x.asked = "message"
+            x.fail(now, "it took no data in time")
+        elif now >= x.wake_at:
             match x.waiting:
                 case Waiting.HOLD:
                     x.release(now, "due")(now)
@@ -374,6 +386,10 @@ class Conversation:
             x.stop()
 
     # Small parts.
+
+    @property
+    def _is_delivering(self) -> bool:
+        return self._x.waiting is Waiting.NOTHING and self._delivery.is_open
 
     def _look_behind(self, verb: str, now: float) -> None:
         """Look whether something is piled up behind a command that is about to be answered."""

@@ -150,7 +150,10 @@ class Session:
     def mta_writable(self, serial: int, yes: bool) -> None:
         if serial == self._mta_serial:
             self._mta_full = not yes
-            self._control_reading()
+            if self._pumping:
+                self._control_reading()
+            else:
+                self._perform(lambda now: self._conversation.mta_full(now, full=not yes))
 
     # The daemon's side.
 
