@@ -1,0 +1,240 @@
+"""`tarry serve`: what the operator is told, and the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import tarry.cli.serve as serve
+from tarry.cli import cli
+from tarry.config.schema import Config
+from tarry.daemon import Server
+from tarry.version import VERSION
+
+WRONG = '[hold]\nwiat = "3s"\nwait = 6\n'
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(cli, args, prog_name="tarry")
+
+
+def write(text: str) -> str:
+    Path("tarry.toml").write_text(text)
+    return "tarry.toml"
+
+
+class Ran:
+    """What would have been served, and how that ends."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: OSError | None = None) -> None:
+        self.served: list[tuple[Config, Path | None, bool]] = []
+        self._fault = fault
+
+        async def serving(config: Config, path: Path | None, observe: bool) -> None:
+            self.served.append((config, path, observe))
+            if self._fault is not None:
+                raise self._fault
+
+        monkeypatch.setattr(serve, "_serve", serving)
+        monkeypatch.setattr(serve, "_occupy_standard_descriptors", lambda: None)
+
+
+def test_every_problem_is_told_and_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With file and line; exit status 1."""
+    ran = Ran(monkeypatch)
+    result = run("serve", "-c", write(WRONG))
+    assert (1, []) == (result.exit_code, ran.served)
+    told = result.stderr.splitlines()
+    assert ["tarry: tarry.toml:2", "tarry: tarry.toml:3"] == [line[:19] for line in told[:2]]
+    assert "tarry: 2 error(s): nothing was started" == told[-1]
+
+
+def test_a_warning_is_told_and_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is unwise works."""
+    ran = Ran(monkeypatch)
+    result = run("serve", "-c", write('[hold]\nwait = "31s"\n'))
+    assert (0, 1) == (result.exit_code, len(ran.served))
+    assert "hold.wait" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [["-c", "tarry.toml", "serve"], ["serve", "-c", "tarry.toml"], ["serve", "--config", "tarry.toml"]]
+)
+def test_the_file_may_stand_before_or_after_the_verb(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
+    """It is the same file."""
+    ran = Ran(monkeypatch)
+    write("[listen]\nmax_clients = 7")
+    assert 0 == run(*args).exit_code
+    assert [(7, Path("tarry.toml"), False)] == [(config.listen.max_clients, path, observe) for config, path, observe in ran.served]
+
+
+def test_without_a_file_the_defaults_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And observing is a flag."""
+    ran = Ran(monkeypatch)
+    assert 0 == run("serve", "--observe").exit_code
+    assert [(Config(), None, True)] == ran.served
+
+
+def test_a_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit status 1, with what to do."""
+    Ran(monkeypatch)
+    result = run("serve", "-c", "gone.toml")
+    assert (1, True) == (result.exit_code, "tarry config init" in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "told"),
+    [
+        (OSError(errno.EADDRINUSE, "in use"), 75, "127.0.0.1:2525: address in use: something listens there already"),
+        (PermissionError(errno.EACCES, "denied"), 1, "a port below 1024 needs root or CAP_NET_BIND_SERVICE"),
+        (PermissionError(errno.EACCES, "denied", "/mail"), 1, "denied: '/mail'"),
+        (OSError(errno.EADDRNOTAVAIL, "no"), 1, "this host has no such address"),
+        (OSError(errno.ENOSPC, "full"), 1, "full"),
+    ],
+)
+def test_a_start_that_fails(monkeypatch: pytest.MonkeyPatch, fault: OSError, status: int, told: str) -> None:
+    """A taken address may be free later (75); the rest is the operator's to mend (1)."""
+    Ran(monkeypatch, fault)
+    result = run("serve")
+    assert (status, True) == (result.exit_code, told in result.stderr)
+
+
+class Door:
+    """A server as `_say_ready` sees it."""
+
+    def __init__(self, *notes: str) -> None:
+        self.notes = list(notes)
+        self.addresses = [("127.0.0.1", 2525), ("::1", 2525)]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
+    """Where it listens, how long clients wait, where mail goes, what else there is to know; a hint only on a terminal."""
+    monkeypatch.setattr(os, "isatty", lambda fd: terminal)
+    door: Any = Door("the MTA does not answer yet")
+    serve._say_ready(door, Config.from_toml('[hold]\nwait = "3s..6s"'), True)
+    proxy = Config.from_toml('[handoff]\nmode = "proxy"\naddress = "127.0.0.1:10025"')
+    serve._say_ready(door, proxy, False)
+    lines = capsys.readouterr().err.splitlines()
+    hint = ["tarry: see it work: tarry probe 127.0.0.1:2525     (stop with Ctrl-C)"] * terminal
+    assert [
+        f"tarry: version {VERSION} listens on 127.0.0.1:2525, [::1]:2525; clients wait 3s..6s; mail goes to the Maildir mail",
+        "tarry: observing only: everyone is let through, and the records say what would have happened",
+        "tarry: the MTA does not answer yet",
+        *hint,
+    ] == lines[: 3 + terminal]
+    assert lines[3 + terminal].endswith("mail goes to the MTA at 127.0.0.1:10025")
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_what_is_served(monkeypatch: pytest.MonkeyPatch, has_file: bool) -> None:
+    """A server of this configuration; SIGHUP reads the file again, where there is one."""
+    given: list[tuple[Any, ...]] = []
+
+    async def until(server: Server, *, reload: Any, on_ready: Any) -> None:
+        given.append((server, reload))
+        monkeypatch.setattr(serve, "_say_ready", lambda *args: given.append(args))
+        on_ready(server)
+
+    monkeypatch.setattr(serve, "serve_until_signalled", until)
+    config = Config()
+    path = Path(write("[listen]\nmax_clients = 9")) if has_file else None
+    asyncio.run(serve._serve(config, path, True))
+    (server, reload), ready = given
+    assert [server, config, True] == list(ready)
+    assert has_file == (reload is not None)
+    if has_file:
+        assert 9 == reload().config.listen.max_clients
+
+
+@pytest.mark.parametrize("uvloop_is_there", [True, False])
+def test_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, uvloop_is_there: bool) -> None:
+    """Else the loop of asyncio."""
+    ran: list[str] = []
+
+    def runner(name: str) -> Any:
+        def run_it(main: Coroutine[Any, Any, None]) -> None:
+            main.close()
+            ran.append(name)
+
+        return run_it
+
+    module = ModuleType("uvloop")
+    module.run = runner("uvloop")  # type: ignore[attr-defined]
+    real = builtins.__import__
+
+    def importing(name: str, globals: Mapping[str, object] | None = None, *rest: Any) -> Any:
+        if name == "uvloop" and not uvloop_is_there:
+            raise ImportError
+        return real(name, globals, *rest)
+
+    monkeypatch.setitem(sys.modules, "uvloop", module)
+    monkeypatch.setattr(builtins, "__import__", importing)
+    monkeypatch.setattr(asyncio, "run", runner("asyncio"))
+
+    async def main() -> None:
+        pass
+
+    serve._run(main())
+    assert ["uvloop" if uvloop_is_there else "asyncio"] == ran
+
+
+def test_closed_standard_descriptors_are_occupied() -> None:
+    """Or the next socket would be standard output."""
+    code = (
+        "import os\nfrom tarry.cli.serve import _occupy_standard_descriptors as occupy\n"
+        "report = os.dup(1)\n[os.close(fd) for fd in (0, 1, 2)]\noccupy()\nfd = os.open('/dev/null', 0)\n"
+        "os.write(report, b'%d %d' % (fd > 2, os.fstat(1).st_rdev == os.stat('/dev/null').st_rdev))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, check=False)
+    assert b"1 1" == done.stdout
+    before = os.open(os.devnull, os.O_RDONLY)
+    os.close(before)
+    serve._occupy_standard_descriptors()
+    after = os.open(os.devnull, os.O_RDONLY)
+    os.close(after)
+    assert before == after
+
+
+@pytest.mark.slow
+def test_serving_for_real() -> None:
+    """It says that it is ready, greets, ends with 0 at SIGTERM; and where its port is taken, with 75."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        write(f'[listen]\nsmtp = ["127.0.0.1:{port}"]\nmax_clients = 50\n[hold]\nwait = "0s"\n[record]\npath = "log"')
+        command = [sys.executable, "-m", "tarry", "serve", "-c", "tarry.toml"]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        assert (75, True) == (done.returncode, b"address in use" in done.stderr)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stderr is not None
+        assert f"listens on 127.0.0.1:{port}".encode() in process.stderr.readline()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            assert client.recv(100).startswith(b"220 ")
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(timeout=20)
+
+
+def test_help() -> None:
+    """What it does with no file, and every option."""
+    text = " ".join(run("serve", "--help").stdout.split())
+    for words in ("127.0.0.1:2525", "3 to 6 seconds", "./mail", "--observe", "-c, --config FILE"):
+        assert words in text

@@ -1,0 +1,392 @@
+"""Wiring: a front door in a loop of its own, on loopback ports that the system chooses."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tarry.config.compile import fingerprint
+from tarry.config.load import Loaded, load
+from tarry.config.schema import Config
+from tarry.daemon import KEPT_DESCRIPTORS, Server, SystemClock, fit_descriptors, make_backend, serve, serve_until_signalled
+from tarry.net.backend import TcpConnector, UnixConnector
+from tarry.net.maildir import MaildirConnector
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)  # the test's own process keeps its limits
+
+
+def config_of(text: str = "", *, listen: str = '"127.0.0.1:0"', wait: str = "0s") -> Config:
+    return Config.from_toml(
+        f'{text}\n[listen]\nsmtp = [{listen}]\nmax_clients = 50\n[record]\npath = "log"\n[hold]\nwait = "{wait}"\n'
+    )
+
+
+def records(kind: str = "") -> list[dict[str, Any]]:
+    """Return what the log holds, of one kind or all."""
+    lines = [json.loads(line) for line in Path("log").read_text().splitlines()]
+    return [line for line in lines if kind in ("", line["ev"])]
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+class Client:
+    """A client of a server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @staticmethod
+    async def of(server: Server) -> Client:
+        host, port = server.addresses[0]
+        return Client(*await asyncio.open_connection(host, port))
+
+    async def hears(self) -> str:
+        """Return the next reply's last line, "" at the end."""
+        async with asyncio.timeout(5):
+            while True:
+                line = (await self._reader.readline()).decode()
+                if line[3:4] != "-":
+                    return line.rstrip("\r\n")
+
+    async def says(self, line: str) -> str:
+        self._writer.write(line.encode() + b"\r\n")
+        return await self.hears()
+
+    async def leaves(self) -> None:
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+async def in_transaction(server: Server) -> Client:
+    client = await Client.of(server)
+    await client.hears()
+    for line in ("EHLO x", "MAIL FROM:<a@b.example>"):
+        assert (await client.says(line)).startswith("250 ")
+    return client
+
+
+# Descriptors.
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked", "fits"),
+    [
+        ((1024, 1024), 100, 100),
+        ((1024, 1024), 750, 750),
+        ((1024, 1024), 751, 750),
+        ((64, 1024), 1000, 750),
+        ((KEPT_DESCRIPTORS, KEPT_DESCRIPTORS), 10, 1),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 1_000_000, 1_000_000),
+    ],
+)
+def test_clients_are_fitted_to_the_descriptors(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], asked: int, fits: int
+) -> None:
+    """Three quarters of what the hard limit allows; fewer than asked is told, with what to do."""
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, new: raised.append(new))
+    found, note = fit_descriptors(asked)
+    assert (fits, fits < asked) == (found, bool(note))
+    assert [(limits[1], limits[1])] * (limits[0] != limits[1]) == raised
+    assert not note or f"at most {fits} clients" in note
+
+
+def test_a_limit_that_may_not_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The soft limit it is."""
+
+    def refuse(which: int, new: tuple[int, int]) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (424, 4096))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert (300, "may have 424 descriptors") == (fit_descriptors(9999)[0], fit_descriptors(9999)[1][13:37])
+
+
+# The MTA of a configuration.
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "announce", "where"),
+    [
+        ('mode = "maildir"\nmaildir = "in/box"', MaildirConnector, "proxy-v2", "in/box"),
+        ('mode = "proxy"\naddress = "127.0.0.1:10025"', TcpConnector, "none", "127.0.0.1:10025"),
+        ('mode = "proxy"\naddress = "[::1]:25"\nannounce = "proxy-v1"', TcpConnector, "proxy-v1", "[::1]:25"),
+        ('mode = "proxy"\naddress = "unix:/run/mta"\nannounce = "proxy-v2"', UnixConnector, "proxy-v2", "unix:/run/mta"),
+    ],
+)
+def test_the_mta_of_a_configuration(text: str, kind: type, announce: str, where: str) -> None:
+    """By mode and address; the embedded one learns the client's address as any other would."""
+    backend = make_backend(Config.from_toml(f"[handoff]\n{text}"), on_health=lambda good, why: None)
+    assert (kind, announce, where) == (type(backend.connector), backend.announce, backend.connector.where)
+    assert Path("in/box/new").is_dir() == (kind is MaildirConnector)
+
+
+@pytest.mark.parametrize(("mode", "without"), [("relay", frozenset[str]()), ("off", frozenset({"STARTTLS"}))])
+def test_starttls_can_be_kept_back(mode: str, without: frozenset[str]) -> None:
+    """tls.mode = "off" does not offer it, whatever the MTA does."""
+    assert without == make_backend(Config.from_toml(f'[tls]\nmode = "{mode}"'), on_health=lambda good, why: None).without
+
+
+def test_the_system_clock() -> None:
+    """Both readings are the machine's."""
+    clock = SystemClock()
+    assert clock.monotonic() <= clock.monotonic()
+    assert 1_700_000_000 < clock.wall()
+
+
+# Starting and stopping.
+
+
+def test_a_front_door_with_a_maildir() -> None:
+    """A message goes through, the log tells start and stop, and an idle client is told that the door closes."""
+
+    async def scenario() -> None:
+        async with serve(config_of()) as server:
+            client = await in_transaction(server)
+            assert (await client.says("RCPT TO:<c@d.example>")).startswith("250 ")
+            assert (await client.says("DATA")).startswith("354 ")
+            assert (await client.says("text\r\n.")).startswith("250 2.0.0 Ok: stored as ")
+            leaving = asyncio.create_task(last_word(client))
+        assert "421 4.3.2 Service is going down, try again later" == await leaving
+        assert [] == server.notes
+        assert 1 == len(list(Path("mail/new").iterdir()))
+        start, stop = records("start")[0], records("stop")[0]
+        assert ([f"127.0.0.1:{server_port(start)}"], 50, os.getpid()) == (start["listen"], start["max_clients"], start["pid"])
+        assert ("stop", 1) == (stop["why"], stop["sessions"])
+
+    run(scenario())
+
+
+async def last_word(client: Client) -> str:
+    """Wait for what is said unasked, and go."""
+    word = await client.hears()
+    await client.leaves()
+    return word
+
+
+def server_port(start: dict[str, Any]) -> str:
+    return str(start["listen"][0].rpartition(":")[2])
+
+
+def test_serving_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`await serve(config)` serves; cancelled it drains."""
+    monkeypatch.setattr("tarry.daemon.FLUSH_EVERY", 0.001)
+
+    async def scenario() -> None:
+        async def forever() -> None:
+            await serve(config_of())
+
+        task = asyncio.create_task(forever())
+        while not Path("log").exists() or not records("start"):
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ["cancelled"] == [one["why"] for one in records("stop")]
+
+    run(scenario())
+
+
+def test_the_defaults() -> None:
+    """Without a configuration it is the default one."""
+    assert (("127.0.0.1", 2525),) == tuple((one.host, one.port) for one in serve()._config.listen.smtp)
+    assert [] == serve().addresses
+
+
+def test_what_the_operator_should_know() -> None:
+    """Fewer clients than asked for, a log that cannot be written, an MTA that does not answer."""
+
+    async def scenario() -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            text = f'[handoff]\nmode = "proxy"\naddress = "127.0.0.1:{port}"\n'
+            text += '[listen]\nsmtp = ["127.0.0.1:0"]\nmax_clients = 1000000\n'
+            config = Config.from_toml(text + '[record]\npath = "no/such/log"\n[hold]\nwait = "0s"')
+            async with serve(config) as server:
+                client = await Client.of(server)
+                assert (await client.hears()).startswith("421 4.3.2 Service not available")
+                await client.leaves()
+                fitted, log, mta = server.notes
+                assert "lower listen.max_clients" in fitted
+                assert "the records cannot be written to no/such/log: ENOENT" in log
+                assert f"the MTA at 127.0.0.1:{port} does not answer yet" in mta
+
+    run(scenario())
+
+
+def test_an_address_that_is_taken() -> None:
+    """The start fails, and no other address is kept."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            free = socket.create_server(("127.0.0.1", 0))
+            addresses = [sock.getsockname()[1] for sock in (free, taken)]
+            free.close()
+            server = serve(config_of(listen=", ".join(f'"127.0.0.1:{port}"' for port in addresses)))
+            with pytest.raises(OSError, match="in use") as caught:
+                await server.start()
+            assert errno.EADDRINUSE == caught.value.errno
+            socket.create_server(("127.0.0.1", addresses[0])).close()
+
+    run(scenario())
+
+
+def test_a_session_that_outlasts_the_drain() -> None:
+    """It is aborted when limits.drain is over."""
+
+    async def scenario() -> None:
+        async with serve(config_of("[limits]\ndrain = '10ms'")) as server:
+            client = await in_transaction(server)
+        await client.leaves()
+        assert [1] == [one["sessions"] for one in records("stop")]
+
+    run(scenario())
+
+
+def test_stress_is_recorded() -> None:
+    """Of the MTA and of descriptors."""
+
+    async def scenario() -> None:
+        async with serve(config_of()) as server:
+            server._on_health(False, "gone")
+            server._on_stress(True, "EMFILE")
+        assert [("mta", True, "gone"), ("descriptors", True, "EMFILE")] == [
+            (one["what"], one["on"], one["why"]) for one in records("stress")
+        ]
+
+    run(scenario())
+
+
+def test_records_are_written_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a timer, and not only at the end."""
+    monkeypatch.setattr("tarry.daemon.FLUSH_EVERY", 0.001)
+
+    async def scenario() -> None:
+        async with serve(config_of()):
+            async with asyncio.timeout(5):
+                while not Path("log").exists() or not records("start"):
+                    await asyncio.sleep(0.002)
+
+    run(scenario())
+
+
+# Reloading.
+
+
+def loaded(text: str) -> Loaded:
+    return load(None, text=text)
+
+
+def test_a_reload_holds_for_later_clients() -> None:
+    """Sessions that run keep what they began with."""
+
+    async def scenario() -> None:
+        async with serve(config_of()) as server:
+            old = await in_transaction(server)
+            denying = loaded('[deny]\nnetworks = ["127.0.0.0/8"]')
+            assert server.reload(denying)
+            new = await Client.of(server)
+            assert (await new.hears()).startswith("554 5.7.1 Not accepted from this address")
+            assert (await old.says("RCPT TO:<c@d.example>")).startswith("250 ")
+            for client in (old, new):
+                await client.leaves()
+        assert [(fingerprint(denying.config), True)] == [(one["config"], one["ok"]) for one in records("config")]
+
+    run(scenario())
+
+
+def test_a_reload_with_errors_keeps_the_old_one() -> None:
+    """Bad keys, and a Maildir that cannot be made: both are recorded, and the door stays open."""
+
+    async def scenario() -> None:
+        Path("file").write_text("")
+        async with serve(config_of()) as server:
+            old = server._config
+            assert not server.reload(loaded("[hold]\nwiat = '3s'"))
+            assert not server.reload(loaded('[handoff]\nmaildir = "file/mail"\n[deny]\nnetworks = ["127.0.0.0/8"]'))
+            assert old is server._config
+            client = await in_transaction(server)
+            await client.leaves()
+        wrong, unmade = records("config")
+        assert (False, False) == (wrong["ok"], unmade["ok"])
+        assert "hold.wiat" in wrong["why"]
+        assert "file" in unmade["why"]
+
+    run(scenario())
+
+
+# Signals.
+
+
+def signalled(scenario: Callable[[Server], Coroutine[Any, Any, None]], reload: Callable[[], Loaded] | None = None) -> None:
+    """Serve until a scenario has sent its signals."""
+
+    async def main() -> None:
+        ready: asyncio.Queue[Server] = asyncio.Queue()
+        serving = asyncio.create_task(
+            serve_until_signalled(serve(config_of("[limits]\ndrain = '5s'")), reload=reload, on_ready=ready.put_nowait)
+        )
+        await scenario(await ready.get())
+        async with asyncio.timeout(5):
+            await serving
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_drains(name: str) -> None:
+    """Its name is the reason in the log."""
+
+    async def scenario(server: Server) -> None:
+        os.kill(os.getpid(), getattr(signal, name))
+
+    signalled(scenario)
+    assert [name] == [one["why"] for one in records("stop")]
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    """Also a transaction; a reload in between is not heeded."""
+
+    async def scenario(server: Server) -> None:
+        client = await in_transaction(server)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.005)
+        await client.leaves()
+
+    signalled(scenario, lambda: loaded(""))
+    assert [] == records("config")
+
+
+@pytest.mark.parametrize("reloads", [True, False])
+def test_sighup_reloads(reloads: bool) -> None:
+    """Where there is a file to read."""
+
+    async def scenario(server: Server) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signalled(scenario, (lambda: loaded("")) if reloads else None)
+    assert int(reloads) == len(records("config"))
