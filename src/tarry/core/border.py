@@ -124,7 +124,7 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenMta(msgspec.Struct, frozen=True, gc=False):
-    """Connect to the MTA; answered by `Conversation.mta_opened` or `mta_failed`."""
+    """Connect to the MTA; answered by `Conversation.mta_opened` or `mta_left`."""
 
 
 class Relay(msgspec.Struct, frozen=True, gc=False):
