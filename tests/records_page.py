@@ -122,7 +122,11 @@ FIELDS: dict[str, dict[str, str]] = {
         "config": "Fingerprint of the configuration.",
         "max_clients": "How many clients it serves at once: `listen.max_clients`, or fewer where descriptors are short.",
     },
-    "config": {"config": "Fingerprint of the new configuration.", "ok": "False when it was refused.", "why": "Its errors."},
+    "config": {
+        "config": "Fingerprint of the new configuration.",
+        "ok": "False when it was refused.",
+        "why": "Its errors; where it was taken, the keys that wait for a restart.",
+    },
     "stress": {
         "what": "`mta` or `descriptors`.",
         "on": "True when it begins, false when it is over. The first answer of the MTA after a start is told as well.",

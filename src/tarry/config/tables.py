@@ -315,7 +315,9 @@ class Record:
     """The event log: what each client did, and what was done about it."""
 
     path: str = key(
-        "-", values.text("path", least=1, example="-"), help='Where JSON lines go: a file, or "-" for the standard output.'
+        "-",
+        values.text("path", least=1, example="-"),
+        help='Where JSON lines go: a file, a folder of hourly files where it ends in "/", or "-" for the standard output.',
     )
     detail: Literal["all", "close"] = key(
         "all", values.choice("all", "close"), help="all writes every event, close only one line for each session."
