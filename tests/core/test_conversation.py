@@ -718,6 +718,14 @@ def test_who_is_refused_at_mail_is_refused_before_tls() -> None:
     )
 
 
+def test_who_is_delayed_at_rcpt_is_delayed_before_tls() -> None:
+    """A client does not get round its delay by going blind."""
+    talk = Talk(
+        Policy(checks=policy(Pregreet(), action=Action.DELAY).checks, delay=Delay(Span(60.0, 60.0))), reasons=(found("pregreet"),)
+    )
+    talk.plays(HELLO, "C: STARTTLS\n! 56s", LOGIN, "M> STARTTLS\nM< 220 go\nS: 220 go\n* pump")
+
+
 TOO_EARLY = "S: 503 5.5.1 Wait for the reply to STARTTLS"
 
 
@@ -766,6 +774,15 @@ def test_the_mta_may_turn_the_client_away() -> None:
     )
 
 
+def test_an_mta_that_stops_reading_a_message() -> None:
+    """It is given up in limits.backend, since it keeps the client waiting; elsewhere its buffer is no matter."""
+    rules = Policy(limits=Limits(backend=10.0, data=100.0))
+    slow = "S: 421 4.4.2 Timeout, closing the connection\n* abort the MTA\n* close"
+    Talk(rules).plays(SENDING, f"C+ text\nM- text\n! MTA full\n! 9.9s\n! 0.2s\n{GONE}\n* abort the MTA\n* close")
+    Talk(rules).plays(SENDING, f"C+ text\nM- text\n! MTA full\n! 9s\n! MTA takes more\n! 91s\n! 0.1s\n{slow}")
+    Talk(rules).plays(ENVELOPE, "! MTA full\n! 100s\nC: NOOP\nS: 250 2.0.0 Ok")
+
+
 def test_an_mta_that_does_not_answer() -> None:
     """Or that breaks off: the client is told to come again."""
     for what in ("! 30s", "! MTA left: gone", "M< junk"):
@@ -810,7 +827,7 @@ happenings = st.one_of(
     st.tuples(st.just("client"), client_bytes),
     st.tuples(st.just("mta"), mta_bytes),
     st.tuples(st.just("good mta"), st.just(b"")),
-    st.tuples(st.sampled_from(("opened", "lost", "FIN", "RST", "drain", "soon", "later")), st.just(b"")),
+    st.tuples(st.sampled_from(("opened", "lost", "full", "more", "FIN", "RST", "drain", "soon", "later")), st.just(b"")),
 )
 
 
@@ -860,6 +877,8 @@ class Watched:
                     self.watch(talk.mta_opened(self.now))
             case "lost":
                 self.watch(talk.mta_left(self.now, "gone"))
+            case "full" | "more":
+                self.watch(talk.mta_full(self.now, full=what == "full"))
             case "FIN" | "RST":
                 self.watch(talk.client_left(self.now, reset=what == "RST"))
             case "drain":
@@ -893,6 +912,7 @@ class Watched:
             self.answer()
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(rules=st.sampled_from(POLICIES), story=st.lists(happenings, max_size=25))
 def test_whatever_happens_nothing_raises_and_nothing_follows_the_end(rules: Policy, story: list[tuple[str, bytes]]) -> None:
@@ -930,6 +950,7 @@ def test_how_tcp_cuts_makes_no_difference(rules: Policy, units: list[bytes], at:
 said = st.sampled_from((b"250 ok", b"251 will forward", b"354 go", b"451 later", b"550 no", b"221 bye", b"421 closing"))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     rules=st.sampled_from(POLICIES),

@@ -12,8 +12,9 @@ from tarry.core.policy import Limits, Policy, Span
 from tarry.core.result import Action
 from tarry.record import schema
 from tests.playbook import policy
-from tests.talk import DATA, ENVELOPE, HELLO, LOGIN, MAIL, RCPT, SENDING, Talk, found
+from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, SENDING, Talk, found
 
+LOGIN_BY_EHLO = LOGIN[LOGIN.index("M< 250-mta") :].lstrip()
 GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]\n* abort the MTA\n* close"
 TEXT = "C: text\nC: .\nM> text\nM> ."
 AGAIN = "C: MAIL FROM:<a@b.example>\nM> MAIL FROM:<a@b.example>\nM< 250 ok\nS: 250 ok"
@@ -157,6 +158,16 @@ def test_a_daemon_that_goes_down_waits_for_the_message() -> None:
 
 
 # BDAT.
+
+
+def test_a_chunk_after_helo_was_not_offered() -> None:
+    """It is answered, its octets are not read as commands, and the session goes on."""
+    Talk().plays(
+        GREETED,
+        "C: HELO client.example\nS: 250 mail.example",
+        MAIL.replace("EHLO client.example", "HELO client.example").replace(LOGIN_BY_EHLO, "M< 250 mta.example\n"),
+        "C+ BDAT 6\\r\\nRSET\\r\\n\nS: 502 5.5.1 Command not offered\nC: NOOP\nS: 250 2.0.0 Ok",
+    )
 
 
 def test_chunks() -> None:

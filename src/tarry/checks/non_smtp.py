@@ -21,7 +21,7 @@ from tarry.smtp.text import escape
 
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT", "PRI", "USER"})
 _HEADER = re.compile(rb"[!-9;-~]+:(?:[ \t]|\Z)")
-_VERB = re.compile(rb"[A-Za-z]{3,10}(?:[ \t]|\Z)")
+_VERB = re.compile(rb"[A-Za-z][A-Za-z0-9-]{2,11}(?:[ \t]|\Z)")  # X-LINK2STATE is the longest in use
 
 
 class NonSmtp:

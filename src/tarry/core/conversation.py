@@ -251,7 +251,7 @@ class Conversation:
         if bare:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)
-        # Behind STARTTLS tarry sees no MAIL and no RCPT: who is to be refused there is refused before it.
+        # Behind STARTTLS tarry sees no MAIL and no RCPT: who is to be refused or delayed there meets it before.
         verdict = self._screen.verdict(max(x.phase, Phase.RCPT) if verb == "STARTTLS" else x.phase)
         if verdict.action is Action.DROP or (verdict.action.refuses and verb in _REFUSED):
             # No honest client comes to DATA after its recipients were refused; one that does would go on with its message.
@@ -409,7 +409,8 @@ class Conversation:
             self._rsets += 1
             if not self._screen.skip:
                 seconds, why = tarpit(self._rsets, self._policy.tarpit_rset), "tarpit.rset"
-        if verdict.action is Action.DELAY and verb in _PHASES and phase >= self._policy.delay.at:
+        is_delayed_here = verb in _PHASES and phase >= self._policy.delay.at
+        if verdict.action is Action.DELAY and (is_delayed_here or verb == "STARTTLS"):
             count = len(self._screen.standing)
             if count > self._envelope.delayed_for:
                 self._envelope.delayed_for = count

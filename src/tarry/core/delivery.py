@@ -72,7 +72,10 @@ class Delivery:
             self._await_chunk(chunk.octets)
         elif not x.mta.is_ready:
             self._envelope.ask("BDAT", b"", now)  # it went away: this fails
-        elif x.mta.ehlo is None or not read_capabilities(x.mta.ehlo).offers("CHUNKING"):
+        elif x.mta.ehlo is None:  # the client said HELO: it was offered nothing
+            self._transfer.begin_discarded(replies.NOT_OFFERED, now)
+            self._await_chunk(chunk.octets)
+        elif not read_capabilities(x.mta.ehlo).offers("CHUNKING"):
             x.fail(now, "it does not offer CHUNKING any more")
         else:
             self._transfer.begin_chunk(chunk, self._header_lines(), x.mta, now)
