@@ -774,15 +774,6 @@ def test_the_mta_may_turn_the_client_away() -> None:
     )
 
 
-def test_an_mta_that_stops_reading_a_message() -> None:
-    """It is given up in limits.backend, since it keeps the client waiting; elsewhere its buffer is no matter."""
-    rules = Policy(limits=Limits(backend=10.0, data=100.0))
-    slow = "S: 421 4.4.2 Timeout, closing the connection\n* abort the MTA\n* close"
-    Talk(rules).plays(SENDING, f"C+ text\nM- text\n! MTA full\n! 9.9s\n! 0.2s\n{GONE}\n* abort the MTA\n* close")
-    Talk(rules).plays(SENDING, f"C+ text\nM- text\n! MTA full\n! 9s\n! MTA takes more\n! 91s\n! 0.1s\n{slow}")
-    Talk(rules).plays(ENVELOPE, "! MTA full\n! 100s\nC: NOOP\nS: 250 2.0.0 Ok")
-
-
 def test_an_mta_that_does_not_answer() -> None:
     """Or that breaks off: the client is told to come again."""
     for what in ("! 30s", "! MTA left: gone", "M< junk"):

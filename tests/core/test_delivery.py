@@ -255,6 +255,18 @@ def test_the_mta_does_not_offer_chunking_any_more() -> None:
     )
 
 
+def test_a_helo_client_was_offered_no_chunking() -> None:
+    """Its chunk is read away and not offered; the session goes on."""
+    hello = "S: 220 mail.example ESMTP\nC: HELO x\nS: 250 mail.example"
+    login = "* open the MTA\n! opened\nM< 220 mta\nM> HELO x\nM< 250 mta"
+    Talk().plays(
+        hello,
+        MAIL.replace(LOGIN, login),
+        r"C+ BDAT 6 LAST\r\nRSET\r\nNOOP\r\n",
+        "S: 502 5.5.1 Command not offered\nS: 250 2.0.0 Ok",
+    )
+
+
 def test_the_mta_goes_between_chunks() -> None:
     """Nothing more of that message is accepted."""
     script = "C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok"

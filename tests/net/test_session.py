@@ -568,6 +568,9 @@ def test_the_pump_has_its_flow_control() -> None:
     assert (False, True) == (line.client.reads, line.mta.reads)
     line.connector.sides[-1].resume_writing()
     assert line.client.reads
+    line.mta.abort()
+    line.side.pause_writing()
+    assert line.mta.reads
 
 
 def test_an_order_to_nobody_is_no_fault() -> None:
