@@ -191,7 +191,6 @@ class Server:
             backend=backend,
             fingerprint=fingerprint(config),
             header_limit=config.limits.proxy,
-            all_records=config.record.detail == "all",
         )
 
     def _on_health(self, good: bool, why: str) -> None:
@@ -199,6 +198,8 @@ class Server:
 
     def _on_stress(self, on: bool, why: str) -> None:
         self._record(schema.Stress("descriptors", on, why))
+        if on:
+            self._front.relieve()
 
     def _record(self, event: schema.ProcessEvent) -> None:
         self._sink.put(schema.write_process_line(event, t=self._clock.wall()))

@@ -29,7 +29,7 @@ def test_the_defaults_break_no_rule() -> None:
     assert [] == problems({})
 
 
-PROXY = {"handoff.mode": "proxy"}
+PROXY = {"handoff.mode": "proxy", "handoff.announce": "proxy-v2"}
 PASS = {"handoff.mode": "pass"}
 
 
@@ -59,6 +59,10 @@ PASS = {"handoff.mode": "pass"}
         (
             {"tarpit.rcpt.step": "5s", "tarpit.rcpt.cap": "60s", **PASS},
             'error: tarpit.rcpt.step: handoff.mode = "pass" gives the client away at the greeting; set',
+        ),
+        (
+            {"handoff.mode": "proxy"},
+            "warning: handoff.announce: the MTA takes every client for this host; where it relays for its own networks it is now",
         ),
         ({"checks.predata.action": "reject", **PASS}, 'error: checks.predata.action: handoff.mode = "pass" gives the client away'),
         ({"checks.pregreet.at": "mail", **PASS}, 'error: checks.pregreet.at: handoff.mode = "pass" gives the client away'),

@@ -104,7 +104,7 @@ class House:
         if knows:
             backend.learn(EHLO)
         self.lines: list[bytes] = []
-        known: dict[str, Any] = {"proxy_from": Networks(), "fingerprint": "f00", "header_limit": 0.02, "all_records": True}
+        known: dict[str, Any] = {"proxy_from": Networks(), "fingerprint": "f00", "header_limit": 0.02}
         self.terms = Terms(policy=screening, backend=backend, **{"rules": Rules(), **known, **terms})
         self.front = Front(asyncio.get_running_loop(), RealClock(), terms=self.terms, random=lambda: 0.0, write=self.lines.append)
 
@@ -198,15 +198,37 @@ def test_only_the_closing_record() -> None:
     """Where the operator wants no more, each session has one line."""
 
     async def scenario() -> None:
-        house = House(all_records=False)
+        house = House(replace(NO_WAIT, record_all=False))
         client = house.take()
         await send(client)
         client.close()
-        denied = House(all_records=False, rules=Rules(deny=HOME))
+        denied = House(replace(NO_WAIT, record_all=False), rules=Rules(deny=HOME))
         denied.take()
         for one in (house, denied):
             await one.leave()
             assert ["Close"] == [type(event).__name__ for event in one.events()]
+
+    run(scenario())
+
+
+def test_a_full_house_lets_go_of_who_has_closed_its_side() -> None:
+    """A held client that sent a FIN gives its place to one that comes, and is recorded as the one that left."""
+
+    async def scenario() -> None:
+        house = House(replace(NO_WAIT, wait=Span(9.0, 9.0)), rules=Rules(max_clients=2))
+        first, second = house.take(), house.take(port=40001)
+        first.shutdown(socket.SHUT_WR)
+        await asyncio.sleep(0.01)
+        house.take(port=40002)
+        assert 2 == house.front.held
+        assert b"" == first.recv(100)
+        (left,) = [event for event in house.events() if isinstance(event, schema.Close)]
+        assert (40000, "client", False) == (left.port, left.ended, left.greeted)
+        second.shutdown(socket.SHUT_WR)
+        await asyncio.sleep(0.01)
+        house.front.relieve()
+        assert 1 == house.front.held
+        await house.leave()
 
     run(scenario())
 

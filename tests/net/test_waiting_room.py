@@ -50,7 +50,7 @@ class Room:
         )
         self.number = 6
 
-    def open_journal(self, number: int, accepted_at: float) -> Journal:
+    def open_journal(self, number: int, accepted_at: float, policy: Policy) -> Journal:
         return Journal(f"S{number}", accepted_at=accepted_at, accepted_wall=1_700_000_000.0, write=self.lines.append)
 
     def enter(

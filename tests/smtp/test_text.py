@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.smtp.text import TEXT_LIMIT, escape
+from tarry.smtp.text import TEXT_LIMIT, escape, evidence
 
 _PIECE = re.compile(r"\\x[0-9a-f]{2}|\\[tnr\\]|[ -\[\]-~]")
 
@@ -67,3 +67,18 @@ def test_the_text_is_printable_ascii_on_one_line(data: bytes, limit: int) -> Non
 def test_different_bytes_give_different_text(one: bytes, other: bytes) -> None:
     """Within the limit nothing is lost."""
     assert (one == other) == (escape(one) == escape(other))
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"EHLO x\r\nAUTH PLAIN AGEAYg==\r\nMAIL", "EHLO x\\r\\nAUTH PLAIN ..."),
+        (b"auth login dXNlcg==", "auth login ..."),
+        (b"AUTH LOGIN\r\ndXNlcg==\r\n", "AUTH LOGIN ..."),
+        (b"AUTH", "AUTH"),
+        (b"EHLO x", "EHLO x"),
+    ],
+)
+def test_evidence_shows_no_password(data: bytes, shown: str) -> None:
+    """What follows AUTH and its mechanism is left out, also where it stands in the lines behind."""
+    assert shown == evidence(data)

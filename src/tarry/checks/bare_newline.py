@@ -16,7 +16,7 @@ from typing import ClassVar
 from tarry.core.border import Stray
 from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.result import Action, Failed, Outcome, Unknown
-from tarry.smtp.text import escape
+from tarry.smtp.text import evidence
 
 
 class BareNewline:
@@ -35,5 +35,5 @@ class BareNewline:
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         if isinstance(seen.moment, Stray):
             stray = seen.moment
-            return Failed(stray.where, escape(f"{stray.what}: ".encode() + stray.text) if stray.text else stray.what)
+            return Failed(stray.where, evidence(f"{stray.what}: ".encode() + stray.text) if stray.text else stray.what)
         return Unknown("not observed")

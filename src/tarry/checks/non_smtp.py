@@ -17,7 +17,7 @@ from typing import ClassVar
 from tarry.core.border import Unrecognised
 from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
-from tarry.smtp.text import escape
+from tarry.smtp.text import evidence
 
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT", "PRI", "USER"})
 _HEADER = re.compile(rb"[!-9;-~]+:(?:[ \t]|\Z)")
@@ -43,9 +43,9 @@ class NonSmtp:
             case Unrecognised(command=command):
                 line = command.line
                 if command.verb in _HTTP:
-                    return Failed("http", escape(line))
+                    return Failed("http", evidence(line))
                 if _HEADER.match(line):
-                    return Failed("header", escape(line))
-                return PASSED if _VERB.match(line) or not line else Failed("text", escape(line))
+                    return Failed("header", evidence(line))
+                return PASSED if _VERB.match(line) or not line else Failed("text", evidence(line))
             case _:
                 return Unknown("not observed")

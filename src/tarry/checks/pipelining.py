@@ -18,7 +18,7 @@ from typing import ClassVar
 from tarry.core.border import Piled
 from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
-from tarry.smtp.text import escape
+from tarry.smtp.text import evidence
 
 ANYWHERE = frozenset({"MAIL", "RCPT", "RSET", "SEND", "SOML", "SAML", "BDAT"})
 
@@ -39,8 +39,8 @@ class Pipelining:
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         match seen.moment:
             case Piled(verb=verb, first=first, grouping=False):
-                return Failed("early", escape(f"{verb}: ".encode() + first))
+                return Failed("early", evidence(f"{verb}: ".encode() + first))
             case Piled(verb=verb, first=first):
-                return PASSED if verb in ANYWHERE else Failed("group", escape(f"{verb}: ".encode() + first))
+                return PASSED if verb in ANYWHERE else Failed("group", evidence(f"{verb}: ".encode() + first))
             case _:
                 return Unknown("not observed")

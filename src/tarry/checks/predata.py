@@ -16,7 +16,7 @@ from typing import ClassVar
 from tarry.core.border import PreData
 from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.result import Action, Failed, Outcome, Unknown
-from tarry.smtp.text import escape
+from tarry.smtp.text import evidence
 
 
 class PreDataCheck:
@@ -31,5 +31,5 @@ class PreDataCheck:
 
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         if isinstance(seen.moment, PreData):
-            return Failed("spoke", escape(seen.moment.first))
+            return Failed("spoke", evidence(seen.moment.first))
         return Unknown("not observed")

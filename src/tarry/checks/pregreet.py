@@ -21,7 +21,7 @@ from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.client import Phase
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
 from tarry.smtp.proxy_header import looks_like_header
-from tarry.smtp.text import escape
+from tarry.smtp.text import evidence
 
 _HTTP = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|TRACE|PATCH|CONNECT|PRI) [^\r\n]* ?(?:HTTP/|\Z)")
 
@@ -44,7 +44,7 @@ class Pregreet:
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         match seen.moment:
             case Readable(first=first):
-                return Failed(_code(first), escape(first))
+                return Failed(_code(first), evidence(first))
             case Due():
                 return PASSED
             case _:

@@ -72,8 +72,17 @@ async def _serve(config: Config, path: Path | None, observe: bool) -> None:
     sink = open_sink(config.record.path, wall=time.time, terminal=terminal, colour=wants_colour(os.environ, is_terminal=terminal))
     server = Server(config, observe=observe, sink=sink)
     await serve_until_signalled(
-        server, reload=(lambda: load(path)) if path else None, on_ready=lambda s: _say_ready(s, config, observe)
+        server, reload=(lambda: _reread(path)) if path else None, on_ready=lambda s: _say_ready(s, config, observe)
     )
+
+
+def _reread(path: Path) -> Loaded:
+    loaded = load(path)
+    for problem in loaded.problems:
+        _say(str(problem))
+    if loaded.errors:
+        _say("the configuration stays as it was")
+    return loaded
 
 
 def _say_ready(server: Server, config: Config, observe: bool) -> None:

@@ -44,6 +44,7 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
         normalize=config.smtp.bare_newline == "normalize",
         insert_headers=config.headers.insert,
         record_paths=config.record.paths,
+        record_all=config.record.detail == "all",
         observe=observe,
     )
 

@@ -227,6 +227,12 @@ def _tls(case: _Case) -> Iterator[Problem]:
 
 def _handoff(case: _Case) -> Iterator[Problem]:
     handoff = case.config.handoff
+    if handoff.mode == "proxy" and handoff.announce == "none":
+        yield _warning(
+            "handoff.announce",
+            "the MTA takes every client for this host; where it relays for its own networks it is now an open relay",
+            'set handoff.announce = "proxy-v2" and let the MTA expect it, or see that the MTA trusts no address of this host',
+        )
     if handoff.mode == "maildir" and not case.is_set("handoff.mode"):
         for key in ("handoff.address", "handoff.announce"):
             if case.is_set(key):

@@ -147,7 +147,11 @@ class Hold:
         help="How long to wait before the 354, to see who sends the message unasked.",
         source="qpsmtpd earlytalker, check-at DATA",
     )
-    end_early: bool = key(True, values.boolean, help="Refuse at once when the case is decided, instead of waiting out the hold.")
+    end_early: bool = key(
+        True,
+        values.boolean,
+        help="End the hold as soon as a client has talked: refuse it, or greet it where its action lets it in. False waits it out.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +186,7 @@ class RcptTarpit:
     free: int = key(
         5,
         values.whole(0, 1_000_000, "commands"),
-        help="How many RCPTs of a session are answered at once.",
+        help="How many RCPTs of a message are answered at once.",
         source="A. Poling, 1997",
     )
     step: float = key(0.0, values.duration(), help="The seventh RCPT waits seven times this. 0s switches the tarpit off.")

@@ -19,7 +19,7 @@ from tarry.core.judge import judge
 from tarry.core.policy import Policy
 from tarry.core.result import Action, Failed, Passed, Reason, Skipped, Unknown
 from tarry.record import schema
-from tarry.smtp.text import escape
+from tarry.smtp.text import evidence
 
 
 class Held(NamedTuple):
@@ -44,7 +44,7 @@ def step(held: Held, happened: HoldInput, now: float, policy: Policy) -> tuple[H
         case Readable(first=first):
             if held.talked:
                 return held, ()
-            early = Emit(schema.Readable("hold", len(first), escape(first)))
+            early = Emit(schema.Readable("hold", len(first), evidence(first)))
             held, found = _look(held._replace(talked=True), happened, now, policy)
             # Decided: nothing before the greeting is pending any more, since only DNS and silence are waited for.
             end = _conclude(held, policy) if policy.end_early else ()

@@ -87,6 +87,7 @@ class Policy:
     normalize: bool = True
     insert_headers: bool = False
     record_paths: bool = True
+    record_all: bool = True
     observe: bool = False
     triggers: Mapping[type[Moment], tuple[Armed, ...]] = field(init=False)
     armed: Mapping[str, Armed] = field(init=False)

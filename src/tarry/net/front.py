@@ -43,7 +43,6 @@ class Terms:
     backend: Backend
     fingerprint: str
     header_limit: float
-    all_records: bool
 
 
 class Front:
@@ -90,6 +89,11 @@ class Front:
         else:
             self._admit(sock, Client(Endpoint(host, port), server), packed, now)
 
+    def relieve(self) -> None:
+        """Descriptors are short: let go of the held clients that have closed their side."""
+        while self._room.release_one_that_left():
+            pass
+
     def drain(self, on_empty: Callable[[], None]) -> None:
         """Send the held ones away, let transactions finish, and call *on_empty* when the last session has ended."""
         self._desk.close()
@@ -127,11 +131,15 @@ class Front:
 
     def _admit(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float) -> None:
         terms = self._terms
-        match self._door.admit(packed, client.address):
+        admitted = self._door.admit(packed, client.address)
+        if admitted is Admitted.TOO_MANY and self._room.release_one_that_left():
+            self._door.leave(packed)
+            admitted = self._door.admit(packed, client.address)
+        match admitted:
             case Admitted.HELD:
                 wait = terms.policy.wait.draw(self._random)
                 self._number += 1
-                if terms.all_records:
+                if terms.policy.record_all:
                     line = self._connect(client, wait, "")
                     self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
                 if terms.policy.teaser:
@@ -254,15 +262,15 @@ class Front:
 
     def _journal(self, accepted_at: float) -> Journal:
         self._number += 1
-        return self._open_journal(self._number, accepted_at)
+        return self._open_journal(self._number, accepted_at, self._terms.policy)
 
-    def _open_journal(self, number: int, accepted_at: float) -> Journal:
+    def _open_journal(self, number: int, accepted_at: float, policy: Policy) -> Journal:
         return Journal(
             self._ids.text(number),
             accepted_at=accepted_at,
             accepted_wall=self._wall(accepted_at),
             write=self._write,
-            all_records=self._terms.all_records,
+            all_records=policy.record_all,
         )
 
 

@@ -58,8 +58,13 @@ class MaildirConnector:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        await loop.connect_accepted_socket(self._server, theirs)
-        await loop.create_unix_connection(factory, sock=ours)
+        try:
+            await loop.connect_accepted_socket(self._server, theirs)
+            await loop.create_unix_connection(factory, sock=ours)
+        except BaseException:  # cancelled meanwhile, as a rule; an end that has its transport already is closed by it as well
+            ours.close()
+            theirs.close()
+            raise
 
     def _server(self) -> _Server:
         return _Server(

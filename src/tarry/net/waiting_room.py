@@ -70,7 +70,7 @@ class WaitingRoom:
         clock: Clock,
         *,
         linger: Linger,
-        open_journal: Callable[[int, float], Journal],
+        open_journal: Callable[[int, float, Policy], Journal],
         greet: Callable[[Guest], None],
         leave: Callable[[bytes], None],
     ) -> None:
@@ -95,6 +95,7 @@ class WaitingRoom:
         self._servers: list[Endpoint] = []
         self._via: dict[int, Client] = {}  # clients that a PROXY header announced
         self._active: dict[int, tuple[Held, Journal]] = {}  # clients that have done something
+        self._left: dict[int, None] = {}  # those that have closed their side, the first one first
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def __len__(self) -> int:
@@ -116,6 +117,18 @@ class WaitingRoom:
         self._count += 1
         self._epoll.register(fd, _SILENT)
         self._wheel.add(accepted_at + wait, number << _FD_BITS | fd)
+
+    def release_one_that_left(self) -> bool:
+        """Close the client that closed its side first, and so has most likely gone; False where there is none.
+
+        They are held like the others, since a FIN may be a half-close, but they are the first to go when there is no place left.
+        """
+        fd = next(iter(self._left), None)
+        if fd is None:
+            return False
+        _, journal = self._active[fd]
+        self._forget(fd, _borrow(fd), journal, self._clock.monotonic())
+        return True
 
     def close(self, reply: bytes) -> None:
         """Send everyone away with *reply* (the daemon is going down)."""
@@ -178,6 +191,8 @@ class WaitingRoom:
         policy = self._policies[self._policy[fd]]
         held, effects = hold.step(held, happened, now, policy)
         self._active[fd] = (held, journal)
+        if held.left:
+            self._left[fd] = None
         for effect in effects:
             match effect:
                 case Emit(event=event):
@@ -186,7 +201,9 @@ class WaitingRoom:
                     client = self._client(fd)
                     accepted_at = self._accepted_at[fd]
                     packed = self._take_out(fd)
-                    self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left and not held.talked))
+                    self._greet(
+                        Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left and not held.talked)
+                    )
                     return False
                 case Refuse(reply=reply):
                     journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
@@ -196,19 +213,22 @@ class WaitingRoom:
                     self._leave(packed)
                     return False
                 case Forget():
-                    packed = self._take_out(fd)
-                    sock.close()
-                    journal.close(now)
-                    self._leave(packed)
+                    self._forget(fd, sock, journal, now)
                     return False
         return True
+
+    def _forget(self, fd: int, sock: socket.socket, journal: Journal, now: float) -> None:
+        packed = self._take_out(fd)
+        sock.close()
+        journal.close(now)
+        self._leave(packed)
 
     def _activate(self, fd: int) -> tuple[Held, Journal]:
         """Make a session out of a row of numbers: its client has done something, or its time has come."""
         active = self._active.get(fd)
         if active is None:
             accepted_at = self._accepted_at[fd]
-            journal = self._open_journal(self._number[fd], accepted_at)
+            journal = self._open_journal(self._number[fd], accepted_at, self._policies[self._policy[fd]])
             client = self._client(fd)
             journal.resume(schema.Connect(client.address, client.endpoint.port, str(client.server)))
             active = self._active[fd] = (Held(journal.id, client.address, accepted_at), journal)
@@ -231,6 +251,7 @@ class WaitingRoom:
         packed = self._packed(fd)
         self._number[fd] = 0
         self._active.pop(fd, None)
+        self._left.pop(fd, None)
         self._via.pop(fd, None)
         self._count -= 1
         return packed

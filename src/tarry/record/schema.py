@@ -104,7 +104,7 @@ class Reply(Event, frozen=True):
 
 
 class Hold(Event, frozen=True):
-    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended (due, left, talked)."""
+    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended (due or left)."""
 
     why: str
     asked: float
@@ -179,7 +179,7 @@ class Config(Event, frozen=True):
 
 
 class Stress(Event, frozen=True):
-    """The daemon came under stress or out of it: descriptors, clients, an MTA that does not answer."""
+    """The daemon came under stress or out of it: it has no descriptors left, or the MTA does not answer (``what``)."""
 
     what: str
     on: bool
