@@ -154,7 +154,7 @@ class Generator:
         """RSET first: a chunk outside of a transaction, whose octets are commands to anyone who does not count."""
         payload = self._chance.choice([b"QUIT\r\n", b"MAIL FROM:<evil@x>\r\nRCPT TO:<evil@y>\r\n", b".\r\n\0\n", b""])
         last = self._chance.choice([b"", b" LAST"])
-        due = Expected(frozenset({250, 503}) | ENDING), Expected(frozenset({503}) | ENDING)
+        due = Expected(frozenset({250, 502, 503}) | ENDING), Expected(frozenset({502, 503}) | ENDING)
         return Step(b"RSET\r\nBDAT %d%b\r\n%b" % (len(payload), last, payload), due, (b"RSET",))
 
     def _chunk(self) -> Step:
@@ -162,7 +162,7 @@ class Generator:
         token = self._token()
         payload = token + b"\r\n" + self._chance.choice([b"QUIT\r\n.\r\n", b"", b"BDAT 5 LAST\r\n", b"\0" * 300])
         line = b"BDAT %d%b" % (len(payload), self._chance.choice([b"", b" LAST"]))
-        return Step(line + b"\r\n" + payload, (Expected(frozenset({250, 503}) | ENDING, token),), (line,))
+        return Step(line + b"\r\n" + payload, (Expected(frozenset({250, 502, 503}) | ENDING, token),), (line,))
 
     def _auth(self) -> Step:
         token = self._token()
