@@ -176,16 +176,20 @@ class Outbox:
     def send(self, data: bytes) -> None:
         """Write to the client."""
         effects = self._effects
-        if effects and type(effects[-1]) is Send:
-            data = effects.pop().data + data  # type: ignore[union-attr]
-        effects.append(Send(data))
+        last = effects[-1] if effects else None
+        if isinstance(last, Send):
+            effects[-1] = Send(last.data + data)
+        else:
+            effects.append(Send(data))
 
     def relay(self, data: bytes) -> None:
         """Write to the MTA."""
         effects = self._effects
-        if effects and type(effects[-1]) is Relay:
-            data = effects.pop().data + data  # type: ignore[union-attr]
-        effects.append(Relay(data))
+        last = effects[-1] if effects else None
+        if isinstance(last, Relay):
+            effects[-1] = Relay(last.data + data)
+        else:
+            effects.append(Relay(data))
 
     def take(self) -> list[SessionEffect]:
         """Return what was put and begin anew."""

@@ -22,6 +22,7 @@ from array import array
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tarry.core import hold
 from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse
@@ -41,6 +42,7 @@ _TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
 _GONE = select.EPOLLERR | select.EPOLLHUP
 _FD_BITS = 24
 _FD_MASK = (1 << _FD_BITS) - 1
+_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -270,10 +272,10 @@ def _borrow(fd: int) -> socket.socket:
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
 
 
-def _index(known: list[Policy] | list[Endpoint], value: object) -> int:
+def _index(known: list[_Value], value: _Value) -> int:
     """Return the place of *value* in a short list, adding it where it is new."""
     for index, one in enumerate(known):
         if one is value:
             return index
-    known.append(value)  # type: ignore[arg-type]
+    known.append(value)
     return len(known) - 1
