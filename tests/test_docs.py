@@ -35,7 +35,6 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PAGE = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
-AWAITED = frozenset({"performance.md"})
 """Pages that are linked and not written yet."""
 
 
@@ -57,7 +56,7 @@ def test_relative_links_lead_to_files(page: Path) -> None:
     """A link to a file of the project names one that is there."""
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert [] == [link for link in missing if Path(link).name not in AWAITED]
+    assert [] == missing
 
 
 @every_page
