@@ -35,8 +35,6 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PAGE = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
-"""Pages that are linked and not written yet."""
-
 
 def blocks(text: str, language: str) -> list[str]:
     """Return the fenced blocks of a language."""

@@ -1,26 +1,4 @@
-from hypothesis import given
-from hypothesis import strategies as st
-
-from tarry.probe.trace import Ending, Reply, Seconds, Trace, escape
-
-
-@given(data=st.binary(max_size=300), limit=st.integers(0, 120))
-def test_escaped_text_is_printable_and_bounded(data: bytes, limit: int) -> None:
-    """Whatever the server sends, what is shown is printable ASCII of at most the limit."""
-    text = escape(data, limit)
-
-    assert text.isascii() and (text == "" or text.isprintable())
-    assert len(text) <= limit
-
-
-def test_escapes_are_never_cut_in_two() -> None:
-    """The limit falls between escapes, not inside one."""
-    assert escape(b"ab\x00\x00", 9) == "ab\\x00"
-
-
-def test_plain_text_is_left_alone_and_a_backslash_is_doubled() -> None:
-    """Escaping can be read back: only a backslash begins an escape."""
-    assert escape(b"a\\b\r\n\t\x1b[31m") == "a\\\\b\\r\\n\\t\\x1b[31m"
+from tarry.probe.trace import Ending, Reply, Seconds, Trace
 
 
 def test_a_reply_reads_as_on_the_wire_and_garbage_without_a_code() -> None:

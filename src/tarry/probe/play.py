@@ -21,7 +21,8 @@ from typing import Protocol, assert_never
 from tarry.probe.replies import ReplyReader
 from tarry.probe.steps import GOODBYE, Habit, HalfClose, Hear, Listen, Pause, Say
 from tarry.probe.target import Address, Endpoint
-from tarry.probe.trace import MAX_TEXT, Ending, Reply, Seconds, Trace, escape
+from tarry.probe.trace import Ending, Reply, Seconds, Trace
+from tarry.smtp.text import TEXT_LIMIT, escape
 
 Clock = Callable[[], float]
 MAX_REPLIES = 1000
@@ -60,7 +61,7 @@ class Said:
 
     def add(self, data: bytes) -> None:
         """Note that *data* was sent."""
-        self.beginning = (self.beginning + data)[:MAX_TEXT]
+        self.beginning = (self.beginning + data)[:TEXT_LIMIT]
         self.length += len(data)
         self.lines += data.count(b"\n")
         self.quit = self.quit or data.endswith((b"QUIT\r\n", b"QUIT\n"))

@@ -11,7 +11,7 @@ Since    0.1
 import re
 from dataclasses import dataclass, field
 
-from tarry.probe.trace import escape
+from tarry.smtp.text import escape
 
 MAX_LINE_BYTES = 4096
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)

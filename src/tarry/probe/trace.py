@@ -3,7 +3,7 @@
 What     The value that `play` returns and that `verdict` and the command line read. It is complete: a verdict can be
          rebuilt from it without the network.
 Times    Seconds since the connection stood, from whatever clock the player was given.
-Text     Bytes from the server are hostile: `escape` makes them safe to print before they get here.
+Text     Bytes from the server are hostile: `tarry.smtp.text.escape` makes them safe to print before they get here.
 Since    0.1
 """
 
@@ -13,8 +13,6 @@ from typing import NewType
 
 Seconds = NewType("Seconds", float)
 
-# DESIGN section 7: text from the other side is escaped and at most this long.
-MAX_TEXT = 100
 # The name of the first thing a client waits for; each further name is that of a command or "message".
 GREETING = "greeting"
 
@@ -74,20 +72,3 @@ class Trace:
     def greeting(self) -> Reply | None:
         """The first reply, whether it is a 220 or a refusal."""
         return self.reply_to(GREETING)
-
-
-def escape(data: bytes, limit: int = MAX_TEXT) -> str:
-    """Return *data* as printable ASCII, at most *limit* characters, cut off after a whole escape."""
-    pieces: list[str] = []
-    length = 0
-    for byte in data[:limit]:
-        piece = _ESCAPES[byte]
-        if length + len(piece) > limit:
-            break
-        pieces.append(piece)
-        length += len(piece)
-    return "".join(pieces)
-
-
-_NAMED = {0x5C: "\\\\", 0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
-_ESCAPES = tuple(_NAMED.get(byte, chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in range(256))
