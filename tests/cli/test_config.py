@@ -106,7 +106,8 @@ def test_check_tells_every_mistake_and_counts() -> None:
             ],
         ),
         (
-            'hold.wait = "1s"\n[handoff]\nmode = "proxy"\naddress = "mx:25"\nannounce = "proxy-v1"\n[checks.pregreet]\naction = "delay"\n'
+            'hold.wait = "1s"\n[handoff]\nmode = "proxy"\naddress = "mx:25"\nannounce = "proxy-v1"\n'
+            '[checks.pregreet]\naction = "delay"\n'
             '[exempt]\nnetworks = ["192.0.2.0/24"]\n[listen]\nsmtp = ["0.0.0.0:25", "[::]:25"]',
             [
                 "tarry.toml is fine: listens on 0.0.0.0:25, [::]:25, holds each client 1s.",

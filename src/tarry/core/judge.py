@@ -52,10 +52,6 @@ def _action(reason: Reason, policy: Policy) -> Action:
     return armed.settings.action if armed else Action.IGNORE
 
 
-def _by_action(pair: tuple[Action, Reason]) -> Action:
-    return pair[0]
-
-
 def _due_at(reason: Reason, policy: Policy) -> Phase:
     settings = policy.armed[reason.check].settings
     if settings.action is Action.DELAY:
