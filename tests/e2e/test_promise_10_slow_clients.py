@@ -38,8 +38,9 @@ def test_a_crowd_of_slow_clients_does_not_slow_a_good_session(wait: str) -> None
                 dribbler.join(10)
         after = median_session(tarry.port)
 
-    # The machine may have become slower or faster meanwhile; the slower of the two stands for "alone".
-    assert beside < 3 * max(before, after)
+    # The machine may have become slower or faster meanwhile; the slower of the two stands for "alone". Sessions of two milliseconds
+    # are at the mercy of its scheduler: what is promised is that a crowd adds nothing that anybody would notice.
+    assert beside < max(3 * max(before, after), 0.1)
 
 
 def median_session(port: int) -> float:
