@@ -127,11 +127,12 @@ def test_what_the_mta_says_behind_its_220_ends_the_session(door: Door, behind: b
 
 
 def test_a_late_reply_in_the_clear_breaks_the_handshake(door: Door, tls_sink: TlsSink) -> None:
-    """What the MTA injects later is no TLS record, and the client's own TLS refuses it."""
+    """What the MTA injects later is no TLS record, and the client's own TLS refuses it; where both come at once tarry does."""
     door.sink.play(Fault(at="STARTTLS", what="drip", seconds=0.01, reply=b"220 go\r\n250 injected\r\n"))
     with door.client() as client:
         client.greeted()
-        assert client.command(b"STARTTLS").code == 220
+        code = client.command(b"STARTTLS").code
+        assert code in (220, 421)  # on a busy machine the drops arrive together
         with pytest.raises((ssl.SSLError, ConnectionError)):
             client.start_tls(tls_sink.certificate)
 

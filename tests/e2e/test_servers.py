@@ -134,7 +134,7 @@ def test_postfix_takes_load_and_throws_it_away() -> None:
     """The discard role stores nothing and leaves no queue, so that a benchmark measures the way there."""
     need("postfix")
     with Postfix(discard=True) as postfix:
-        smtp_source(postfix.port, "-s", "5", "-m", "50", "-f", "a@client.example", "-t", "alice@example.org")
+        smtp_source(postfix.port, "-s", "5", "-m", "500", "-f", "a@client.example", "-t", "alice@example.org")
 
         assert postfix.queue_empty(10)
         assert postfix.messages() == []

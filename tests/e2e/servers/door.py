@@ -90,10 +90,12 @@ class Door:
         """Return the records so far, of all sessions; only those whose fields equal *wanted*."""
         try:
             with self.tarry.record_path.open("rb") as file:
-                file.seek(self._read)
+                file.seek(max(0, self._read - 1))
                 text = file.read()
         except FileNotFoundError:
             return []
+        if self._read:
+            text = text.partition(b"\n")[2]  # `begin` may have looked while a line was being written
         parsed = [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
         return [record for record in parsed if all(record.get(name) == value for name, value in wanted.items())]
 
