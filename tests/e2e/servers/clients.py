@@ -90,11 +90,11 @@ class RawClient:
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1", *, source: str | None = None, timeout: float = 10.0) -> None:
+        # Before, not after: the server may accept while this thread waits for a processor, and must not seem to be early.
         self.connected_at = time.monotonic()
         self.sock: socket.socket = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         # Small writes go out as they are made; Nagle would glue them together again.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connected_at = time.monotonic()
         self.replies: list[Reply] = []
         self.received = bytearray()
         self._buffer = bytearray()
