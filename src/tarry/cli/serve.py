@@ -40,11 +40,11 @@ def command(ctx: click.Context, config_file: str | None, observe: bool) -> None:
     _occupy_standard_descriptors()
     file = config_file or ctx.obj
     path = Path(file) if file else None
-    loaded = _read(path)
+    loaded = load(path)
     for problem in loaded.problems:
-        click.echo(f"tarry: {problem}", err=True)
+        _say(str(problem))
     if loaded.errors:
-        click.echo(f"tarry: {len(loaded.errors)} error(s): nothing was started", err=True)
+        _say(f"{len(loaded.errors)} error(s): nothing was started")
         ctx.exit(1)
     try:
         _run(_serve(loaded.config, path, observe))
@@ -61,10 +61,6 @@ def _occupy_standard_descriptors() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(fd)
-
-
-def _read(path: Path | None) -> Loaded:
-    return load(path)
 
 
 async def _serve(config: Config, path: Path | None, observe: bool) -> None:
@@ -114,7 +110,7 @@ def _explain(fault: OSError, config: Config) -> None:
             what = f"{where}: this host has no such address; see `ip address`, and correct listen.smtp"
         case _:
             what = str(fault)
-    click.echo(f"tarry: {what}", err=True)
+    _say(what)
 
 
 def _run(main: Coroutine[None, None, None]) -> None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 from typing import NamedTuple, assert_never
 
 from tarry.core.border import Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Readable, Refuse
-from tarry.core.check import Seen, run
+from tarry.core.check import Seen
 from tarry.core.client import Phase
+from tarry.core.finding import ask, verdict_event
 from tarry.core.judge import judge
 from tarry.core.policy import Policy
-from tarry.core.result import Action, Failed, Passed, Reason, Skipped, Unknown
+from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tarry.smtp.text import evidence
 
@@ -70,17 +71,10 @@ def _look(held: Held, moment: Readable | Due, now: float, policy: Policy) -> tup
     reasons = held.reasons
     seen = Seen(moment, Phase.HOLD, now - held.accepted_at)
     for armed in policy.triggers.get(type(moment), ()):
-        match run(armed, seen):
-            case Failed(code=code, detail=detail):
-                reason = Reason(armed.name, code, detail, armed.settings.weight, Phase.HOLD, seen.dt)
-                reasons = (*reasons, reason)
-                effects.append(Emit(reason_event(reason, armed.settings.action)))
-            case Passed():
-                effects.append(Emit(schema.Outcome(armed.name, "passed")))
-            case Skipped(why=why):
-                effects.append(Emit(schema.Outcome(armed.name, "skipped", why)))
-            case Unknown(why=why):
-                effects.append(Emit(schema.Outcome(armed.name, "unknown", why)))
+        reason, event = ask(armed, seen)
+        if reason is not None:
+            reasons = (*reasons, reason)
+        effects.append(Emit(event))
     return (held._replace(reasons=reasons) if reasons is not held.reasons else held), tuple(effects)
 
 
@@ -88,12 +82,7 @@ def _conclude(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:
     verdict = judge(held.reasons, policy, Phase.HOLD, client=held.client, id=held.id)
     if verdict.action is Action.IGNORE:
         return (Greet(),)
-    told = schema.Verdict("hold", verdict.action.word, tuple(reason.name for reason in verdict.reasons), policy.observe)
+    told = verdict_event(verdict, "hold", observed=policy.observe)
     if verdict.reply is None or policy.observe:
         return (Emit(told), Greet())
     return (Emit(told), Refuse(verdict.reply))
-
-
-def reason_event(reason: Reason, action: Action) -> schema.Reason:
-    """Return the record of a reason."""
-    return schema.Reason(reason.check, reason.code, reason.phase.word, reason.detail, reason.weight, action.word)

@@ -8,12 +8,12 @@ Promises  A check that failed is not asked again. Exempt and authenticated clien
 from __future__ import annotations
 
 from tarry.core.border import Emit, Moment, Outbox
-from tarry.core.check import Seen, run
+from tarry.core.check import Seen
 from tarry.core.client import Phase
-from tarry.core.hold import reason_event
+from tarry.core.finding import ask, verdict_event
 from tarry.core.judge import judge
 from tarry.core.policy import Policy
-from tarry.core.result import CLEAR, Failed, Reason, Skipped, Unknown, Verdict
+from tarry.core.result import CLEAR, Reason, Verdict
 from tarry.record import schema
 
 
@@ -47,19 +47,13 @@ class Screen:
         for armed in self._policy.triggers.get(type(moment), ()):
             if armed.name in self._failed:
                 continue
-            seen = Seen(moment, phase, now - self._accepted_at)
-            match run(armed, seen):
-                case Failed(code=code, detail=detail):
-                    reason = Reason(armed.name, code, detail, armed.settings.weight, phase, seen.dt)
-                    self._failed.add(armed.name)
-                    self.reasons.append(reason)
-                    self._outbox.put(Emit(reason_event(reason, armed.settings.action)))
-                case Skipped(why=why):
-                    self._outbox.put(Emit(schema.Outcome(armed.name, "skipped", why)))
-                case Unknown(why=why):
-                    self._outbox.put(Emit(schema.Outcome(armed.name, "unknown", why)))
-                case _:
-                    pass  # passing at every command is no news; the hold's passes are recorded there
+            reason, event = ask(armed, Seen(moment, phase, now - self._accepted_at))
+            if reason is not None:
+                self._failed.add(armed.name)
+                self.reasons.append(reason)
+            elif isinstance(event, schema.Outcome) and event.result == "passed":
+                continue  # passing at every command is no news; the hold's passes are recorded there
+            self._outbox.put(Emit(event))
 
     def verdict(self, phase: Phase) -> Verdict:
         """Return what is to be done now; CLEAR for nothing, also when tarry only observes."""
@@ -68,6 +62,5 @@ class Screen:
         found = judge(self.reasons, self._policy, phase, client=self._client, id=self._id)
         if found is not CLEAR and (found.action, found.reasons) != (self._told.action, self._told.reasons):
             self._told = found
-            names = tuple(reason.name for reason in found.reasons)
-            self._outbox.put(Emit(schema.Verdict(phase.word, found.action.word, names, self._policy.observe)))
+            self._outbox.put(Emit(verdict_event(found, phase.word, observed=self._policy.observe)))
         return CLEAR if self._policy.observe else found

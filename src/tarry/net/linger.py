@@ -15,13 +15,11 @@ import socket
 from asyncio import AbstractEventLoop
 
 from tarry.core.clock import Clock
-from tarry.net.wheel import Wheel
+from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 
 LONGEST = 5.0
 MOST = 1 << 20
 _BLOCK = 1 << 16
-_FD_BITS = 24
-_FD_MASK = (1 << _FD_BITS) - 1
 
 
 class Linger:
@@ -59,7 +57,7 @@ class Linger:
         self._serial = (self._serial + 1) & 0xFFFFFFFF
         self._leaving[fd] = (sock, self._serial, left)
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
-        self._wheel.add(self._clock.monotonic() + LONGEST, self._serial << _FD_BITS | fd)
+        self._wheel.add(self._clock.monotonic() + LONGEST, self._serial << FD_BITS | fd)
 
     def close(self) -> None:
         """Close all that linger, at once."""
@@ -80,9 +78,9 @@ class Linger:
                 self._leaving[fd] = (sock, serial, left)
 
     def _on_due(self, entry: int) -> None:
-        fd = entry & _FD_MASK
+        fd = entry & FD_MASK
         known = self._leaving.get(fd)
-        if known is not None and known[1] == entry >> _FD_BITS:
+        if known is not None and known[1] == entry >> FD_BITS:
             self._forget(fd)
 
     def _forget(self, fd: int) -> None:

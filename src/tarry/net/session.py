@@ -22,13 +22,14 @@ from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
+from tarry.net import linger as lingering
 from tarry.net.backend import Backend
 from tarry.record import schema
 from tarry.record.journal import Journal
 
-LINGER = 5.0
+LINGER = lingering.LONGEST
 """Seconds that a client has to take its last reply and close (see net/linger)."""
-_LINGER_OCTETS = 1 << 20
+_LINGER_OCTETS = lingering.MOST
 BREATHER = 0.01
 """Seconds between the turns of a client that has piled up more commands than one turn takes. None of them needs the MTA, so no
 honest client notices; without a pause one that floods kept the loop, and 45 MB of its records waited for the thread that writes."""

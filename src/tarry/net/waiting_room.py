@@ -33,15 +33,13 @@ from tarry.core.policy import Policy
 from tarry.core.result import Reason
 from tarry.net.linger import Linger
 from tarry.net.peek import peek
-from tarry.net.wheel import Wheel
+from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 from tarry.record import schema
 from tarry.record.journal import Journal
 
 _SILENT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
 _GONE = select.EPOLLERR | select.EPOLLHUP
-_FD_BITS = 24
-_FD_MASK = (1 << _FD_BITS) - 1
 _Value = TypeVar("_Value")
 
 
@@ -118,7 +116,7 @@ class WaitingRoom:
             self._via[fd] = client
         self._count += 1
         self._epoll.register(fd, _SILENT)
-        self._wheel.add(accepted_at + wait, number << _FD_BITS | fd)
+        self._wheel.add(accepted_at + wait, number << FD_BITS | fd)
 
     def release_one_that_left(self) -> bool:
         """Close the client that closed its side first, and so has most likely gone; False where there is none.
@@ -172,8 +170,8 @@ class WaitingRoom:
                 self._epoll.modify(fd, select.EPOLLONESHOT if held.left else _TALKED)
 
     def _on_due(self, entry: int) -> None:
-        fd = entry & _FD_MASK
-        if fd >= len(self._number) or self._number[fd] != entry >> _FD_BITS:
+        fd = entry & FD_MASK
+        if fd >= len(self._number) or self._number[fd] != entry >> FD_BITS:
             return
         now = self._clock.monotonic()
         sock = _borrow(fd)

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from tarry.core.clock import Clock
 
 TICK = 0.005
+FD_BITS = 24
+FD_MASK = (1 << FD_BITS) - 1
+"""An entry of those who hold sockets: a number that is used once, above a descriptor, which is used again."""
 _SLICE = 256
 _NEVER = 1 << 62
 
