@@ -16,16 +16,18 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.load import Loaded
-from tarry.config.places import UnixSocket
+from tarry.config.places import Inherited, UnixSocket
 from tarry.config.schema import Config
+from tarry.config.tables import Listen
 from tarry.core.admission import Networks
+from tarry.net import inherited
 from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
 from tarry.net.front import Front, Terms
 from tarry.net.listener import Listener, open_socket
@@ -89,13 +91,9 @@ class Server:
         terms = self._terms(config)
         self._front = Front(loop, self._clock, terms=terms, random=random.Random().random, write=self._sink.put)
         self._asking = loop.create_task(terms.backend.keep_asking())
-        sockets = []
         try:
-            for endpoint in config.listen.smtp:
-                sockets.append(open_socket(endpoint.host, endpoint.port))
+            sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
         except BaseException:
-            for sock in sockets:
-                sock.close()
             await self._let_go()
             raise
         self._backend = terms.backend
@@ -103,7 +101,7 @@ class Server:
         if terms.backend.capabilities is None:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
-        self._listeners = [Listener(loop, sock, on_client=self._front.take, on_stress=self._on_stress) for sock in sockets]
+        self._listeners = [Listener(loop, sock, on_client=self._front.take, on_stress=self._on_stress) for sock, _ in sockets]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients))
 
@@ -222,7 +220,36 @@ class Server:
 
 
 def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
-    return (("listen.smtp", old.listen.smtp, new.listen.smtp), ("record.path", old.record.path, new.record.path))
+    return (
+        ("listen.smtp", old.listen.smtp, new.listen.smtp),
+        ("listen.smtps", old.listen.smtps, new.listen.smtps),
+        ("record.path", old.record.path, new.record.path),
+    )
+
+
+def open_sockets(listen: Listen, handed: Sequence[tuple[str, socket.socket]]) -> list[tuple[socket.socket, bool]]:
+    """Return the listening sockets, each with whether its clients begin with TLS. *handed* are those of a supervisor, with names.
+
+    ``systemd`` takes those that no ``systemd:NAME`` asks for. Raises OSError where an address cannot be had, or nothing was handed
+    over; no socket is left open then.
+    """
+    named = {one.name for one in (*listen.smtp, *listen.smtps) if isinstance(one, Inherited) and one.name}
+    opened: list[tuple[socket.socket, bool]] = []
+    try:
+        for wanted, has_tls in ((listen.smtp, False), (listen.smtps, True)):
+            for one in wanted:
+                if isinstance(one, Inherited):
+                    found = [sock for name, sock in handed if (name == one.name if one.name else name not in named)]
+                    if not found:
+                        raise OSError(f"{one}: no such socket was handed over; start tarry by its socket unit, or name an address")
+                    opened += [(sock, has_tls) for sock in found]
+                else:
+                    opened.append((open_socket(one.host, one.port), has_tls))
+    except BaseException:
+        for sock in (*(sock for sock, _ in opened), *(sock for _, sock in handed)):
+            sock.close()
+        raise
+    return opened
 
 
 def serve(config: Config | None = None, *, observe: bool = False) -> Server:

@@ -29,8 +29,9 @@ def test_the_defaults_break_no_rule() -> None:
     assert [] == problems({})
 
 
-PROXY = {"handoff.mode": "proxy", "handoff.announce": "proxy-v2"}
 PASS = {"handoff.mode": "pass"}
+PROXY = {"handoff.mode": "proxy", "handoff.announce": "proxy-v2"}
+CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,38 @@ PASS = {"handoff.mode": "pass"}
             'error: tls.mode: tls.mode = "terminate" needs tls.certificate; set tls.mode = "relay"',
         ),
         ({"tls.mode": "terminate"}, 'error: tls.mode: tls.mode = "terminate" needs tls.certificate and tls.key; '),
+        (
+            {"listen.smtps": ["127.0.0.1:465"], "tls.key": "a.key"},
+            "error: listen.smtps: its clients begin with TLS, and that needs tls.certificate; name them",
+        ),
+        ({"tls.mode": "terminate", **CERTIFIED, **PASS}, 'error: tls.mode: handoff.mode = "pass" gives the client away'),
+        ({"listen.smtps": ["127.0.0.1:465"], **CERTIFIED, **PASS}, "error: listen.smtps: handoff.mode = "),
+        ({"tls.mode": "off", **PASS}, 'error: tls.mode: handoff.mode = "pass" gives the client away at the greeting; set'),
+        ({"tls.to_mta": "starttls"}, 'error: tls.to_mta: tls.to_mta is for handoff.mode = "proxy", and it is "maildir"; set'),
+        ({"tls.to_mta": "starttls", **PROXY}, "error: tls.to_mta: in one session either the client's TLS ends in tarry or it"),
+        (
+            {"tls.to_mta": "verify", "tls.mode": "off", "handoff.address": "unix:/run/mta", **PROXY},
+            "error: tls.to_mta: a Unix socket has no host name to verify; set",
+        ),
+        ({"hold.data_wait": "1s", **PASS}, 'error: hold.data_wait: handoff.mode = "pass" gives the client away'),
+        ({"headers.insert": True, **PASS}, 'error: headers.insert: handoff.mode = "pass" gives the client away'),
+        (
+            {"handoff.announce": "pass", "handoff.mode": "proxy"},
+            'error: handoff.address: announce = "pass" needs the socket of a Postfix pass service, and 127.0.0.1:10025 is none',
+        ),
+        ({"handoff.announce": "pass", **PASS}, "warning: handoff.announce: the attributes of a pass tell the client's address"),
+        ({"handoff.stdio": "pipe", **PROXY}, 'warning: handoff.stdio: it is for handoff.mode = "exec"; leave the line out'),
+        (
+            {"handoff.stdio": "pipe", "handoff.mode": "exec"},
+            "warning: handoff.stdio: a command on a pipe does not see who the client is",
+        ),
+        ({"handoff.command": [], "handoff.mode": "exec"}, "error: handoff.command: there is no command to run; write"),
+        ({"handoff.command": ["exim", "-bs"], "handoff.mode": "exec"}, "error: handoff.command: exim would be searched for"),
+        (
+            {"handoff.command": ["/bin/x", "{cleint}"], "handoff.mode": "exec"},
+            "error: handoff.command: {cleint} in {cleint} stands for nothing; write one of {client}, {client_port}",
+        ),
+        ({"listen.smtp": ["systemd", "systemd"]}, "error: listen.smtp: systemd is there twice; keep one of the two"),
         (
             {"handoff.address": "mx:25"},
             "warning: handoff.address: without handoff.mode, mail goes to the folder mail and not",

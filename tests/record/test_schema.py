@@ -39,6 +39,9 @@ EVENTS: list[schema.AnyEvent] = [
     schema.Stress("descriptors", True, "980 of 1024"),
     schema.Lost(17, "no space left on device"),
     schema.Stop("SIGTERM", 3),
+    schema.Parked("rcpt", 2),
+    schema.Tls("client", False, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example.org", 2.5, "no shared cipher"),
+    schema.Exit(-15, 1.25),
 ]  # fmt: skip
 """What the golden file holds, in its order."""
 

@@ -23,6 +23,7 @@ _REPLY_LIMIT = 400  # RFC 5321 §4.5.3.1.5 allows 512 octets with code and CRLF;
 _HEADER_LIMIT = 900  # RFC 5322 §2.1.1 allows 998 characters; the rest is room for {client} and {reason}
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_DESCRIPTOR_NAME = re.compile(r"[!-9;-~]{1,255}", re.ASCII)  # sd_listen_fds_with_names(3)
 _HEADER = re.compile(r"[!-9;-~]+: ?[!-~][ -~]*")
 _REPLY = re.compile(r"[45][0-9][0-9] [ -~]*[!-~]")
 
@@ -37,14 +38,23 @@ class UnixSocket:
         return f"unix:{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """Listening sockets that systemd hands over: those called *name* (FileDescriptorName=), or all that no other key names."""
+
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"systemd:{self.name}" if self.name else "systemd"
+
+
 Address: TypeAlias = Endpoint | UnixSocket
+Listening: TypeAlias = Endpoint | Inherited
 
 
 def _read_endpoint(value: object) -> Endpoint:
     if not isinstance(value, str):
         raise Wrong(f"{shown(value)} is not an address", 'write host:port in quotes, such as "127.0.0.1:25"')
-    if value == "systemd":
-        raise Wrong('"systemd" comes with a later version', 'write the address and port, such as "0.0.0.0:25"')
     if value.startswith("unix:"):
         raise Wrong(f"{shown(value)} is no address for SMTP clients", 'write host:port, such as "127.0.0.1:25"')
     host, separator, port = value.rpartition(":")
@@ -70,6 +80,17 @@ def _read_endpoint(value: object) -> Endpoint:
     if not _NAME.fullmatch(host) or (re.fullmatch(r"[0-9.]+", host) and not _is_ip(host)):
         raise Wrong(f"{shown(host)} is neither an IP address nor a host name", f'write an address, such as "127.0.0.1:{port}"')
     return Endpoint(host.lower(), int(port))
+
+
+def _read_listening(value: object) -> Listening:
+    if value == "systemd":
+        return Inherited()
+    if isinstance(value, str) and value.startswith("systemd:"):
+        name = value.removeprefix("systemd:")
+        if not _DESCRIPTOR_NAME.fullmatch(name):
+            raise Wrong(f"{shown(value)} names no socket", 'write "systemd", or "systemd:" and its FileDescriptorName=')
+        return Inherited(name)
+    return _read_endpoint(value)
 
 
 def _read_address(value: object) -> Address:
@@ -99,6 +120,11 @@ def _read_optional(value: object) -> Endpoint | None:
 _ENDPOINT_SCHEMA = {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"}
 endpoint = Kind("host:port", _read_endpoint, str, _ENDPOINT_SCHEMA)
 endpoints = listed(endpoint, "list of host:port", '["127.0.0.1:25"]')
+listening = listed(
+    Kind("host:port or systemd", _read_listening, str, {"type": "string", "pattern": r"^(.+:[0-9]{1,5}|systemd(:.+)?)$"}),
+    "list of host:port",
+    '["0.0.0.0:25"]',
+)
 target = Kind("host:port or unix:/path", _read_target, str, {"type": "string", "pattern": r"^(.+:[0-9]{1,5}|unix:/.+)$"})
 optional_endpoint = Kind(
     "host:port or nothing",

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 from tarry.checks import REGISTRY
 from tarry.config.origin import DEFAULT, Origin, Problem, Severity
-from tarry.config.places import UnixSocket
+from tarry.config.places import Inherited, UnixSocket
 from tarry.config.schema import Config
 from tarry.config.values import write_duration
 from tarry.core.border import Due, Readable
@@ -28,11 +28,11 @@ from tarry.core.result import Action
 PATIENCE = 30.0
 """Seconds. Callouts and checkers give up from 8 to 30 s on (DESIGN section 8; qpsmtpd's earlytalker says the same)."""
 
+COMMAND_PLACES = ("client", "client_port", "server", "server_port")
+"""What may stand in braces in the words of handoff.command."""
+
 LEAST_COMMAND_TIMEOUT = 300.0
 """Seconds: RFC 5321 §4.5.3.2.7."""
-
-BLIND_MODES = ("pass", "exec")
-"""Hand-off modes that give the client away, so that nothing after the greeting can be seen or slowed."""
 
 _BEFORE_GREETING = (Readable, Due)
 
@@ -86,19 +86,24 @@ def _tarpits(case: _Case) -> Iterator[Problem]:
             what = f"clients give up after 5 minutes, and the last holds come to {write_duration(tarpit.cap)}"
             fix = f'set {name}.cap = "{write_duration(LONGEST_HOLD)}" unless you want floods to break off'
             yield _warning(_chosen(case, f"{name}.cap", f"{name}.step"), what, fix)
-        if tarpit.step > 0 and case.config.handoff.mode in BLIND_MODES:
+        if tarpit.step > 0 and _is_given_away(case.config):
             yield _blind(case, f"{name}.step", f'or set {name}.step = "0s"')
+
+
+def _is_given_away(config: Config) -> bool:
+    """True when nothing after the greeting can be seen or slowed."""
+    handoff = config.handoff
+    return handoff.mode == "pass" or (handoff.mode == "exec" and handoff.stdio == "socket")
 
 
 def _blind(case: _Case, where: str, instead: str) -> Problem:
     mode = case.config.handoff.mode
-    return Problem(
-        where, f'handoff.mode = "{mode}" gives the client away at the greeting', f'set handoff.mode = "proxy", {instead}'
-    )
+    in_line = 'handoff.stdio = "pipe"' if mode == "exec" else 'handoff.mode = "proxy"'
+    return Problem(where, f'handoff.mode = "{mode}" gives the client away at the greeting', f"set {in_line}, {instead}")
 
 
 def _blind_checks(case: _Case) -> Iterator[Problem]:
-    if case.config.handoff.mode not in BLIND_MODES:
+    if not _is_given_away(case.config):
         return
     for check in REGISTRY:
         where = f"checks.{check.name}"
@@ -109,14 +114,18 @@ def _blind_checks(case: _Case) -> Iterator[Problem]:
             set_keys = [key for key in (f"{where}.at", f"{where}.action") if case.is_set(key)]
             if set_keys:
                 yield _blind(case, set_keys[0], f'or set {where}.action = "ignore"')
+    if case.config.hold.data_wait.high > 0 and case.is_set("hold.data_wait"):
+        yield _blind(case, "hold.data_wait", 'or set hold.data_wait = "0s"')
+    if case.config.headers.insert and case.is_set("headers.insert"):
+        yield _blind(case, "headers.insert", "or set headers.insert = false")
 
 
 def _loop(case: _Case) -> Iterator[Problem]:
     handoff, address = case.config.handoff, case.config.handoff.address
     if handoff.mode != "proxy" or isinstance(address, UnixSocket):
         return
-    for own in case.config.listen.smtp:
-        if _is_reached_by(own, address):
+    for own in (*case.config.listen.smtp, *case.config.listen.smtps):
+        if not isinstance(own, Inherited) and _is_reached_by(own, address):
             what = f"{address} is tarry itself (listen.smtp), and mail would go round in circles"
             yield Problem(
                 _chosen(case, "handoff.address", "listen.smtp"), what, "set handoff.address to the port on which the MTA listens"
@@ -151,17 +160,19 @@ def _chosen(case: _Case, *keys: str) -> str:
 
 
 def _listening(case: _Case) -> Iterator[Problem]:
-    smtp = case.config.listen.smtp
-    if not smtp:
+    listen = case.config.listen
+    everywhere = (*listen.smtp, *listen.smtps)
+    if not everywhere:
         yield Problem("listen.smtp", "there is no address to listen on", 'write listen.smtp = ["127.0.0.1:2525"]')
-    for number, one in enumerate(smtp):
-        if one.port and one in smtp[:number]:
-            yield Problem("listen.smtp", f"{one} is there twice", "keep one of the two")
+    for number, one in enumerate(everywhere):
+        if (isinstance(one, Inherited) or one.port) and one in everywhere[:number]:
+            where = "listen.smtp" if number < len(listen.smtp) else "listen.smtps"
+            yield Problem(where, f"{one} is there twice", "keep one of the two")
     if case.config.listen.workers > 1:
         yield _warning(
             "listen.workers", "this version runs one process", "set listen.workers = 0, which later versions read as one a core"
         )
-    if case.config.web.listen is not None and case.config.web.listen.port and case.config.web.listen in smtp:
+    if case.config.web.listen is not None and case.config.web.listen.port and case.config.web.listen in everywhere:
         yield Problem(
             "web.listen", f"{case.config.web.listen} is an address for SMTP clients", "choose another port, such as 127.0.0.1:8025"
         )
@@ -215,14 +226,31 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def _tls(case: _Case) -> Iterator[Problem]:
-    tls = case.config.tls
+    tls, handoff = case.config.tls, case.config.handoff
     missing = [key for key, value in (("tls.certificate", tls.certificate), ("tls.key", tls.key)) if not value]
-    if tls.mode == "terminate" and missing:
-        yield Problem(
-            "tls.mode",
-            f'tls.mode = "terminate" needs {" and ".join(missing)}',
-            'set tls.mode = "relay", so that the MTA does STARTTLS',
-        )
+    if missing:
+        needs = f"needs {' and '.join(missing)}"
+        if tls.mode == "terminate":
+            what = f'tls.mode = "terminate" {needs}'
+            yield Problem("tls.mode", what, 'set tls.mode = "relay", so that the MTA does STARTTLS')
+        if case.config.listen.smtps:
+            yield Problem("listen.smtps", f"its clients begin with TLS, and that {needs}", "name them, or leave listen.smtps out")
+    if _is_given_away(case.config):
+        if tls.mode == "terminate":
+            yield _blind(case, "tls.mode", 'or set tls.mode = "relay"')
+        if case.config.listen.smtps:
+            yield _blind(case, "listen.smtps", "or leave listen.smtps out")
+    if tls.mode == "off" and handoff.mode in ("pass", "exec") and handoff.stdio == "socket" and case.is_set("tls.mode"):
+        yield _blind(case, "tls.mode", "or switch STARTTLS off in the MTA")
+    if tls.to_mta != "plain":
+        if handoff.mode != "proxy":
+            what = f'tls.to_mta is for handoff.mode = "proxy", and it is "{handoff.mode}"'
+            yield Problem("tls.to_mta", what, 'set tls.to_mta = "plain"')
+        elif tls.mode == "relay":
+            what = "in one session either the client's TLS ends in tarry or it goes through to the MTA"
+            yield Problem("tls.to_mta", what, 'set tls.mode = "terminate" (or "off"), or tls.to_mta = "plain"')
+    if tls.to_mta == "verify" and isinstance(handoff.address, UnixSocket):
+        yield Problem("tls.to_mta", "a Unix socket has no host name to verify", 'set tls.to_mta = "plain"')
 
 
 def _handoff(case: _Case) -> Iterator[Problem]:
@@ -233,12 +261,42 @@ def _handoff(case: _Case) -> Iterator[Problem]:
             "the MTA takes every client for this host; where it relays for its own networks it is now an open relay",
             'set handoff.announce = "proxy-v2" and let the MTA expect it, or see that the MTA trusts no address of this host',
         )
+    if handoff.mode == "proxy" and handoff.announce == "pass" and not isinstance(handoff.address, UnixSocket):
+        what = f'announce = "pass" needs the socket of a Postfix pass service, and {handoff.address} is none'
+        yield Problem("handoff.address", what, 'write "unix:/var/spool/postfix/private/smtpd"')
+    if handoff.mode == "pass" and handoff.announce != "none":
+        what = "the attributes of a pass tell the client's address already"
+        yield _warning("handoff.announce", what, "leave the line out")
+    if handoff.mode == "exec":
+        yield from _command(case)
+    elif handoff.stdio == "pipe":
+        yield _warning("handoff.stdio", 'it is for handoff.mode = "exec"', "leave the line out")
     if handoff.mode == "maildir" and not case.is_set("handoff.mode"):
         for key in ("handoff.address", "handoff.announce"):
             if case.is_set(key):
                 what = f"without handoff.mode, mail goes to the folder {handoff.maildir} and not to an MTA"
                 yield _warning(key, what, 'set handoff.mode = "proxy", or say handoff.mode = "maildir"')
                 return
+
+
+def _command(case: _Case) -> Iterator[Problem]:
+    handoff = case.config.handoff
+    where = _chosen(case, "handoff.command", "handoff.mode")
+    if not handoff.command or not handoff.command[0]:
+        yield Problem(where, "there is no command to run", 'write handoff.command = ["/usr/sbin/sendmail", "-bs"]')
+        return
+    if not handoff.command[0].startswith("/"):
+        what = f"{handoff.command[0]} would be searched for in the PATH that tarry was started with"
+        yield Problem(where, what, "write the whole path of the program")
+    for word in handoff.command:
+        for name in re.findall(r"\{(\w*)\}", word):
+            if name not in COMMAND_PLACES:
+                fix = f"write one of {', '.join(f'{{{place}}}' for place in COMMAND_PLACES)}"
+                yield Problem(where, f"{{{name}}} in {word} stands for nothing", fix)
+    if handoff.stdio == "pipe" and not any("{client}" in word for word in handoff.command):
+        what = "a command on a pipe does not see who the client is, and some take it for this host and relay for it"
+        fix = 'give it the address, as with -oMa "[{client}]:{client_port}" for Exim, or see that it reads TCPREMOTEIP'
+        yield _warning("handoff.stdio", what, fix)
 
 
 def _checks(case: _Case) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tarry.config import patterns, places, values
-from tarry.config.places import Address, Network
+from tarry.config.places import Address, Listening, Network
 from tarry.core.client import Endpoint, Phase
 from tarry.core.policy import Span
 
@@ -30,10 +30,17 @@ def key(default: Any, kind: values.Kind, *, help: str, since: str = "0.1", sourc
 class Listen:
     """Where clients come in, and how many."""
 
-    smtp: tuple[Endpoint, ...] = key(
+    smtp: tuple[Listening, ...] = key(
         (Endpoint("127.0.0.1", 2525),),
-        places.endpoints,
-        help='Addresses for SMTP clients, as "host:port" or "[v6]:port". "0.0.0.0:25" is every IPv4 address of the host.',
+        places.listening,
+        help='Addresses for SMTP clients: "host:port", "[v6]:port" ("0.0.0.0:25" is all of IPv4), or "systemd" for the sockets '
+        "that it hands over.",
+    )
+    smtps: tuple[Listening, ...] = key(
+        (),
+        places.listening,
+        help='Addresses whose clients begin with TLS (port 465), in the same forms; "systemd:NAME" is its FileDescriptorName=.',
+        source="RFC 8314 §3.3",
     )
     workers: int = key(
         0,
@@ -81,15 +88,9 @@ class Handoff:
 
     mode: Literal["maildir", "proxy", "pass", "exec"] = key(
         "maildir",
-        values.choice(
-            "maildir",
-            "proxy",
-            later={
-                "pass": 'set handoff.mode = "proxy" and handoff.address to a port of the MTA',
-                "exec": 'set handoff.mode = "proxy" and let the MTA listen on a port of its own',
-            },
-        ),
-        help="proxy relays to the MTA at handoff.address. maildir writes mail to a folder, for a first try and for traps.",
+        values.choice("maildir", "proxy", "pass", "exec"),
+        help="proxy relays to the MTA at handoff.address. pass gives the client to Postfix's smtpd, exec to a command; "
+        "maildir writes mail to a folder, for a first try and for traps.",
     )
     maildir: str = key(
         "mail", values.text("path", least=1, example="mail"), help="The Maildir folder for mode maildir; it is made when missing."
@@ -97,31 +98,43 @@ class Handoff:
     address: Address = key(Endpoint("127.0.0.1", 10025), places.target, help='The MTA for mode proxy: "host:port" or "unix:/path".')
     announce: Literal["none", "proxy-v1", "proxy-v2", "xclient", "pass"] = key(
         "none",
-        values.choice(
-            "none",
-            "proxy-v1",
-            "proxy-v2",
-            later={
-                "xclient": 'set handoff.announce = "proxy-v2" and let the MTA expect a PROXY header on that port',
-                "pass": 'set handoff.announce = "proxy-v2" and let smtpd expect it with smtpd_upstream_proxy_protocol = haproxy',
-            },
-        ),
-        help="How the MTA learns the client's address. It must expect the header on that port, and from tarry only.",
+        values.choice("none", "proxy-v1", "proxy-v2", "xclient", "pass"),
+        help="How the MTA learns the client's address in mode proxy; it must expect it on that port, from tarry only. "
+        "pass needs handoff.address to be the socket of Postfix's pass service.",
+        source="haproxy's proxy-protocol.txt; Postfix's XCLIENT_README",
     )
     socket: str = key(
         "/var/spool/postfix/private/smtpd",
         values.text("path", least=1, example="/var/spool/postfix/private/smtpd"),
         help="The socket of Postfix's pass service, for mode pass.",
-        later=True,
+    )
+    max_waiting: int = key(
+        100,
+        values.whole(1, 100_000, "clients"),
+        help="For mode pass: how many clients may wait for a free smtpd at once; further ones stay on hold in tarry.",
+        source="postscreen_post_queue_limit",
     )
     command: tuple[str, ...] = key(
         ("/usr/sbin/sendmail", "-bs"),
         values.listed(values.text("words of a command"), "list of words", '["/usr/sbin/sendmail", "-bs"]'),
-        help="The MTA to run on the client's socket, for mode exec.",
-        later=True,
+        help="The MTA to run for each client, for mode exec. In its words {client}, {client_port}, {server}, {server_port} are "
+        "replaced.",
+    )
+    stdio: Literal["socket", "pipe"] = key(
+        "socket",
+        values.choice("socket", "pipe"),
+        help="For mode exec: socket gives the command the client's own socket; with pipe tarry stays in line, and the command must "
+        "learn the client from its words or from TCPREMOTEIP.",
+    )
+    max_children: int = key(
+        100,
+        values.whole(1, 100_000, "processes"),
+        help="For mode exec: how many commands may run at once; one client more gets 421.",
     )
     park_after: float = key(
-        20.0, values.duration(), help="A hold longer than this gives up the MTA's connection meanwhile.", later=True
+        20.0,
+        values.duration(),
+        help="A hold in mid-session that is longer gives up the MTA's connection, and opens one anew afterwards.",
     )
 
 
@@ -232,6 +245,7 @@ class Limits:
         help="For the MTA's answer to the whole message. Where limits.backend is set and this is not, it takes that value.",
         source="RFC 5321 §4.5.3.2.6",
     )
+    handshake: float = key(30.0, values.duration(0.001), help="For a TLS handshake, with the client or with the MTA.")
     proxy: float = key(5.0, values.duration(0.001), help="For a PROXY header to come from a network in listen.proxy_from.")
     drain: float = key(30.0, values.duration(), help="How long a stopping server lets running sessions finish.")
     line: int = key(
@@ -290,18 +304,33 @@ class Karma:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """STARTTLS."""
+    """STARTTLS, and TLS from the first byte on."""
 
     mode: Literal["relay", "terminate", "off"] = key(
         "relay",
-        values.choice("relay", "off", later={"terminate": 'set tls.mode = "relay", so that the MTA does STARTTLS'}),
-        help="relay: the MTA does STARTTLS, and tarry sees nothing of the session afterwards. off: STARTTLS is not offered.",
+        values.choice("relay", "terminate", "off"),
+        help="relay: the MTA does STARTTLS, and tarry sees nothing of the session afterwards. terminate: tarry does it. "
+        "off: it is not offered.",
     )
     certificate: str = key(
-        "", values.text("path", example="/etc/ssl/mail.pem"), help="The certificate chain (PEM), for mode terminate.", later=True
+        "",
+        values.text("path", example="/etc/ssl/mail.pem"),
+        help="The certificate chain (PEM), for mode terminate and listen.smtps. Read again on SIGHUP.",
     )
+    minimum: Literal["1.2", "1.3"] = key(
+        "1.2", values.choice("1.2", "1.3"), help="The oldest version of TLS that is spoken.", source="RFC 8996, RFC 9325"
+    )
+    to_mta: Literal["plain", "starttls", "verify"] = key(
+        "plain",
+        values.choice("plain", "starttls", "verify"),
+        help="The way to the MTA in mode proxy: plain, with STARTTLS, or with STARTTLS and its certificate verified for the name "
+        "in handoff.address.",
+    )
+    # The last one, since it hides the function of this name.
     key: str = key(
-        "", values.text("path", example="/etc/ssl/mail.key"), help="The private key (PEM), for mode terminate.", later=True
+        "",
+        values.text("path", example="/etc/ssl/mail.key"),
+        help="Its private key (PEM); it may be in the same file.",
     )
 
 

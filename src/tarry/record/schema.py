@@ -114,8 +114,8 @@ class Hold(Event, frozen=True):
 
 
 class Handoff(Event, frozen=True):
-    """The client was given to the MTA, or could not be: ``ms`` from asking to the MTA's EHLO reply; ``blind``: bytes are
-    only pumped."""
+    """The client was given to the MTA, or could not be. ``ms``: from asking to the MTA's EHLO reply, or until it had the
+    descriptor; ``blind``: STARTTLS goes through to the MTA, and tarry sees no more."""
 
     mode: str
     to: str
@@ -123,6 +123,32 @@ class Handoff(Event, frozen=True):
     ms: float = 0.0
     why: str = ""
     blind: bool = False
+
+
+class Parked(Event, frozen=True):
+    """The MTA's connection was given up for the time of a hold, with ``rcpts`` recipients that it had accepted."""
+
+    phase: str
+    rcpts: int = 0
+
+
+class Tls(Event, frozen=True):
+    """A TLS handshake with the ``client`` or the ``mta`` (``side``) is over. ``sni`` is the name that the client asked for."""
+
+    side: str
+    ok: bool
+    version: str = ""
+    cipher: str = ""
+    sni: str = ""
+    ms: float = 0.0
+    why: str = ""
+
+
+class Exit(Event, frozen=True):
+    """The command that served the client ended, ``seconds`` after it was started; ``status`` is negative for a signal."""
+
+    status: int
+    seconds: float = 0.0
 
 
 class Hangup(Event, frozen=True):
@@ -158,6 +184,8 @@ class Close(Event, frozen=True):
     mta: bool = False
     blind: bool = False
     observed: bool = False
+    parked: int = 0
+    tls: str = ""
 
 
 class Start(Event, frozen=True):
@@ -201,7 +229,22 @@ class Stop(Event, frozen=True):
 
 
 SessionEvent: TypeAlias = (
-    Connect | Readable | Answer | Outcome | Reason | Verdict | Greet | Command | Reply | Hold | Handoff | Hangup | Close
+    Connect
+    | Readable
+    | Answer
+    | Outcome
+    | Reason
+    | Verdict
+    | Greet
+    | Command
+    | Reply
+    | Hold
+    | Handoff
+    | Parked
+    | Tls
+    | Exit
+    | Hangup
+    | Close
 )
 ProcessEvent: TypeAlias = Start | Config | Stress | Lost | Stop
 AnyEvent: TypeAlias = SessionEvent | ProcessEvent

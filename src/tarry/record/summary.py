@@ -18,17 +18,20 @@ from tarry.record.schema import (
     Handoff,
     Hangup,
     Hold,
+    Parked,
     Readable,
     Reason,
     Record,
     Reply,
     SessionEvent,
+    Tls,
     Verdict,
 )
 
 _PHASES = ("connect", "hold", "greeted", "helo", "mail", "rcpt", "data", "message")
 _PHASE_OF_VERB = {"HELO": 3, "EHLO": 3, "MAIL": 4, "RCPT": 5, "DATA": 6, "BDAT": 6}
 _LADDER = ("ignore", "tag", "delay", "defer", "reject", "drop")
+_GIVEN_AWAY = ("pass", "exec")
 _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 
 
@@ -37,14 +40,14 @@ class Summary:
 
     __slots__ = (
         "_action", "_blind", "_client", "_commands", "_delayed", "_early", "_ended", "_errors", "_greeted", "_hangup", "_held",
-        "_helo", "_last", "_messages", "_mta", "_observed", "_octets", "_phase", "_port", "_rcpts", "_rcpts_accepted", "_reasons",
-        "_server",
+        "_helo", "_last", "_messages", "_mta", "_observed", "_octets", "_parked", "_phase", "_port", "_rcpts", "_rcpts_accepted",
+        "_reasons", "_server", "_tls",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._client = self._server = self._helo = ""
+        self._client = self._server = self._helo = self._tls = ""
         self._port = self._commands = self._rcpts = self._rcpts_accepted = self._messages = self._octets = self._errors = 0
-        self._phase = self._action = 0
+        self._phase = self._action = self._parked = 0
         self._ended = "tarry"
         self._held = self._delayed = self._last = 0.0
         self._greeted = self._mta = self._blind = self._observed = False
@@ -71,6 +74,13 @@ class Summary:
                 self._blind = self._blind or event.blind
                 if not event.ok:
                     self._ended = "mta"
+                elif event.mode in _GIVEN_AWAY and not self._greeted:
+                    self._greeted, self._held, self._ended = True, dt, "handoff"
+                    self._phase = max(self._phase, 2)
+            case Parked():
+                self._parked += 1
+            case Tls(side="client", ok=True):
+                self._tls = f"{event.version} {event.cipher}"
             case Reason():
                 self._reasons.append(f"{event.check}.{event.code}")
             case Verdict():
@@ -86,7 +96,7 @@ class Summary:
                 if self._hangup is None:
                     self._hangup = dt
             case _:
-                pass  # Answer and Outcome add nothing to the sum; Close is the sum
+                pass  # Answer, Outcome and Exit add nothing to the sum; Close is the sum
 
     def close(self) -> Close:
         """Return the wide closing line."""
@@ -115,6 +125,8 @@ class Summary:
             mta=self._mta,
             blind=self._blind,
             observed=self._observed,
+            parked=self._parked,
+            tls=self._tls,
         )
 
     def _add_command(self, event: Command) -> None:

@@ -19,11 +19,13 @@ from tarry.record.schema import (
     Command,
     Config,
     Connect,
+    Exit,
     Greet,
     Handoff,
     Hangup,
     Hold,
     Lost,
+    Parked,
     ProcessEvent,
     Readable,
     Reason,
@@ -32,6 +34,7 @@ from tarry.record.schema import (
     Start,
     Stop,
     Stress,
+    Tls,
     Verdict,
 )
 
@@ -117,6 +120,13 @@ def tell(session: Session, event: SessionEvent, dt: float) -> list[Said]:
             return [Said(Tone.WARN, f"waited {event.held:.1f} s at {event.phase} ({event.why}){how}")]
         case Handoff():
             return _tell_handoff(event)
+        case Parked():
+            return [Said(Tone.QUIET, f"parked at {event.phase}: the MTA is free meanwhile")]
+        case Tls():
+            return [_tell_tls(event)]
+        case Exit():
+            tone = Tone.WARN if event.status else Tone.QUIET
+            return [Said(tone, f"the command ended after {event.seconds:.1f} s with status {event.status}")]
         case Hangup():
             return _tell_hangup(session, event, dt)
         case Close():
@@ -194,6 +204,13 @@ def _tell_handoff(event: Handoff) -> list[Said]:
     if event.blind:
         return [Said(Tone.PLAIN, "encrypted from here on: bytes are only passed on")]
     return [Said(Tone.GOOD, f"handed to {event.to}")] if event.mode in ("pass", "exec") else []
+
+
+def _tell_tls(event: Tls) -> Said:
+    who = "the client" if event.side == "client" else "the MTA"
+    if not event.ok:
+        return Said(Tone.WARN, f"no TLS with {who}: {event.why}")
+    return Said(Tone.QUIET, f"TLS with {who}: {event.version} {event.cipher}")
 
 
 def _tell_hangup(session: Session, event: Hangup, dt: float) -> list[Said]:
