@@ -222,12 +222,13 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     assert install.missing("postfix") == "postfix is not unpacked: run make servers"
     assert install.missing("swaks") == "swaks is not installed: run make servers"
+    assert install.missing("haraka") == "haraka is not unpacked: run make servers"
 
 
 def test_nothing_is_fetched_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The installer is quick, silent and touches no network on a machine that has everything."""
-    need(*install.SERVERS, *install.TOOLS)
-    monkeypatch.setattr(install, "_apt", None)
+    need(*install.SERVERS, *install.MODULES, *install.TOOLS)
+    monkeypatch.setattr(install, "_run", None)
     began = time.monotonic()
 
     assert install.main() == 0

@@ -4,13 +4,14 @@
 
 What     Mail servers are downloaded and unpacked below a cache folder, never installed: Debian's MTA packages
          conflict with one another, and an installed one would start by itself. Shared libraries and plain
-         clients do not conflict, so they are installed as usual.
+         clients do not conflict, so they are installed as usual. Programs for Node.js come from npm, into the same folder.
 Where    `$TARRY_SERVERS`, or `tarry/servers` in `$XDG_CACHE_HOME` or `~/.cache`. Nothing is written to the tree.
-Promise  When all is there it touches neither network nor package lists. Where it cannot act (no root, no apt) it
+Promise  When all is there it touches neither network nor package lists. Where it cannot act (no root, no apt, no npm) it
          says what is missing and leaves with status 0; the tests then skip by name.
-To add   a server or a client: one entry in SERVERS or TOOLS, and a module that runs it.
+To add   a server or a client: one entry in SERVERS, MODULES or TOOLS, and a module that runs it.
 """
 
+import contextlib
 import grp
 import os
 import pwd
@@ -37,6 +38,17 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Modules:
+    """A program for Node.js with all that it requires, below one `node_modules`. It runs as any user."""
+
+    packages: tuple[str, ...]  # with their versions
+    programs: tuple[str, ...]  # inside that folder
+    # What they require is taken as it was on this day. It takes the place of a lock file, which would name a registry; and
+    # a dependency of the newest Haraka asks for a version that the registry had not (encoding-japanese 2.5.0).
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """A program that is installed like any other."""
 
@@ -51,12 +63,25 @@ SERVERS = {
         users=("postfix",),
         groups=("postdrop",),
     ),
-    # exim (exim4-base, exim4-config, exim4-daemon-heavy), sendmail, opensmtpd and haraka go here.
+    "exim": Server(
+        packages=("exim4-daemon-heavy",),  # the light one reads no PROXY header
+        programs=("usr/sbin/exim4",),
+        users=("Debian-exim",),  # its name is compiled in
+    ),
+    # sendmail and opensmtpd go here.
+}
+
+MODULES = {
+    "haraka": Modules(packages=("Haraka@3.1.1",), programs=("node_modules/Haraka/bin/haraka",), as_of="2026-04-01"),
+    "nodemailer": Modules(
+        packages=("nodemailer@8.0.4",), programs=("node_modules/nodemailer/lib/nodemailer.js",), as_of="2026-04-01"
+    ),
 }
 
 TOOLS = {
     "curl": Tool(package="curl"),
     "msmtp": Tool(package="msmtp"),
+    "node": Tool(package="npm"),  # which brings nodejs; that alone could run modules but not fetch them
     "openssl": Tool(package="openssl"),
     "swaks": Tool(package="swaks"),
 }
@@ -72,7 +97,7 @@ def missing(name: str) -> str:
     """Return why the server or tool *name* cannot be used, as a sentence for a skipped test; empty if it can."""
     if name in TOOLS:
         return "" if shutil.which(name) else f"{name} is not installed: run make servers"
-    for problem in _problems(name, SERVERS[name]):
+    for problem in _lacking(name, MODULES[name]) if name in MODULES else _problems(name, SERVERS[name]):
         return problem
     return ""
 
@@ -86,28 +111,45 @@ def environment(server: str) -> dict[str, str]:
 
 
 def main() -> int:
-    wanting = [name for name in (*SERVERS, *TOOLS) if missing(name)]
+    wanting = [name for name in (*SERVERS, *TOOLS, *MODULES) if missing(name)]
     if not wanting:
         return 0
-    if os.getuid() != 0 or not shutil.which("apt-get") or not shutil.which("dpkg"):
+    print(f"wanted for the end-to-end tests: {', '.join(wanting)}", file=sys.stderr)
+    if os.getuid() == 0 and shutil.which("apt-get") and shutil.which("dpkg"):
+        with _told():
+            _apt("update")
+            _install(TOOLS[name].package for name in wanting if name in TOOLS)
+            for name in wanting:
+                if name in SERVERS:
+                    _provide(name, SERVERS[name])
+    if shutil.which("npm"):
         for name in wanting:
-            print(f"{missing(name)} (needs root on Debian; the tests with {name} will skip)", file=sys.stderr)
-        return 0
-    print(f"fetching {', '.join(wanting)} for the end-to-end tests", file=sys.stderr)
+            if name in MODULES:
+                with _told():
+                    _unpack_modules(MODULES[name], folder(name))
+    for name in wanting:
+        if problem := missing(name):
+            needs = "npm" if name in MODULES else "root on Debian"
+            print(f"{problem} (fetching it needs {needs}, and a network; the tests with {name} will skip)", file=sys.stderr)
+    return 0
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Print why a command failed and go on."""
     try:
-        _apt("update")
-        _install(TOOLS[name].package for name in wanting if name in TOOLS)
-        for name in wanting:
-            if name in SERVERS:
-                _provide(name, SERVERS[name])
+        yield
     except subprocess.CalledProcessError as failed:
         print(f"{' '.join(failed.cmd)}: {failed.stderr.strip()}", file=sys.stderr)
     except subprocess.TimeoutExpired as failed:
         print(failed, file=sys.stderr)
-    for name in wanting:
-        if problem := missing(name):
-            print(f"{problem} (it could not be fetched; the tests with {name} will skip)", file=sys.stderr)
-    return 0
+
+
+def _lacking(name: str, modules: Modules) -> Iterator[str]:
+    if not all((folder(name) / program).is_file() for program in modules.programs):
+        yield f"{name} is not unpacked: run make servers"
+    if problem := missing("node"):
+        yield f"{name} needs node: {problem}"
 
 
 def _problems(name: str, server: Server) -> Iterator[str]:
@@ -170,14 +212,27 @@ def _provide(name: str, server: Server) -> None:
 
 
 def _unpack(packages: tuple[str, ...], target: Path) -> None:
-    """Unpack into a folder beside *target* and rename it, so that another run never sees half a server."""
+    with _in_place_of(target) as tree, tempfile.TemporaryDirectory() as archives:
+        _apt("download", *packages, folder=Path(archives))
+        for archive in Path(archives).glob("*.deb"):
+            _run("dpkg", "-x", str(archive), str(tree))
+
+
+def _unpack_modules(modules: Modules, target: Path) -> None:
+    # No scripts of packages, no optional ones: Haraka's are plugins that want a compiler.
+    options = ("--ignore-scripts", "--omit=optional", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--no-progress")
+    with _in_place_of(target) as tree:
+        _run("npm", "install", "--prefix", str(tree), "--before", modules.as_of, *options, *modules.packages)
+
+
+@contextlib.contextmanager
+def _in_place_of(target: Path) -> Iterator[Path]:
+    """Give a folder beside *target* and rename it in the end, so that another run never sees half a server."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as work:
         tree = Path(work, "tree")
         tree.mkdir(mode=0o755)
-        _apt("download", *packages, folder=Path(work))
-        for archive in Path(work).glob("*.deb"):
-            _run("dpkg", "-x", str(archive), str(tree))
+        yield tree
         shutil.rmtree(target, ignore_errors=True)
         tree.rename(target)
 

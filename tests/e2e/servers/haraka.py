@@ -1,0 +1,240 @@
+"""haraka - a private Haraka with its own configuration, queue, log and loopback port.
+
+What     `Haraka(...)` is a context manager. By default it is a receiving MTA for `recipients`, whose mail `messages()` reads
+         back; any other recipient gets Haraka's own 550 I cannot deliver mail for. Options turn on the other roles:
+         relay_to (sending MTA), proxy_protocol, trust (XCLIENT), tls.
+Promise  Several run side by side. Nothing outside its own folder is read or written, and no name is looked up.
+Not      Its `early_talker` plugin is off: it skips local clients. A header line that is not UTF-8 is not kept, and the
+         sending role adds Message-Id, Date and Received where a message lacks them: that is Haraka, not we.
+Source   Haraka 3.1.1: docs/CoreConfig.md, docs/HAProxy.md, docs/Outbound.md, plugins/tls.js and plugins/xclient.js.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.e2e.servers import clients, install
+from tests.e2e.servers.processes import NotStarted, Program, free_port, wait_listening, wait_until
+
+ATTEMPTS = 3  # another process may take the port between our choice and Haraka's bind
+
+# Haraka has no mailbox of its own to deliver to: this is one. What it does not decide, Haraka decides in its own words.
+PLUGIN = """
+const fs = require('node:fs')
+const path = require('node:path')
+const { folder, recipients, relay } = JSON.parse(fs.readFileSync(path.join(process.env.HARAKA, 'options.json')))
+
+exports.hook_lookup_rdns = (next) => next(OK, 'unknown')  // no DNS server is there to answer
+
+exports.hook_connect = (next, connection) => {
+    if (relay) connection.relaying = true
+    next()
+}
+
+exports.hook_rcpt = (next, connection, [rcpt]) => {
+    next(recipients.includes(rcpt.address().toLowerCase()) ? OK : undefined)
+}
+
+exports.hook_queue = (next, connection) => {
+    const { uuid, rcpt_to, message_stream } = connection.transaction
+    const whole = path.join(folder, 'tmp', uuid)
+    const file = fs.createWriteStream(whole)
+    file.once('close', () => {
+        for (const rcpt of rcpt_to) fs.linkSync(whole, path.join(folder, 'mail', rcpt.address().toLowerCase(), 'new', uuid))
+        fs.unlinkSync(whole)
+        next(OK)
+    })
+    message_stream.pipe(file)
+}
+
+exports.hook_get_mx = (next) => {
+    next(OK, { priority: 0, exchange: '127.0.0.1', port: relay.port, bind: relay.source || undefined })
+}
+
+exports.hook_deferred = (next) => next(DENYSOFT, 1)  // seconds; the configuration takes no less than 5
+"""
+
+
+class Haraka:
+    """A running Haraka; see the module text.
+
+    *relay_to* makes it accept mail for everyone and bring it to that port, from the loopback address *source*, with STARTTLS
+    where that is offered, whatever the certificate. *proxy_protocol* demands a PROXY header of version 1, the only one it
+    reads. *trust* are further addresses that may say XCLIENT; with any, 127.0.0.1 and ::1 always may. *tls* is a certificate
+    and its key, and turns STARTTLS on. *settings* are further files of its config folder, by name, and win over ours.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipients: Sequence[str] = ("alice@example.org", "bob@example.org"),
+        relay_to: int | None = None,
+        source: str | None = None,
+        proxy_protocol: bool = False,
+        trust: Sequence[str] = (),
+        tls: tuple[Path, Path] | None = None,
+        address: str = "127.0.0.1",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        if problem := install.missing("haraka"):
+            raise NotStarted(problem)
+        self.address = address
+        self.port = 0
+        self.relays = relay_to is not None
+        self._recipients = tuple(recipients)
+        self._relay_to = relay_to
+        self._source = source
+        self._proxy_protocol = proxy_protocol
+        self._trust = tuple(trust)
+        self._tls = tls
+        self._settings = dict(settings or {})
+        self._program: Program | None = None
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self.folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tarry-haraka-")))
+        try:
+            self._lay_out()
+            for attempt in range(ATTEMPTS):
+                try:
+                    self._start(free_port(self.address))
+                    break
+                except NotStarted:
+                    if attempt + 1 == ATTEMPTS:
+                        raise
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End all its processes and remove its folder."""
+        if self._program is not None:
+            self._program.end()
+        self._cleanup.close()
+
+    @property
+    def pid(self) -> int:
+        """Its only process."""
+        assert self._program is not None
+        return self._program.pid
+
+    def pids(self) -> list[int]:
+        """Return all its processes."""
+        assert self._program is not None
+        return self._program.pids()
+
+    def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
+        """Put *message* into the queue of a relay: over SMTP, for Haraka has no sendmail command. Lines end in CRLF."""
+        assert self.relays
+        refused = clients.submit(self.port, message, sender=sender, recipients=recipients, host=self.address)
+        assert not refused
+
+    def queue_empty(self, timeout: float = 10.0) -> bool:
+        """Say whether all queued mail is delivered or returned within *timeout* seconds."""
+        return wait_until(lambda: not self.queued(), timeout)
+
+    def queued(self) -> list[Path]:
+        """Return the queue files there are now."""
+        return [path for path in Path(self.folder, "queue").iterdir() if path.is_file()]
+
+    def messages(self, recipient: str = "*") -> list[bytes]:
+        """Return what was delivered, oldest first: Haraka's own Received line, then the message, lines ending in CRLF."""
+        found = Path(self.folder, "mail").glob(f"{recipient}/new/*")
+        return [path.read_bytes() for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
+        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
+        wait_until(lambda: len(self.messages()) >= count, timeout)
+        return self.messages()
+
+    def log_text(self) -> str:
+        """Return what Haraka logged so far, the dialogues included."""
+        assert self._program is not None
+        return self._program.printed()
+
+    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
+        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
+        wait_until(lambda: re.search(pattern, self.log_text()), timeout)
+        return re.search(pattern, self.log_text())
+
+    def halt(self) -> None:
+        """End it but keep port, queue and mail, as when an MTA is down for maintenance."""
+        assert self._program is not None
+        self._program.end()
+
+    def resume(self) -> None:
+        """Start again on the same port after `halt`."""
+        self._start(self.port)
+
+    def _lay_out(self) -> None:
+        for name in ("config", "plugins", "queue", "tmp", *(f"mail/{recipient}/new" for recipient in self._recipients)):
+            Path(self.folder, name).mkdir(parents=True)
+        relay = {"port": self._relay_to, "source": self._source} if self.relays else None
+        options = {"folder": str(self.folder), "recipients": self._recipients, "relay": relay}
+        Path(self.folder, "options.json").write_text(json.dumps(options))
+        Path(self.folder, "plugins", "tarry.js").write_text(PLUGIN)
+
+    def _start(self, port: int) -> None:
+        self.port = port
+        for name, text in {**self._config(), **self._settings}.items():
+            Path(self.folder, "config", name).write_text(text)
+        node = shutil.which("node")
+        assert node is not None
+        program = Program(
+            [node, install.folder("haraka") / "node_modules/Haraka/bin/haraka", "-c", self.folder],
+            output=self.folder / "output",
+            folder=self.folder,
+            environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)},
+            cwd=self.folder,
+        )
+        try:
+            wait_listening(program, self.port, timeout=30)
+        except NotStarted as failed:
+            program.end()
+            raise NotStarted(f"haraka: {failed}") from None
+        except BaseException:
+            program.end()
+            raise
+        self._program = program
+
+    def _config(self) -> dict[str, str]:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        plugins = [*(["tls"] if self._tls else []), *(["xclient"] if self._trust else []), "tarry"]
+        files = {
+            "me": "haraka.example.org\n",
+            "plugins": "\n".join(plugins) + "\n",
+            "smtp.ini": f"listen={host}:{self.port}\nnodes=0\nspool_dir={self.folder}/tmp\n",
+            "log.ini": "[main]\nlevel=protocol\ntimestamps=true\n",
+            "connection.ini": self._connection(),
+            "outbound.ini": "temp_fail_intervals=5s*100\n",
+            "xclient.hosts": "".join(f"{each}\n" for each in self._trust),
+        }
+        if self._tls is not None:
+            certificate, key = self._tls
+            files["tls.ini"] = "key=tls_key.pem\ncert=tls_cert.pem\n"
+            files["tls_key.pem"], files["tls_cert.pem"] = key.read_text(), certificate.read_text()
+        return files
+
+    def _connection(self) -> str:
+        # All that it ships with, in its values: without a section Haraka 3.1.1 does not start, without a value it says "undefined".
+        sections = {
+            "main": (),
+            "haproxy": ("hosts[]=127.0.0.0/8", "hosts[]=::1/128") if self._proxy_protocol else ("hosts[]=",),
+            "headers": ("max_lines=1000", "max_received=100"),
+            # Save for data_line_length: at 992 it breaks a line in two that RFC 5321 §4.5.3.1.6 allows.
+            "max": ("bytes=26214400", "mime_parts=1000", "line_length=512", "data_line_length=1000000"),
+            "message": ("helo=Haraka is at your service.", "close=closing connection. Have a jolly good day."),
+            "uuid": ("banner_chars=6", "deny_chars=0"),
+        }
+        return "".join(f"[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections.items())
