@@ -68,12 +68,7 @@ SERVERS = {
         programs=("usr/sbin/exim4",),
         users=("Debian-exim",),  # its name is compiled in
     ),
-    "exim": Server(
-        packages=("exim4-daemon-heavy",),  # the light one reads no PROXY header
-        programs=("usr/sbin/exim4",),
-        users=("Debian-exim",),  # its name is compiled in
-    ),
-    # sendmail, opensmtpd and haraka go here.
+    # sendmail and opensmtpd go here.
 }
 
 MODULES = {
