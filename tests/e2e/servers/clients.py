@@ -53,19 +53,19 @@ class Reply:
 def swaks(port: int, *arguments: str, sender: str = SENDER, recipient: str = RECIPIENT, message: bytes = MESSAGE) -> Ran:
     """Send with swaks; *arguments* are its options, such as `--pipeline` or `-tls`."""
     route = ("--server", "127.0.0.1", "--port", str(port), "--from", sender, "--to", recipient, "--timeout", f"{TIMEOUT:.0f}s")
-    return _run("swaks", "--no-info-hints", *route, "--data", "-", *arguments, given=message)
+    return run("swaks", "--no-info-hints", *route, "--data", "-", *arguments, given=message)
 
 
 def curl(port: int, *arguments: str, sender: str = SENDER, recipient: str = RECIPIENT, message: bytes = MESSAGE) -> Ran:
     """Send with curl."""
     route = ("--mail-from", sender, "--mail-rcpt", recipient, "--max-time", str(TIMEOUT), f"smtp://127.0.0.1:{port}/client.example")
-    return _run("curl", "-q", "--silent", "--show-error", "--verbose", *route, "--upload-file", "-", *arguments, given=message)
+    return run("curl", "-q", "--silent", "--show-error", "--verbose", *route, "--upload-file", "-", *arguments, given=message)
 
 
 def msmtp(port: int, *arguments: str, sender: str = SENDER, recipient: str = RECIPIENT, message: bytes = MESSAGE) -> Ran:
     """Send with msmtp, which wants its message with LF line ends."""
     options = ("--file=/dev/null", "--host=127.0.0.1", f"--port={port}", f"--from={sender}", f"--timeout={TIMEOUT:.0f}", "--debug")
-    return _run("msmtp", *options, *arguments, "--", recipient, given=message.replace(b"\r\n", b"\n"))
+    return run("msmtp", *options, *arguments, "--", recipient, given=message.replace(b"\r\n", b"\n"))
 
 
 def submit(
@@ -201,7 +201,8 @@ class RawClient:
         return bool(more)
 
 
-def _run(*command: str, given: bytes) -> Ran:
+def run(*command: str, given: bytes) -> Ran:
+    """Run a client program with *given* on its stdin."""
     began = time.monotonic()
     done = subprocess.run(command, input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT + 10, check=False)
     return Ran(done.returncode, done.stdout.decode(errors="backslashreplace"), time.monotonic() - began)

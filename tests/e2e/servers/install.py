@@ -50,9 +50,10 @@ class Modules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A program that is installed like any other."""
+    """A program, or a module for Perl, that is installed like any other."""
 
     package: str
+    perl_module: str = ""
 
 
 SERVERS = {
@@ -83,6 +84,8 @@ TOOLS = {
     "msmtp": Tool(package="msmtp"),
     "node": Tool(package="npm"),  # which brings nodejs; that alone could run modules but not fetch them
     "openssl": Tool(package="openssl"),
+    "perl": Tool(package="perl"),
+    "perl-tls": Tool(package="libio-socket-ssl-perl", perl_module="IO::Socket::SSL"),  # for Net::SMTP and swaks
     "swaks": Tool(package="swaks"),
 }
 
@@ -96,7 +99,7 @@ def folder(server: str) -> Path:
 def missing(name: str) -> str:
     """Return why the server or tool *name* cannot be used, as a sentence for a skipped test; empty if it can."""
     if name in TOOLS:
-        return "" if shutil.which(name) else f"{name} is not installed: run make servers"
+        return "" if _is_installed(name, TOOLS[name]) else f"{name} is not installed: run make servers"
     for problem in _lacking(name, MODULES[name]) if name in MODULES else _problems(name, SERVERS[name]):
         return problem
     return ""
@@ -143,6 +146,14 @@ def _told() -> Iterator[None]:
         print(f"{' '.join(failed.cmd)}: {failed.stderr.strip()}", file=sys.stderr)
     except subprocess.TimeoutExpired as failed:
         print(failed, file=sys.stderr)
+
+
+def _is_installed(name: str, tool: Tool) -> bool:
+    if not tool.perl_module:
+        return shutil.which(name) is not None
+    file = tool.perl_module.replace("::", "/") + ".pm"
+    look = ("perl", "-e", 'exit !grep { -e "$_/$ARGV[0]" } @INC', file)  # loading it would take ten times as long
+    return shutil.which("perl") is not None and subprocess.run(look, timeout=20, check=False).returncode == 0
 
 
 def _lacking(name: str, modules: Modules) -> Iterator[str]:
