@@ -69,6 +69,20 @@ SERVERS = {
         programs=("usr/sbin/exim4",),
         users=("Debian-exim",),  # its name is compiled in
     ),
+    "qpsmtpd": Server(
+        # What it requires of Perl lies beside it: nothing else needs that. Digest-HMAC is Net-DNS's, Date-Parse MailTools's.
+        packages=(
+            "qpsmtpd",
+            "libdigest-hmac-perl",
+            "libio-socket-inet6-perl",
+            "libmailtools-perl",
+            "libnet-dns-perl",
+            "libsocket6-perl",
+            "libtimedate-perl",
+        ),
+        programs=("usr/bin/qpsmtpd-forkserver",),
+        tools=("perl",),
+    ),
     # sendmail and opensmtpd go here.
 }
 
@@ -253,7 +267,7 @@ def _library_packages(package: str) -> list[str]:
     shown = _run("apt-cache", "show", "--no-all-versions", package)
     depends = ",".join(re.findall(r"^(?:Pre-)?Depends: (.*)$", shown, re.MULTILINE))
     names = [re.split(r"[\s(:|]", entry.strip(), maxsplit=1)[0] for entry in depends.split(",")]
-    return [name for name in names if name.startswith("lib")]
+    return [name for name in names if name.startswith("lib") and not name.endswith("-perl")]
 
 
 def _install(packages: Iterable[str]) -> None:
