@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.servers import clients, inetd
+from tests.e2e.servers import clients, tcpserver
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.need import need
 from tests.e2e.servers.processes import is_listening
@@ -61,7 +61,7 @@ def test_qpsmtpd_refuses_an_unknown_user_in_its_own_words(qpsmtpd: Qpsmtpd) -> N
 def test_qpsmtpd_serves_one_client_on_a_socket(qpsmtpd: Qpsmtpd, tmp_path: Path) -> None:
     """As under tcpserver, the client in log and Received is the one of the environment, not the one at the other end."""
     before = len(qpsmtpd.messages())
-    with inetd.serving(qpsmtpd.inetd_command, CLIENT, tmp_path / "output") as client:
+    with tcpserver.serving(qpsmtpd.inetd_command, CLIENT, tmp_path / "output") as client:
         client.greeted()
         assert [250, 250] == client.envelope("a@client.example")
         client.command(b"DATA")
@@ -79,7 +79,7 @@ def test_qpsmtpd_serves_one_client_on_pipes(qpsmtpd: Qpsmtpd) -> None:
     before = len(qpsmtpd.messages())
 
     done = subprocess.run(
-        qpsmtpd.inetd_command, input=SESSION, capture_output=True, env=inetd.environment(CLIENT), timeout=20, check=True
+        qpsmtpd.inetd_command, input=SESSION, capture_output=True, env=tcpserver.environment(CLIENT), timeout=20, check=True
     )
 
     assert [220, 250, 250, 550, 250, 354, 250, 221] == [int(line[:3]) for line in done.stdout.splitlines() if line[3:4] == b" "]

@@ -1,49 +1,70 @@
-"""inetd - what a program that serves one client on stdin and stdout is given, as tcpserver gives it.
+"""inetd - a small inetd: starts a command for each client, with the client's socket as its stdin and stdout.
 
-What     `environment(client)` is all that tcpserver tells such a program; `serving(command, client)` starts one on a loopback
-         connection and gives the other end of that, so that a test can tell the client it is told of from the one it has.
-Source   tcp-environ(5) and tcpserver(1) of ucspi-tcp 0.88.
+What     `Inetd(command)` is a context manager that listens on a loopback port. `on_socketpair` does it once, without TCP.
+Promise  The command gets a blocking socket and an empty environment. Whoever still runs at the end is killed.
+Not      It waits for nobody and limits nothing.
 """
 
 import contextlib
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-from tests.e2e.servers.clients import RawClient
-
-SERVER = ("192.0.2.1", 25)
+from types import TracebackType
+from typing import Self
 
 
-def environment(client: tuple[str, int], server: tuple[str, int] = SERVER) -> dict[str, str]:
-    """Return the variables of tcpserver for *client*, whose name nobody has looked up."""
-    return {
-        "PROTO": "TCP",
-        "TCPLOCALIP": server[0],
-        "TCPLOCALPORT": str(server[1]),
-        "TCPREMOTEIP": client[0],
-        "TCPREMOTEPORT": str(client[1]),
-    }
+class Inetd:
+    """A running inetd; *port* is where clients connect, *started* are the processes it started, oldest first."""
+
+    def __init__(self, command: Sequence[str], address: str = "127.0.0.1") -> None:
+        self.started: list[subprocess.Popen[bytes]] = []
+        self._command = command
+        self._listener = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name="inetd", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept, which close alone does not
+        self._thread.join(10)
+        self._listener.close()
+        for process in self.started:
+            _end(process)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # shut down by __exit__
+                return
+            with client:
+                self.started.append(_start(self._command, client))
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str], client: tuple[str, int], output: Path) -> Iterator[RawClient]:
-    """Run *command* for one connection and nothing in its environment but `environment(client)`; *output* gets its stderr.
-
-    When the connection is closed at the end of the block, the program must leave within 10 s.
-    """
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        raw = stack.enter_context(RawClient(listener.getsockname()[1]))
-        errors = stack.enter_context(output.open("ab"))
-        accepted = listener.accept()[0]
-        program = subprocess.Popen(command, stdin=accepted, stdout=accepted, stderr=errors, env=environment(client))
-        accepted.close()
+def on_socketpair(command: Sequence[str]) -> Iterator[socket.socket]:
+    """Start *command* on one end of a socket pair and give the other; it is closed and the command killed at the end."""
+    ours, its = socket.socketpair()
+    with ours:
+        with its:
+            process = _start(command, its)
         try:
-            yield raw
-            raw.close()
-            program.wait(10)
+            ours.settimeout(10)
+            yield ours
         finally:
-            program.kill()
-            program.wait(10)
+            _end(process)
+
+
+def _start(command: Sequence[str], sock: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=sock, stdout=sock, stderr=subprocess.DEVNULL, env={}, start_new_session=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)  # it may be about to leave by itself, after QUIT
+    process.kill()
+    process.wait(10)

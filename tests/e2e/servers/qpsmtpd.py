@@ -3,7 +3,7 @@
 What     `Qpsmtpd(...)` is a context manager that runs qpsmtpd-forkserver, a receiving MTA for `recipients`, whose mail
          `messages()` reads back; any other user of their domains gets the words of its rcpt_map plugin, 550 No such user.
          `inetd_command` is the same server for one client on stdin and stdout, which it believes to be the one that the
-         environment names, as under tcpserver.
+         environment names, as under tcpserver. With *listen* off there is only that.
 Promise  Several run side by side. Nothing outside its own folder is read or written, and no name is looked up.
 Not      It is Debian's qpsmtpd, unpacked and not installed (see install). It speaks no PROXY protocol. Not qpsmtpd-prefork:
          that one leaves shared memory behind when it is killed.
@@ -64,6 +64,7 @@ class Qpsmtpd:
         recipients: Sequence[str] = ("alice@example.org", "bob@example.org"),
         plugins: Sequence[str] = (),
         connection_limit: int = 100,
+        listen: bool = True,
         address: str = "127.0.0.1",
         settings: Mapping[str, str] | None = None,
     ) -> None:
@@ -74,6 +75,7 @@ class Qpsmtpd:
         self._recipients = tuple(recipients)
         self._plugins = tuple(plugins)
         self._connection_limit = connection_limit
+        self._listen = listen
         self._settings = dict(settings or {})
         self._tree = install.folder("qpsmtpd")
         self._program: Program | None = None
@@ -83,7 +85,7 @@ class Qpsmtpd:
         self.folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tarry-qpsmtpd-")))
         try:
             self._lay_out()
-            for attempt in range(ATTEMPTS):
+            for attempt in range(ATTEMPTS if self._listen else 0):
                 try:
                     self._start(free_port(self.address))
                     break
