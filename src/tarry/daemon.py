@@ -29,9 +29,11 @@ from tarry.config.tables import Listen
 from tarry.core.admission import Networks
 from tarry.net import inherited
 from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
+from tarry.net.children import Children, CommandConnector, RunFor
 from tarry.net.front import Front, Terms
 from tarry.net.listener import Listener, open_socket
 from tarry.net.maildir import MaildirConnector, prepare
+from tarry.net.passing import PassConnector, PassTo
 from tarry.record import schema
 from tarry.sinks import Sink, open_sink
 from tarry.version import VERSION
@@ -63,6 +65,7 @@ class Server:
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall)
         self._listeners: list[Listener] = []
+        self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -89,7 +92,8 @@ class Server:
             )
         self._sink.start()
         terms = self._terms(config)
-        self._front = Front(loop, self._clock, terms=terms, random=random.Random().random, write=self._sink.put)
+        draw = random.Random().random
+        self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children)
         self._asking = loop.create_task(terms.backend.keep_asking())
         try:
             sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
@@ -124,6 +128,7 @@ class Server:
         # One turn of the loop for the transports that are closing, and for the lingerers that have had their last word.
         await asyncio.sleep(0)
         self._front.close()
+        self._children.close()
         self._record(schema.Stop(why, sessions))
         await self._let_go()
         loop.call_soon(self._stopped.set)
@@ -181,7 +186,7 @@ class Server:
             raise
 
     def _terms(self, config: Config) -> Terms:
-        backend = make_backend(config, on_health=self._on_health)
+        backend = make_backend(config, on_health=self._on_health, children=self._children)
         return Terms(
             policy=policy(config, observe=self._observe),
             rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
@@ -189,6 +194,7 @@ class Server:
             backend=backend,
             fingerprint=fingerprint(config),
             header_limit=config.limits.proxy,
+            give=given_away_to(config),
         )
 
     def _on_health(self, good: bool, why: str) -> None:
@@ -261,7 +267,17 @@ def serve(config: Config | None = None, *, observe: bool = False) -> Server:
     return Server(config or Config(), observe=observe)
 
 
-def make_backend(config: Config, *, on_health: Callable[[bool, str], None]) -> Backend:
+def given_away_to(config: Config) -> PassTo | RunFor | None:
+    """Return to whom clients are given at the greeting; None where tarry stays in line."""
+    handoff = config.handoff
+    if handoff.mode == "pass":
+        return PassTo(handoff.socket, handoff.max_waiting, config.limits.backend)
+    if handoff.mode == "exec" and handoff.stdio == "socket":
+        return RunFor(handoff.command, handoff.max_children)
+    return None
+
+
+def make_backend(config: Config, *, on_health: Callable[[bool, str], None], children: Children | None = None) -> Backend:
     """Return the MTA that a configuration names. Raises OSError where the Maildir cannot be made."""
     host_name = socket.gethostname() or "localhost"
     connector: Connector
@@ -271,6 +287,12 @@ def make_backend(config: Config, *, on_health: Callable[[bool, str], None]) -> B
         prepare(path)
         connector = MaildirConnector(path, config.smtp.name or host_name)
         announce = "proxy-v2"  # the embedded MTA learns the client's address as any other would
+    elif config.handoff.mode == "pass":
+        connector = PassConnector(config.handoff.socket, config.limits.backend)
+    elif config.handoff.mode == "exec":
+        connector = CommandConnector(RunFor(config.handoff.command, config.handoff.max_children), children or Children())
+    elif isinstance(config.handoff.address, UnixSocket) and announce == "pass":
+        connector = PassConnector(config.handoff.address.path, config.limits.backend)
     elif isinstance(config.handoff.address, UnixSocket):
         connector = UnixConnector(config.handoff.address.path)
     else:

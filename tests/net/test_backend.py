@@ -27,7 +27,7 @@ class Nowhere:
     def __init__(self, fault: OSError | None = None) -> None:
         self._fault = fault
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
         if self._fault is not None:
             raise self._fault
         await asyncio.Event().wait()

@@ -17,7 +17,7 @@ import pytest
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core.admission import Networks, Rules
-from tarry.core.client import Endpoint
+from tarry.core.client import Client, Endpoint
 from tarry.core.policy import Policy, Span
 from tarry.net.backend import Backend
 from tarry.net.front import Front, Terms
@@ -77,7 +77,7 @@ class Connector:
         self.heard: list[bytes] = []
         self._header = header
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
         ours, theirs = socket.socketpair()
         loop = asyncio.get_running_loop()
         for end in (ours, theirs):

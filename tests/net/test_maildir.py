@@ -151,7 +151,7 @@ class Client(asyncio.Protocol):
 async def talk(connector: MaildirConnector, lines: list[bytes]) -> list[bytes]:
     """Say one thing after the other; return the replies, the greeting first."""
     client = Client()
-    await connector.connect(lambda: client)
+    await connector.connect(lambda: client, None)
     assert client.transport is not None
     client.transport.write(write_v2(("192.0.2.7", 40000), ("198.51.100.1", 25)))
     replies = []

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tarry.core.border import OpenMta, Relay
+from tarry.core.client import Client
 from tarry.core.clock import ManualClock
 from tarry.core.conversation import TURN, Conversation
 from tarry.core.policy import Limits, Policy
@@ -114,7 +115,7 @@ class Connector:
         self.sides: list[asyncio.Protocol] = []
         self.wires: list[Wire] = []
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
         if self.fault is not None:
             raise self.fault
         self.sides.append(factory())

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from tarry.config import render
-from tarry.config.compile import fingerprint
+from tarry.config.compile import destination, fingerprint
 from tarry.config.keys import flat, keys, tables, toml_of
 from tarry.config.load import Loaded, load
 from tarry.config.origin import Origin, Problem
@@ -181,7 +181,7 @@ def _conclusion(name: str, loaded: Loaded) -> Iterator[str]:
             return
         yield f"{name}: {told}"
     config = loaded.config
-    where = ", ".join(str(one) for one in config.listen.smtp)
+    where = ", ".join(str(one) for one in (*config.listen.smtp, *config.listen.smtps))
     yield f"{name} is fine: listens on {where}, holds each client {write_span(config.hold.wait)}."
     yield _plainly(config)
 
@@ -189,10 +189,9 @@ def _conclusion(name: str, loaded: Loaded) -> Iterator[str]:
 def _plainly(config: Config) -> str:
     early = config.checks["pregreet"].settings
     at = f" at {early.at.word}" if early.at is not None and early.action.refuses else ""
-    to = f"the MTA at {config.handoff.address}" if config.handoff.mode == "proxy" else f"the Maildir {config.handoff.maildir}"
     exempt = len(config.exempt.networks) + len(config.exempt.patterns)
     free = f"; {_count(exempt, 'exemption')}" if exempt else ""
-    return f"Early talkers are {_EARLY[early.action]}{at}; mail goes to {to}{free}."
+    return f"Early talkers are {_EARLY[early.action]}{at}; mail goes to {destination(config)}{free}."
 
 
 def _count(number: int, what: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from tarry.config.compile import destination
 from tarry.config.load import Loaded, load
 from tarry.config.schema import Config
 from tarry.config.values import write_span
@@ -84,8 +85,7 @@ def _reread(path: Path) -> Loaded:
 def _say_ready(server: Server, config: Config, observe: bool) -> None:
     where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.addresses)
     wait = write_span(config.hold.wait)
-    goes = f"the Maildir {config.handoff.maildir}" if config.handoff.mode == "maildir" else f"the MTA at {config.handoff.address}"
-    _say(f"version {VERSION} listens on {where}; clients wait {wait}; mail goes to {goes}")
+    _say(f"version {VERSION} listens on {where}; clients wait {wait}; mail goes to {destination(config)}")
     if observe:
         _say("observing only: everyone is let through, and the records say what would have happened")
     for note in server.notes:

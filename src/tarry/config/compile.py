@@ -1,7 +1,7 @@
 """compile - from the operator's configuration to the policy that the core decides by.
 
-What      `policy`, `door_rules` for admission, and `fingerprint`, a short name for a configuration, which each connect record
-          carries.
+What      `policy`, `door_rules` for admission, `fingerprint`, a short name for a configuration, which each connect record
+          carries, and `destination`, which says where mail goes.
 Promises  Pure. The same configuration gives the same policy and the same fingerprint, on every machine and in every process.
 """
 
@@ -65,6 +65,20 @@ def fingerprint(config: Config) -> str:
     values = flat(config)
     lines = [f"{name} = {toml_of(name, value)}" for name, value in sorted(values.items()) if name != "preset"]
     return sha256("\n".join(lines).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+
+
+def destination(config: Config) -> str:
+    """Return where mail goes, in words."""
+    handoff = config.handoff
+    match handoff.mode:
+        case "maildir":
+            return f"the Maildir {handoff.maildir}"
+        case "proxy":
+            return f"the MTA at {handoff.address}"
+        case "pass":
+            return f"Postfix's smtpd, by {handoff.socket}"
+        case "exec":
+            return f"{' '.join(handoff.command)}, run for each client"
 
 
 def _tarpit(table: RcptTarpit | RsetTarpit) -> core.Tarpit:

@@ -96,3 +96,7 @@ def parse(host: str) -> IPv4Address | IPv6Address | None:
         return ip_address(host)
     except ValueError:
         return None
+
+
+OURSELVES = Client(Endpoint("127.0.0.1", 25), Endpoint("127.0.0.1", 25))
+"""In whose name tarry asks the MTA for itself, where the MTA must be told a client."""

@@ -67,6 +67,7 @@ class Conversation:
         self._capabilities = setting.capabilities or Capabilities()
         self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
         self._rsets = 0
+        self._away = ""
         self._target: float | None = None
         self._stalled_at = math.inf  # when an MTA that takes no data is given up
 
@@ -81,9 +82,15 @@ class Conversation:
         return self._receiver.pending_octets < BACKLOG
 
     def begin(self, now: float) -> list[SessionEffect]:
-        """Greet, or send the client away where nothing is known of the MTA yet."""
-        if self._setting.capabilities is None:
-            self._x.fail(now, "the MTA has not been reached yet")
+        """Greet, or send the client away where there is no MTA for it.
+
+        Where a first line of the greeting has gone out, a 421 behind it would be no reply that a client can read: the greeting is
+        finished, and the first command is told (postscreen does the same).
+        """
+        setting = self._setting
+        self._away = setting.away or ("" if setting.capabilities is not None else "the MTA has not been reached yet")
+        if self._away and not self._policy.teaser:
+            self._x.fail(now, self._away)
         else:
             self._x.outbox.put(Emit(schema.Greet(max(0.0, round(now - self._setting.accepted_at, 6)))))
             self._x.outbox.send(replies.greeting(self._setting.name).raw)
@@ -248,6 +255,9 @@ class Conversation:
         phase = _PHASES.get(verb, x.phase)
         x.phase = max(x.phase, phase)
         x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, self._shown(command))))
+        if self._away and verb != "QUIT":
+            x.fail(now, self._away)
+            return
         if bare:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)

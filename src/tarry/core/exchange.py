@@ -34,7 +34,7 @@ class Setting:
 
     ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting;
     ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
-    ``without`` are EHLO keywords not to offer whatever the MTA does.
+    ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Setting:
     mode: str = "proxy"
     to: str = ""
     without: frozenset[str] = frozenset()
+    away: str = ""
 
 
 class Waiting(Enum):

@@ -31,8 +31,8 @@ class Connector(Protocol):
     def where(self) -> str:
         """The MTA's address, for records."""
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
-        """Open a connection. Raises OSError."""
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
+        """Open a connection for *client*; None is tarry itself. Raises OSError."""
 
 
 class TcpConnector:
@@ -46,7 +46,7 @@ class TcpConnector:
     def where(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
         try:
             await asyncio.get_running_loop().create_connection(factory, self._host, self._port)
         except UnicodeError as fault:
@@ -64,14 +64,14 @@ class UnixConnector:
     def where(self) -> str:
         return f"unix:{self._path}"
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
         await asyncio.get_running_loop().create_unix_connection(factory, self._path)
 
 
 class Backend:
     """The MTA of one configuration.
 
-    ``announce`` is none, proxy-v1 or proxy-v2; ``own_name`` what tarry calls itself ("" for the MTA's own name);
+    ``announce`` is that of the configuration; ``own_name`` what tarry calls itself ("" for the MTA's own name);
     ``without`` EHLO keywords that are not offered. ``on_health`` is told when the MTA begins or ceases to answer.
     """
 
@@ -110,7 +110,7 @@ class Backend:
     @property
     def knows_client(self) -> bool:
         """True when the MTA is told who the client is."""
-        return self.announce != "none"
+        return self.announce != "none" or self.mode == "exec"
 
     def announcement(self, client: Client) -> bytes:
         """Return what is written to the MTA before it greets."""
@@ -152,7 +152,7 @@ class Backend:
 
         try:
             async with asyncio.timeout(self._timeout):
-                await self.connector.connect(factory)
+                await self.connector.connect(factory, None)
                 why = await done
         except TimeoutError:
             why = "no answer in time"

@@ -22,8 +22,11 @@ from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
 from tarry.core.policy import Policy, Random
 from tarry.net.backend import Backend
+from tarry.net.children import Children, RunFor
+from tarry.net.giveaway import GiveAway
 from tarry.net.ids import SessionIds
 from tarry.net.linger import Linger
+from tarry.net.passing import PassTo
 from tarry.net.proxied import HeaderDesk
 from tarry.net.session import ClientSide, Session
 from tarry.net.waiting_room import Guest, WaitingRoom
@@ -43,12 +46,23 @@ class Terms:
     backend: Backend
     fingerprint: str
     header_limit: float
+    give: PassTo | RunFor | None = None
+    """To whom clients are given at the greeting; None where tarry stays in line."""
 
 
 class Front:
     """All clients of one process."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, *, terms: Terms, random: Random, write: Write) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        terms: Terms,
+        random: Random,
+        write: Write,
+        children: Children | None = None,
+    ) -> None:
         self._loop = loop
         self._clock = clock
         self._terms = terms
@@ -62,6 +76,15 @@ class Front:
         self._room = WaitingRoom(
             loop, clock, linger=self._linger, open_journal=self._open_journal, greet=self._greet, leave=self._door.leave
         )
+        self._giving = GiveAway(
+            loop,
+            clock,
+            children=children or Children(),
+            linger=self._linger,
+            serve=self._serve,
+            leave=self._door.leave,
+            on_fewer=self._tell_if_empty,
+        )
         self._sessions: set[Session] = set()
         self._on_empty: Callable[[], None] | None = None
 
@@ -72,8 +95,8 @@ class Front:
 
     @property
     def in_session(self) -> int:
-        """How many clients are in line."""
-        return len(self._sessions)
+        """How many clients are in line, on their way to the MTA, or with a command of their own."""
+        return len(self._sessions) + len(self._giving)
 
     def change(self, terms: Terms) -> None:
         """Take new terms for the clients that come from now on."""
@@ -99,17 +122,20 @@ class Front:
         self._desk.close()
         self._room.close(replies.GOING_DOWN.raw)
         self._on_empty = on_empty
+        self._giving.drain()
         for session in list(self._sessions):
             session.drain()
         self._tell_if_empty()
 
     def abort(self) -> None:
         """End every session at once."""
+        self._giving.abort()
         for session in list(self._sessions):
             session.abort()
 
     def close(self) -> None:
         """Let go of what lingers. Call after `drain`."""
+        self._giving.close()
         self._linger.close()
 
     def _announced(
@@ -168,7 +194,16 @@ class Front:
         self._door.leave(packed)
 
     def _greet(self, guest: Guest) -> None:
-        """The hold is over: greet, and put the client in line."""
+        """The hold is over."""
+        give = self._terms.give
+        if give is None or guest.left:
+            self._serve(guest)
+        else:
+            guest.client = self._seen_by_server(guest)
+            self._giving.give(guest, give)
+
+    def _serve(self, guest: Guest, away: str = "") -> None:
+        """Greet, and put the client in line. *away* says why the MTA could not take it: then it is only told so."""
         backend = self._terms.backend
         setting = Setting(
             id=guest.journal.id,
@@ -184,6 +219,7 @@ class Front:
             mode=backend.mode,
             to=backend.connector.where,
             without=backend.without,
+            away=away,
         )
         conversation = Conversation(setting)
         now = self._clock.monotonic()
@@ -236,13 +272,14 @@ class Front:
         self._tell_if_empty()
 
     def _tell_if_empty(self) -> None:
-        if self._on_empty is not None and not self._sessions:
+        if self._on_empty is not None and not self._sessions and not self._giving:
             self._on_empty()
 
     def _seen_by_server(self, guest: Guest) -> Client:
         """The client with the address it connected to, where the MTA is told of it: a listener on 0.0.0.0 does not know it."""
         client = guest.client
-        if client.via is not None or not self._terms.backend.knows_client or client.server.host not in ("0.0.0.0", "::"):
+        terms = self._terms
+        if client.via is not None or not (terms.give or terms.backend.knows_client) or client.server.host not in ("0.0.0.0", "::"):
             return client
         try:
             host, port = guest.sock.getsockname()[:2]

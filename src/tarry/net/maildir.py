@@ -25,6 +25,7 @@ from aiosmtpd.proxy_protocol import ProxyData
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as SmtpSession
 
+from tarry.core.client import Client
 from tarry.smtp.text import escape
 
 SIZE_LIMIT = 64 * 1024 * 1024
@@ -52,7 +53,7 @@ class MaildirConnector:
     def where(self) -> str:
         return str(self._path)
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, factory: Callable[[], asyncio.Protocol], client: Client | None) -> None:
         """Open a session with the embedded MTA. Raises OSError (EMFILE)."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()

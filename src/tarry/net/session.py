@@ -233,7 +233,7 @@ class Session:
 
     async def _connect(self, serial: int) -> None:
         try:
-            await self._backend.connector.connect(lambda: MtaSide(self, serial))
+            await self._backend.connector.connect(lambda: MtaSide(self, serial), self._setting.client)
         except OSError as fault:
             # ECONNREFUSED, ENOENT, EMFILE, EHOSTUNREACH: to the client all of them are "try again later".
             if serial == self._mta_serial:

@@ -47,7 +47,8 @@ _Value = TypeVar("_Value")
 class Guest:
     """A client that leaves the room: its socket, now the taker's to close, and what is known of it.
 
-    ``left``: it closed its side and had said nothing, so nothing of its is to be read.
+    ``left``: it closed its side and had said nothing, so nothing of its is to be read. ``talked``: its early bytes have been
+    judged.
     """
 
     sock: socket.socket
@@ -59,6 +60,7 @@ class Guest:
     reasons: tuple[Reason, ...] = ()
     left: bool = False
     is_exempt: bool = False
+    talked: bool = False
 
 
 class WaitingRoom:
@@ -201,9 +203,8 @@ class WaitingRoom:
                     client = self._client(fd)
                     accepted_at = self._accepted_at[fd]
                     packed = self._take_out(fd)
-                    self._greet(
-                        Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, held.left and not held.talked)
-                    )
+                    left = held.left and not held.talked
+                    self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, left, talked=held.talked))
                     return False
                 case Refuse(reply=reply):
                     journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
