@@ -4,8 +4,10 @@ install      fetches what is missing; `missing(name)` says why something cannot 
 processes    starts a program in a group of its own and ends that group whatever happens
 postfix      a private Postfix in the roles the tests need
 exim         a private Exim likewise, also for one client at a time
+sendmail     a private Sendmail likewise
 private      what those servers share: a folder, a port, maildirs
 inetd        starts a command for each client, with the socket as stdin and stdout
+namespace    runs a program with other files at the paths it has compiled in
 sink         a recording SMTP server of our own, with dialects and faults
 clients      swaks, curl, msmtp, smtplib and raw bytes
 crowd        many bare clients at once

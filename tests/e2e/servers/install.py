@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.servers import namespace
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
@@ -35,6 +37,7 @@ class Server:
     users: tuple[str, ...] = ()  # system users it insists on, each with a group of the same name
     groups: tuple[str, ...] = ()  # further system groups
     tools: tuple[str, ...] = ()  # names in TOOLS that it needs to run
+    namespace: bool = False  # whether it runs in a mount namespace (see namespace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,13 @@ SERVERS = {
         programs=("usr/bin/qpsmtpd-forkserver",),
         tools=("perl",),
     ),
-    # sendmail and opensmtpd go here.
+    "sendmail": Server(
+        packages=("sendmail-bin", "sendmail-cf"),
+        programs=("usr/libexec/sendmail/sendmail", "usr/share/sendmail/cf/m4/cf.m4"),
+        tools=("m4",),
+        namespace=True,
+    ),
+    # opensmtpd goes here.
 }
 
 MODULES = {
@@ -95,6 +104,7 @@ MODULES = {
 
 TOOLS = {
     "curl": Tool(package="curl"),
+    "m4": Tool(package="m4"),
     "msmtp": Tool(package="msmtp"),
     "node": Tool(package="npm"),  # which brings nodejs; that alone could run modules but not fetch them
     "openssl": Tool(package="openssl"),
@@ -196,6 +206,8 @@ def _problems(name: str, server: Server) -> Iterator[str]:
     for tool in server.tools:
         if problem := missing(tool):
             yield problem
+    if server.namespace and (problem := namespace.refused()):
+        yield f"{name} needs a mount namespace: {problem}"
 
 
 def _exists(lookup: Callable[[str], object], name: str) -> bool:
