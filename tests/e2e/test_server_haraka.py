@@ -96,7 +96,7 @@ def test_haraka_sends_to_its_relay() -> None:
     """The sending role brings a queued message there, byte for byte, from the address it was given, and empties its queue."""
     need("haraka")
     with Sink(keywords=("PIPELINING", "8BITMIME")) as sink, Haraka(relay_to=sink.port, source="127.9.8.7") as haraka:
-        haraka.send("a@client.example", ["bob@example.com"], MESSAGE)
+        haraka.send("a@client.example", ["bob@example.com"], MESSAGE.replace(b"\r\n", b"\n"))
         (message,) = sink.wait_messages(1)
 
         assert haraka.queue_empty()
@@ -111,7 +111,7 @@ def test_haraka_sends_with_tls_whatever_the_certificate(tmp_path: Path) -> None:
     """A relay that offers STARTTLS gets it, though its certificate is self-signed."""
     need("haraka", "openssl")
     with Sink(tls=certificate.make(tmp_path)) as sink, Haraka(relay_to=sink.port) as haraka:
-        haraka.send("a@client.example", ["bob@example.com"], MESSAGE)
+        haraka.send("a@client.example", ["bob@example.com"], MESSAGE.replace(b"\r\n", b"\n"))
 
         assert sink.wait_messages(1)
         assert sink.connections[0].tls.startswith("TLSv1.")
@@ -121,7 +121,7 @@ def test_a_sending_haraka_tries_again_within_seconds() -> None:
     """A passing fault of the relay delays a message, and the retry is soon enough for a test to wait for it."""
     need("haraka")
     with Sink(Fault(at="MAIL", reply=b"451 4.3.0 later\r\n", times=1)) as sink, Haraka(relay_to=sink.port) as haraka:
-        haraka.send("a@client.example", ["bob@example.com"], MESSAGE)
+        haraka.send("a@client.example", ["bob@example.com"], MESSAGE.replace(b"\r\n", b"\n"))
 
         assert len(sink.wait_messages(1, timeout=8)) == 1
 

@@ -9,21 +9,17 @@ Not      Its `early_talker` plugin is off: it skips local clients. A header line
 Source   Haraka 3.1.1: docs/CoreConfig.md, docs/HAProxy.md, docs/Outbound.md, plugins/tls.js and plugins/xclient.js.
 """
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.e2e.servers import clients, install
-from tests.e2e.servers.processes import NotStarted, Program, free_port, wait_listening, wait_until
-
-ATTEMPTS = 3  # another process may take the port between our choice and Haraka's bind
+from tests.e2e.servers import install, private
+from tests.e2e.servers.processes import NotStarted, wait_until
 
 # Haraka has no mailbox of its own to deliver to: this is one. What it does not decide, Haraka decides in its own words.
 PLUGIN = """
@@ -74,7 +70,7 @@ class Haraka:
     def __init__(
         self,
         *,
-        recipients: Sequence[str] = ("alice@example.org", "bob@example.org"),
+        recipients: Sequence[str] = private.RECIPIENTS,
         relay_to: int | None = None,
         source: str | None = None,
         proxy_protocol: bool = False,
@@ -87,7 +83,6 @@ class Haraka:
             raise NotStarted(problem)
         self.address = address
         self.port = 0
-        self.relays = relay_to is not None
         self._recipients = tuple(recipients)
         self._relay_to = relay_to
         self._source = source
@@ -95,22 +90,14 @@ class Haraka:
         self._trust = tuple(trust)
         self._tls = tls
         self._settings = dict(settings or {})
-        self._program: Program | None = None
-        self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self.folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tarry-haraka-")))
+        self._home = private.Home("haraka")
         try:
             self._lay_out()
-            for attempt in range(ATTEMPTS):
-                try:
-                    self._start(free_port(self.address))
-                    break
-                except NotStarted:
-                    if attempt + 1 == ATTEMPTS:
-                        raise
+            private.start_somewhere(self._start, self.address)
         except BaseException:
-            self._cleanup.close()
+            self._home.close()
             raise
         return self
 
@@ -119,26 +106,24 @@ class Haraka:
 
     def stop(self) -> None:
         """End all its processes and remove its folder."""
-        if self._program is not None:
-            self._program.end()
-        self._cleanup.close()
+        self._home.close()
+
+    @property
+    def folder(self) -> Path:
+        return self._home.folder
 
     @property
     def pid(self) -> int:
         """Its only process."""
-        assert self._program is not None
-        return self._program.pid
+        return self._home.program.pid
 
     def pids(self) -> list[int]:
         """Return all its processes."""
-        assert self._program is not None
-        return self._program.pids()
+        return self._home.pids()
 
     def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
-        """Put *message* into the queue of a relay: over SMTP, for Haraka has no sendmail command. Lines end in CRLF."""
-        assert self.relays
-        refused = clients.submit(self.port, message, sender=sender, recipients=recipients, host=self.address)
-        assert not refused
+        """Put *message*, whose lines end in LF, into the queue of a relay; it sets out at once."""
+        private.submit(self.address, self.port, sender, recipients, message)
 
     def queue_empty(self, timeout: float = 10.0) -> bool:
         """Say whether all queued mail is delivered or returned within *timeout* seconds."""
@@ -150,28 +135,23 @@ class Haraka:
 
     def messages(self, recipient: str = "*") -> list[bytes]:
         """Return what was delivered, oldest first: Haraka's own Received line, then the message, lines ending in CRLF."""
-        found = Path(self.folder, "mail").glob(f"{recipient}/new/*")
-        return [path.read_bytes() for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+        return private.delivered(self.folder / "mail", recipient)
 
     def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
         """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        wait_until(lambda: len(self.messages()) >= count, timeout)
-        return self.messages()
+        return private.wait_delivered(self.folder / "mail", count, timeout)
 
     def log_text(self) -> str:
         """Return what Haraka logged so far, the dialogues included."""
-        assert self._program is not None
-        return self._program.printed()
+        return (self.folder / "output").read_text(errors="backslashreplace")
 
     def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
         """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        wait_until(lambda: re.search(pattern, self.log_text()), timeout)
-        return re.search(pattern, self.log_text())
+        return private.wait_match(pattern, self.log_text, timeout)
 
     def halt(self) -> None:
         """End it but keep port, queue and mail, as when an MTA is down for maintenance."""
-        assert self._program is not None
-        self._program.end()
+        self._home.end()
 
     def resume(self) -> None:
         """Start again on the same port after `halt`."""
@@ -180,7 +160,7 @@ class Haraka:
     def _lay_out(self) -> None:
         for name in ("config", "plugins", "queue", "tmp", *(f"mail/{recipient}/new" for recipient in self._recipients)):
             Path(self.folder, name).mkdir(parents=True)
-        relay = {"port": self._relay_to, "source": self._source} if self.relays else None
+        relay = {"port": self._relay_to, "source": self._source} if self._relay_to is not None else None
         options = {"folder": str(self.folder), "recipients": self._recipients, "relay": relay}
         Path(self.folder, "options.json").write_text(json.dumps(options))
         Path(self.folder, "plugins", "tarry.js").write_text(PLUGIN)
@@ -191,22 +171,8 @@ class Haraka:
             Path(self.folder, "config", name).write_text(text)
         node = shutil.which("node")
         assert node is not None
-        program = Program(
-            [node, install.folder("haraka") / "node_modules/Haraka/bin/haraka", "-c", self.folder],
-            output=self.folder / "output",
-            folder=self.folder,
-            environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)},
-            cwd=self.folder,
-        )
-        try:
-            wait_listening(program, self.port, timeout=30)
-        except NotStarted as failed:
-            program.end()
-            raise NotStarted(f"haraka: {failed}") from None
-        except BaseException:
-            program.end()
-            raise
-        self._program = program
+        command: list[str | Path] = [node, install.folder("haraka") / "node_modules/Haraka/bin/haraka", "-c", self.folder]
+        self._home.start(command, port, {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)}, lambda: "")
 
     def _config(self) -> dict[str, str]:
         host = f"[{self.address}]" if ":" in self.address else self.address

@@ -10,21 +10,17 @@ Not      It is Debian's qpsmtpd, unpacked and not installed (see install). It sp
 Source   qpsmtpd 0.94: the POD of its plugins, Qpsmtpd/TcpServer.pm for the variables; tcp-environ(5).
 """
 
-import contextlib
 import os
 import pwd
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.e2e.servers import install
-from tests.e2e.servers.processes import NotStarted, Program, free_port, wait_listening, wait_until
-
-ATTEMPTS = 3  # another process may take the port between our choice and qpsmtpd's bind
+from tests.e2e.servers import install, private
+from tests.e2e.servers.processes import NotStarted
 
 # The forkserver has an option -H against the look-up of a client's name, and looks it up all the same (5 to 15 s where no
 # DNS server answers).
@@ -61,7 +57,7 @@ class Qpsmtpd:
     def __init__(
         self,
         *,
-        recipients: Sequence[str] = ("alice@example.org", "bob@example.org"),
+        recipients: Sequence[str] = private.RECIPIENTS,
         plugins: Sequence[str] = (),
         connection_limit: int = 100,
         listen: bool = True,
@@ -78,22 +74,15 @@ class Qpsmtpd:
         self._listen = listen
         self._settings = dict(settings or {})
         self._tree = install.folder("qpsmtpd")
-        self._program: Program | None = None
-        self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self.folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tarry-qpsmtpd-")))
+        self._home = private.Home("qpsmtpd")
         try:
             self._lay_out()
-            for attempt in range(ATTEMPTS if self._listen else 0):
-                try:
-                    self._start(free_port(self.address))
-                    break
-                except NotStarted:
-                    if attempt + 1 == ATTEMPTS:
-                        raise
+            if self._listen:
+                private.start_somewhere(self._start, self.address)
         except BaseException:
-            self._cleanup.close()
+            self._home.close()
             raise
         return self
 
@@ -102,15 +91,16 @@ class Qpsmtpd:
 
     def stop(self) -> None:
         """End all its processes and remove its folder."""
-        if self._program is not None:
-            self._program.end()
-        self._cleanup.close()
+        self._home.close()
+
+    @property
+    def folder(self) -> Path:
+        return self._home.folder
 
     @property
     def pid(self) -> int:
         """The process that listens."""
-        assert self._program is not None
-        return self._program.pid
+        return self._home.program.pid
 
     @property
     def inetd_command(self) -> tuple[str, ...]:
@@ -119,18 +109,15 @@ class Qpsmtpd:
 
     def pids(self) -> list[int]:
         """Return all its processes: one that listens, and one for each client."""
-        assert self._program is not None
-        return self._program.pids()
+        return self._home.pids()
 
     def messages(self, recipient: str = "*") -> list[bytes]:
         """Return what was delivered, oldest first: qpsmtpd's own header lines, then the message, lines ending in LF."""
-        found = Path(self.folder, "mail").glob(f"{recipient}/new/*")
-        return [path.read_bytes() for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+        return private.delivered(self.folder / "mail", recipient)
 
     def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
         """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        wait_until(lambda: len(self.messages()) >= count, timeout)
-        return self.messages()
+        return private.wait_delivered(self.folder / "mail", count, timeout)
 
     def log_text(self) -> str:
         """Return what qpsmtpd logged so far, in all its processes and those of `inetd_command`; the dialogues included."""
@@ -138,13 +125,11 @@ class Qpsmtpd:
 
     def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
         """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        wait_until(lambda: re.search(pattern, self.log_text()), timeout)
-        return re.search(pattern, self.log_text())
+        return private.wait_match(pattern, self.log_text, timeout)
 
     def halt(self) -> None:
         """End all its processes but keep port and mail, as when an MTA is down for maintenance."""
-        assert self._program is not None
-        self._program.end()
+        self._home.end()
 
     def resume(self) -> None:
         """Start again on the same port after `halt`."""
@@ -152,8 +137,7 @@ class Qpsmtpd:
 
     def _lay_out(self) -> None:
         for name, mode in {"config": 0o755, "mail": 0o777, "spool": 0o700}.items():
-            Path(self.folder, name).mkdir()
-            Path(self.folder, name).chmod(mode)
+            private.make_folder(self.folder / name, mode)
         (self.folder / "log").touch()
         library = " ".join(map(str, self._library()))
         (self.folder / "inetd.pl").write_text(INETD.format(library=library, config=self.folder / "config"))
@@ -171,34 +155,10 @@ class Qpsmtpd:
         # As the user we are: the unpacked plugins may lie where others cannot read.
         options = ["-u", pwd.getpwuid(os.getuid()).pw_name, "-c", str(self._connection_limit), "-m", str(self._connection_limit)]
         # -T, as in its first line, lets it see no PERL5LIB.
-        library = [f"-I{folder}" for folder in (*self._library(), self.folder)]
-        program = Program(
-            [
-                _perl(),
-                "-T",
-                *library,
-                "-MNoLookup",
-                self._tree / "usr/bin/qpsmtpd-forkserver",
-                "-l",
-                host,
-                "-p",
-                str(port),
-                *options,
-            ],
-            output=self.folder / "output",
-            folder=self.folder,
-            environment={"PATH": os.defpath, "QPSMTPD_CONFIG": str(self.folder / "config")},
-            cwd=self.folder,
-        )
-        try:
-            wait_listening(program, self.port, timeout=20)
-        except NotStarted as failed:
-            program.end()
-            raise NotStarted(f"qpsmtpd: {failed}\n{self.log_text()}") from None
-        except BaseException:
-            program.end()
-            raise
-        self._program = program
+        perl: list[str | Path] = [_perl(), "-T", *(f"-I{folder}" for folder in (*self._library(), self.folder)), "-MNoLookup"]
+        command = [*perl, self._tree / "usr/bin/qpsmtpd-forkserver", "-l", host, "-p", str(port), *options]
+        environment = {"PATH": os.defpath, "QPSMTPD_CONFIG": str(self.folder / "config")}
+        self._home.start(command, port, environment, self.log_text)
 
     def _config(self) -> dict[str, str]:
         domains = sorted({recipient.rpartition("@")[2] for recipient in self._recipients})

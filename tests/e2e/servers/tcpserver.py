@@ -38,7 +38,9 @@ def serving(command: Sequence[str], client: tuple[str, int], output: Path) -> It
         raw = stack.enter_context(RawClient(listener.getsockname()[1]))
         errors = stack.enter_context(output.open("ab"))
         accepted = listener.accept()[0]
-        program = subprocess.Popen(command, stdin=accepted, stdout=accepted, stderr=errors, env=environment(client))
+        program = subprocess.Popen(
+            list(command), stdin=accepted.fileno(), stdout=accepted.fileno(), stderr=errors, env=environment(client)
+        )
         accepted.close()
         try:
             yield raw
