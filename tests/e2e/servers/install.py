@@ -72,6 +72,10 @@ SERVERS = {
         programs=("usr/sbin/exim4",),
         users=("Debian-exim",),  # its name is compiled in
     ),
+    "mailfront": Server(
+        packages=("mailfront", "ucspi-tcp"),
+        programs=("usr/sbin/mailfront", "usr/bin/tcpserver"),
+    ),
     "qpsmtpd": Server(
         # What it requires of Perl lies beside it: nothing else needs that. Digest-HMAC is Net-DNS's, Date-Parse MailTools's.
         packages=(
