@@ -9,9 +9,10 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tarry.config.schema import Config
 from tarry.daemon import KEPT_DESCRIPTORS, Server, SystemClock, fit_descriptors, make_backend, serve, serve_until_signalled
 from tarry.net.backend import TcpConnector, UnixConnector
 from tarry.net.maildir import MaildirConnector
+from tarry.net.notify import Notifier
 
 
 @pytest.fixture(autouse=True)
@@ -339,19 +341,45 @@ def test_a_reload_with_errors_keeps_the_old_one() -> None:
 # Signals.
 
 
-def signalled(scenario: Callable[[Server], Coroutine[Any, Any, None]], reload: Callable[[], Loaded] | None = None) -> None:
+def signalled(
+    scenario: Callable[[Server], Coroutine[Any, Any, None]],
+    reload: Callable[[], Loaded] | None = None,
+    supervisor: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Serve until a scenario has sent its signals."""
 
     async def main() -> None:
         ready: asyncio.Queue[Server] = asyncio.Queue()
-        serving = asyncio.create_task(
-            serve_until_signalled(serve(config_of("[limits]\ndrain = '5s'")), reload=reload, on_ready=ready.put_nowait)
-        )
+        notifier = Notifier(dict(supervisor), os.getpid())
+        server = serve(config_of("[limits]\ndrain = '5s'"))
+        serving = asyncio.create_task(serve_until_signalled(server, reload=reload, on_ready=ready.put_nowait, notifier=notifier))
         await scenario(await ready.get())
         async with asyncio.timeout(5):
             await serving
 
     asyncio.run(main())
+
+
+def test_systemd_is_told() -> None:
+    """That the server is ready, alive, reads its configuration anew, and stops."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as ear:
+        ear.settimeout(5)
+        ear.bind("notify")
+
+        async def scenario(server: Server) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            while not records("config"):
+                server._flush()
+                await asyncio.sleep(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        supervisor = {"NOTIFY_SOCKET": str(Path("notify").absolute()), "WATCHDOG_USEC": "60000000"}
+        signalled(scenario, reload=lambda: load(None, text=""), supervisor=supervisor)
+        told = [ear.recv(1000).decode() for _ in range(5)]
+    assert told[0].startswith("READY=1\nSTATUS=listens on 127.0.0.1:")
+    assert "WATCHDOG=1" == told[1]
+    assert told[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert ["READY=1", "STOPPING=1\nSTATUS=lets transactions finish"] == told[3:]
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

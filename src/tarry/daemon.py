@@ -27,12 +27,14 @@ from tarry.config.places import Inherited, UnixSocket
 from tarry.config.schema import Config
 from tarry.config.tables import Listen
 from tarry.core.admission import Networks
+from tarry.core.client import Endpoint
 from tarry.net import inherited
 from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
 from tarry.net.children import Children, CommandConnector, RunFor
 from tarry.net.front import Front, Terms
 from tarry.net.listener import Listener, open_socket
 from tarry.net.maildir import MaildirConnector, prepare
+from tarry.net.notify import Notifier
 from tarry.net.passing import PassConnector, PassTo
 from tarry.record import schema
 from tarry.sinks import Sink, open_sink
@@ -332,7 +334,9 @@ def fit_descriptors(max_clients: int) -> tuple[int, str]:
     )
 
 
-async def serve_until_signalled(server: Server, *, reload: Callable[[], Loaded] | None, on_ready: Callable[[Server], None]) -> None:
+async def serve_until_signalled(
+    server: Server, *, reload: Callable[[], Loaded] | None, on_ready: Callable[[Server], None], notifier: Notifier
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError where the start fails."""
     loop = asyncio.get_running_loop()
     asked: asyncio.Queue[str] = asyncio.Queue()
@@ -340,19 +344,33 @@ async def serve_until_signalled(server: Server, *, reload: Callable[[], Loaded] 
         loop.add_signal_handler(number, asked.put_nowait, number.name)
     await server.start()
     on_ready(server)
+    where = ", ".join(str(Endpoint(host, port)) for host, port in server.addresses)
+    notifier.tell(READY=1, STATUS=f"listens on {where}")
+    alive = loop.create_task(_say_alive(notifier))
     stopping: asyncio.Task[None] | None = None
     while True:
         getting = loop.create_task(asked.get())
         done, _ = await asyncio.wait({getting, *((stopping,) if stopping else ())}, return_when=asyncio.FIRST_COMPLETED)
         if stopping is not None and stopping in done:
             getting.cancel()
+            alive.cancel()
             await stopping
             return
         name = getting.result()
         if name == "SIGHUP":
             if reload is not None and stopping is None:
+                notifier.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
                 server.reload(reload())
+                notifier.tell(READY=1)
         elif stopping is None:
+            notifier.tell(STOPPING=1, STATUS="lets transactions finish")
             stopping = loop.create_task(server.stop(name))
         else:
             server.abort()
+
+
+async def _say_alive(notifier: Notifier) -> None:
+    """Feed systemd's watchdog from the event loop: a loop that stands still is restarted."""
+    while notifier.watchdog:
+        notifier.tell(WATCHDOG=1)
+        await asyncio.sleep(notifier.watchdog)

@@ -150,7 +150,7 @@ def test_what_is_served(monkeypatch: pytest.MonkeyPatch, has_file: bool) -> None
     """A server of this configuration; SIGHUP reads the file again, where there is one."""
     given: list[tuple[Any, ...]] = []
 
-    async def until(server: Server, *, reload: Any, on_ready: Any) -> None:
+    async def until(server: Server, *, reload: Any, on_ready: Any, notifier: object) -> None:
         given.append((server, reload))
         monkeypatch.setattr(serve, "_say_ready", lambda *args: given.append(args))
         on_ready(server)

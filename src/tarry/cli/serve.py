@@ -19,6 +19,7 @@ from tarry.config.load import Loaded, load
 from tarry.config.schema import Config
 from tarry.config.values import write_span
 from tarry.daemon import Server, serve_until_signalled
+from tarry.net.notify import Notifier
 from tarry.sinks import open_sink
 from tarry.sinks.terminal import wants_colour
 from tarry.version import VERSION
@@ -69,7 +70,10 @@ async def _serve(config: Config, path: Path | None, observe: bool) -> None:
     sink = open_sink(config.record.path, wall=time.time, terminal=terminal, colour=wants_colour(os.environ, is_terminal=terminal))
     server = Server(config, observe=observe, sink=sink)
     await serve_until_signalled(
-        server, reload=(lambda: _reread(path)) if path else None, on_ready=lambda s: _say_ready(s, config, observe)
+        server,
+        reload=(lambda: _reread(path)) if path else None,
+        on_ready=lambda s: _say_ready(s, config, observe),
+        notifier=Notifier(os.environ, os.getpid()),
     )
 
 
