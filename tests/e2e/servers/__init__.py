@@ -5,11 +5,17 @@ processes    starts a program in a group of its own and ends that group whatever
 postfix      a private Postfix in the roles the tests need
 exim         a private Exim likewise, also for one client at a time
 sendmail     a private Sendmail likewise
+haraka       a private Haraka, receiving and sending
+qpsmtpd      a private qpsmtpd, also for one client at a time
+mailfront    a private mailfront likewise, in place of qmail-smtpd
+aiosmtpd_server  a private server made with aiosmtpd
 private      what those servers share: a folder, a port, maildirs
 inetd        starts a command for each client, with the socket as stdin and stdout
+tcpserver    what a program is told of its one client, and a connection for one
 namespace    runs a program with other files at the paths it has compiled in
 sink         a recording SMTP server of our own, with dialects and faults
 clients      swaks, curl, msmtp, smtplib and raw bytes
+senders      curl, msmtp, Net::SMTP, nodemailer, smtplib and swaks, called alike, with STARTTLS
 crowd        many bare clients at once
 load         smtp-source and smtp-sink
 accounting   memory, CPU time and descriptors of processes
