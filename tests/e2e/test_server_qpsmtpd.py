@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.servers import clients, tcpserver
+from tests.e2e.servers import clients, proxyheader, tcpserver
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.need import need
 from tests.e2e.servers.processes import is_listening
@@ -45,7 +45,7 @@ def test_qpsmtpd_delivers_what_a_client_sends(qpsmtpd: Qpsmtpd) -> None:
     assert refused == {}
     (delivered,) = qpsmtpd.messages("bob@example.org")[before:]
     assert MESSAGE.replace(b"\r\n", b"\n") == delivered[delivered.index(b"Subject:") :]
-    assert b"Received: from unknown (HELO client.example) (127.0.0.1)" in delivered
+    assert b"Received: from Unknown (HELO client.example) (127.0.0.1)" in delivered
 
 
 def test_qpsmtpd_refuses_an_unknown_user_in_its_own_words(qpsmtpd: Qpsmtpd) -> None:
@@ -84,6 +84,22 @@ def test_qpsmtpd_serves_one_client_on_pipes(qpsmtpd: Qpsmtpd) -> None:
 
     assert [220, 250, 250, 550, 250, 354, 250, 221] == [int(line[:3]) for line in done.stdout.splitlines() if line[3:4] == b" "]
     assert b"Received: from [203.0.113.9]" in qpsmtpd.messages()[before]
+
+
+@pytest.mark.parametrize("client", ["203.0.113.9", "2001:db8::9"])
+def test_qpsmtpd_believes_a_proxy_header_where_it_is_told_to(client: str) -> None:
+    """With proxy_protocol it greets before the header, and the client in log and Received is the one that it names."""
+    need("qpsmtpd")
+    server = "2001:db8::1" if ":" in client else "192.0.2.1"
+    with Qpsmtpd(proxy_protocol=True) as qpsmtpd, RawClient(qpsmtpd.port) as raw:
+        raw.send(proxyheader.v1((client, 4321), (server, 25)))
+        raw.greeted()
+        assert [250, 250] == raw.envelope()
+        raw.command(b"DATA")
+        assert raw.command(b"Subject: x\r\n\r\n.").code == 250
+
+        assert qpsmtpd.wait_log(rf"stunnel : {client}:4321")
+        assert f"Received: from [{client}] (HELO client.example) ({client})".encode() in qpsmtpd.messages()[0]
 
 
 def test_qpsmtpd_loads_the_plugins_it_is_told_to() -> None:

@@ -5,8 +5,8 @@ What     `Qpsmtpd(...)` is a context manager that runs qpsmtpd-forkserver, a rec
          `inetd_command` is the same server for one client on stdin and stdout, which it believes to be the one that the
          environment names, as under tcpserver. With *listen* off there is only that.
 Promise  Several run side by side. Nothing outside its own folder is read or written, and no name is looked up.
-Not      It is Debian's qpsmtpd, unpacked and not installed (see install). It speaks no PROXY protocol. Not qpsmtpd-prefork:
-         that one leaves shared memory behind when it is killed.
+Not      It is Debian's qpsmtpd, unpacked and not installed (see install). Not qpsmtpd-prefork: that one leaves shared memory
+         behind when it is killed.
 Source   qpsmtpd 0.94: the POD of its plugins, Qpsmtpd/TcpServer.pm for the variables; tcp-environ(5).
 """
 
@@ -23,18 +23,21 @@ from tests.e2e.servers import install, private
 from tests.e2e.servers.processes import NotStarted
 
 # The forkserver has an option -H against the look-up of a client's name, and looks it up all the same (5 to 15 s where no
-# DNS server answers).
+# DNS server answers); so does the plugin for PROXY, which insists on a second resolver that Debian has not.
 NO_LOOKUP = """
 package NoLookup;
-use Qpsmtpd::TcpServer;
-no warnings 'redefine';
-*Qpsmtpd::TcpServer::tcpenv = sub { my ($local, $remote) = @_; return ($local, $remote, 'unknown') };
+use Net::DNS;
+no warnings 'once';
+*Net::DNS::Resolver::query = *Net::DNS::Resolver::search = *Net::DNS::Resolver::send = sub { return };
+$INC{'ParaDNS.pm'} = __FILE__;
 1;
 """
 
 # Debian leaves out the start script for tcpserver; this is ours. With a pipe for stdin nobody is "connected" as a socket is.
 INETD = """
+BEGIN {{ chdir '/' }}
 use lib qw({library});
+use NoLookup;
 use Qpsmtpd::TcpServer;
 sub Client::connected {{ 1 }}
 $| = 1;
@@ -50,6 +53,8 @@ $qpsmtpd->run(bless {{}}, 'Client');
 class Qpsmtpd:
     """A running qpsmtpd; see the module text.
 
+    *proxy_protocol* makes it take a PROXY header of version 1 from 127.0.0.1, with its plugin for stunnel. It greets before
+    that, does without it too, and plugins that look at the client when it connects have not seen it.
     *plugins* are further lines of its plugins file, such as "earlytalker wait 1", and come before ours. *settings* are further
     files of its configuration folder, by name, and win over ours.
     """
@@ -58,6 +63,7 @@ class Qpsmtpd:
         self,
         *,
         recipients: Sequence[str] = private.RECIPIENTS,
+        proxy_protocol: bool = False,
         plugins: Sequence[str] = (),
         connection_limit: int = 100,
         listen: bool = True,
@@ -69,7 +75,7 @@ class Qpsmtpd:
         self.address = address
         self.port = 0
         self._recipients = tuple(recipients)
-        self._plugins = tuple(plugins)
+        self._plugins = ("stunnel proxy on", *plugins) if proxy_protocol else tuple(plugins)
         self._connection_limit = connection_limit
         self._listen = listen
         self._settings = dict(settings or {})
@@ -139,7 +145,7 @@ class Qpsmtpd:
         for name, mode in {"config": 0o755, "mail": 0o777, "spool": 0o700}.items():
             private.make_folder(self.folder / name, mode)
         (self.folder / "log").touch()
-        library = " ".join(map(str, self._library()))
+        library = " ".join(map(str, [*self._library(), self.folder]))
         (self.folder / "inetd.pl").write_text(INETD.format(library=library, config=self.folder / "config"))
         (self.folder / "NoLookup.pm").write_text(NO_LOOKUP)
         for name, text in {**self._config(), **self._settings}.items():
@@ -154,9 +160,11 @@ class Qpsmtpd:
         host = f"[{self.address}]" if ":" in self.address else self.address
         # As the user we are: the unpacked plugins may lie where others cannot read.
         options = ["-u", pwd.getpwuid(os.getuid()).pw_name, "-c", str(self._connection_limit), "-m", str(self._connection_limit)]
+        # In its own folder: started in a git checkout it asks git for its version.
+        elsewhere: list[str | Path] = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', self.folder]
         # -T, as in its first line, lets it see no PERL5LIB.
-        perl: list[str | Path] = [_perl(), "-T", *(f"-I{folder}" for folder in (*self._library(), self.folder)), "-MNoLookup"]
-        command = [*perl, self._tree / "usr/bin/qpsmtpd-forkserver", "-l", host, "-p", str(port), *options]
+        perl = [_perl(), "-T", *(f"-I{folder}" for folder in (*self._library(), self.folder)), "-MNoLookup"]
+        command = [*elsewhere, *perl, self._tree / "usr/bin/qpsmtpd-forkserver", "-l", host, "-p", str(port), *options]
         environment = {"PATH": os.defpath, "QPSMTPD_CONFIG": str(self.folder / "config")}
         self._home.start(command, port, environment, self.log_text)
 
