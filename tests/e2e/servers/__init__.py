@@ -5,6 +5,7 @@ processes    starts a program in a group of its own and ends that group whatever
 postfix      a private Postfix in the roles the tests need
 exim         a private Exim likewise, also for one client at a time
 sendmail     a private Sendmail likewise
+opensmtpd    a private OpenSMTPD likewise, but it serves no single clients
 haraka       a private Haraka, receiving and sending
 qpsmtpd      a private qpsmtpd, also for one client at a time
 mailfront    a private mailfront likewise, in place of qmail-smtpd

@@ -96,7 +96,12 @@ SERVERS = {
         tools=("m4",),
         namespace=True,
     ),
-    # opensmtpd goes here.
+    "opensmtpd": Server(
+        packages=("opensmtpd",),
+        programs=("usr/sbin/smtpd", "usr/libexec/opensmtpd/mail.maildir"),
+        users=("opensmtpd", "opensmtpq"),  # Debian's names for _smtpd and _smtpq, compiled in
+        namespace=True,
+    ),
 }
 
 MODULES = {
