@@ -1,4 +1,4 @@
-"""cli - `python -m bench hold|early|mail`.
+"""cli - `python -m bench hold|early|pass|mail|line`.
 
 Exit status 0 when at least one peer was measured, 1 when none was, 2 for wrong usage, 130 after an interrupt (what was
 found until then is still shown and written).
@@ -15,7 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import early, hold, mail, run
+from bench import early, hold, line, mail, passed, run
 from bench.machine import this_machine
 from bench.peers import PEERS, for_measure
 from bench.peers.kind import Measure
@@ -95,6 +95,31 @@ def early_command(
     shared = _common("early", **common)
     shown: dict[str, Setting] = {"clients": clients, "concurrency": concurrency, "generators": generators, "wait": wait}
     _report("early", shown, shared, run.run_early(shared, settings, wait), early.FIGURES, common["json_file"])
+
+
+@main.command("pass")
+@click.option("--clients", type=click.IntRange(1), default=4000, show_default=True)
+@click.option("--rate", type=click.FloatRange(1), default=200.0, show_default=True, help="New clients a second.")
+@click.option("--wait", type=click.FloatRange(1), default=2.0, show_default=True, help="Seconds before the greeting.")
+@_common_options("pass")
+def pass_command(*, clients: int, rate: float, wait: float, quick: bool, **common: Any) -> None:
+    """Hold clients and give them to Postfix's smtpd: the front door's own CPU."""
+    if quick:
+        clients, rate, wait = 200, 200.0, 1.0
+    settings = passed.Settings(clients=clients, rate=rate, wait=wait)
+    shared = _common("pass", **common)
+    shown: dict[str, Setting] = {"clients": clients, "rate": rate, "wait": wait}
+    _report("pass", shown, shared, run.run_pass(shared, settings), passed.FIGURES, common["json_file"])
+
+
+@main.command("line")
+@click.option("--clients", type=click.IntRange(1), default=1000, show_default=True, help="Postfix: at most 200, a process each.")
+@_common_options("line")
+def line_command(*, clients: int, quick: bool, **common: Any) -> None:
+    """Stop clients after RCPT: memory of one in line."""
+    settings = line.Settings(clients=50 if quick else clients)
+    shared = _common("line", **common)
+    _report("line", {"clients": settings.clients}, shared, run.run_line(shared, settings), line.FIGURES, common["json_file"])
 
 
 @main.command("mail")
@@ -199,4 +224,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def peers_command() -> None:
     """List the peers, and why one cannot be started here."""
     for peer in PEERS.values():
-        click.echo(f"{peer.name:20} {', '.join(sorted(peer.measures)):18} {peer.missing() or peer.about}")
+        click.echo(f"{peer.name:20} {', '.join(sorted(peer.measures)):30} {peer.missing() or peer.about}")

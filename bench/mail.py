@@ -6,7 +6,7 @@ The sink behind a relaying server is a process of its own, and not counted.
 Generators  `smtp-source`, Postfix's own in C, disturbs least on few cores, but tells no times; so messages/s and CPU
             come from it, and the percentiles from a second, shorter pass with the epoll generator. `epoll` takes
             everything from the latter; it is the only one where there is no Postfix, or with several messages a connection.
-CPU         of all the server's processes until at rest again.
+CPU         of all the server's processes until at rest again; `own` of the front door's alone, without the MTA behind it.
 p50, p99    from connect (or the message before) to the 250 after the dot, the last of a connection to the reply to QUIT.
 """
 
@@ -20,7 +20,7 @@ from tests.e2e.servers.load import smtp_source
 from bench.drive import Generator, GeneratorFailure
 from bench.generators import mail as generator
 from bench.report import Figure
-from bench.server import Server
+from bench.server import Cost, Server
 
 PATIENCE = 30.0
 BIG = 16384  # bytes; above it a third of the messages is sent
@@ -55,6 +55,7 @@ def figures(sizes: Sequence[int]) -> list[Figure]:
         found += [
             Figure(key=f"rate_{size}", title=f"{name}: messages", unit="1/s"),
             Figure(key=f"cpu_ms_{size}", title=f"{name}: CPU a message", unit="ms", digits=3),
+            Figure(key=f"own_ms_{size}", title=f"{name}: front door's own CPU", unit="ms", digits=3),
             Figure(key=f"p50_ms_{size}", title=f"{name}: p50", unit="ms", digits=1),
             Figure(key=f"p99_ms_{size}", title=f"{name}: p99", unit="ms", digits=1),
             Figure(key=f"failed_{size}", title=f"{name}: failed", unit="connections", compare=False),
@@ -68,20 +69,21 @@ def measure(server: Server, settings: Settings) -> tuple[dict[str, float | None]
     notes: list[str] = []
     for size in settings.sizes:
         count = settings.count(size)
-        cpu: float | None
         # The first messages after a start pay for forks and lazy imports (postscreen once -50 %): not counted.
         _polite(server, settings, size, max(settings.concurrency, count // 20))
+        cost = Cost(server)
         if settings.generator == "smtp-source":
-            rate, cpu = _by_smtp_source(server, settings, size, count)
+            rate = _by_smtp_source(server, settings, size, count)
+            cpu, own = cost.each_ms(count)
             outcome = _polite(server, settings, size, count // 3)
         else:
-            before = server.settled_cpu()
             outcome = _polite(server, settings, size, count)
-            cpu = (server.settled_cpu() - before) / outcome.sent if outcome.sent else None
+            cpu, own = cost.each_ms(outcome.sent)
             rate = outcome.sent / outcome.seconds
         found |= {
             f"rate_{size}": rate,
-            f"cpu_ms_{size}": None if cpu is None else 1000 * cpu,
+            f"cpu_ms_{size}": cpu,
+            f"own_ms_{size}": own,
             f"p50_ms_{size}": outcome.message_times.p50,
             f"p99_ms_{size}": outcome.message_times.p99,
             f"failed_{size}": outcome.failed,
@@ -106,11 +108,10 @@ def _polite(server: Server, settings: Settings, size: int, count: int) -> genera
         return load.outcome(generator.Outcome)
 
 
-def _by_smtp_source(server: Server, settings: Settings, size: int, count: int) -> tuple[float, float]:
-    """Return messages a second and CPU seconds a message, by Postfix's generator. It gives up at the first failure."""
+def _by_smtp_source(server: Server, settings: Settings, size: int, count: int) -> float:
+    """Return messages a second, by Postfix's generator. It gives up at the first failure."""
     arguments = ["-M", "client.example", "-f", "sender@client.example", "-t", "user@example.com"]
     arguments += ["-s", str(settings.concurrency), "-m", str(count), "-l", str(size)]
-    before = server.settled_cpu()
     try:
         took = smtp_source(server.port, *arguments, timeout=settings.seconds + PATIENCE)
     except subprocess.CalledProcessError as failed:
@@ -118,4 +119,4 @@ def _by_smtp_source(server: Server, settings: Settings, size: int, count: int) -
         raise GeneratorFailure(f"smtp-source: {complaint[-1] if complaint else failed.returncode}") from failed
     except subprocess.TimeoutExpired as slow:
         raise GeneratorFailure(f"smtp-source: {count} messages not done in {slow.timeout:.0f} s") from slow
-    return count / took, (server.settled_cpu() - before) / count
+    return count / took

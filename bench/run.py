@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from tests.e2e.servers.processes import NotStarted, Program, wait_listening
 
-from bench import early, hold, mail
+from bench import early, hold, line, mail, passed
 from bench.drive import GeneratorFailure
 from bench.peers import PEERS
 from bench.peers.kind import Measure, Peer, Setup
@@ -85,6 +85,29 @@ def run_early(common: Common, settings: early.Settings, wait: float) -> Collecte
     return _collect(common, once)
 
 
+def run_pass(common: Common, settings: passed.Settings) -> Collected:
+    """Have every peer hold clients and give them to its MTA."""
+
+    def once(where: "_Where", run: int) -> Found:
+        with where.server("pass", settings.wait) as server:
+            figures = passed.measure(server, settings, run * (settings.clients + settings.warm_up))
+            return figures, [], server.meter.name
+
+    return _collect(common, once)
+
+
+def run_line(common: Common, settings: line.Settings) -> Collected:
+    """Put clients in line at every peer."""
+
+    def once(where: "_Where", run: int) -> Found:
+        clients = min(settings.clients, where.at_once or settings.clients)
+        with where.server("line", 0.0) as server:
+            figures = line.measure(server, clients)
+            return figures, line.notes(clients, settings), server.meter.name
+
+    return _collect(common, once)
+
+
 def run_mail(common: Common, settings: mail.Settings) -> Collected:
     """Send mail through every peer."""
 
@@ -102,6 +125,7 @@ class _Where:
     def __init__(self, peer: Peer | None, running: Attached | None) -> None:
         self._peer = peer
         self._running = running
+        self.at_once = None if peer is None else peer.at_once
 
     @contextlib.contextmanager
     def server(self, measure: Measure, wait: float) -> Iterator[Server]:

@@ -14,15 +14,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.processes import ControlGroup, CpuMeter, Memory, ProcessTree, is_alive, memory, open_files, settle
+from bench.processes import ControlGroup, CpuMeter, Memory, Named, ProcessTree, is_alive, memory, open_files, settle
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started server: the root of its process tree and its port on 127.0.0.1."""
+    """A started server: the root of its process tree and its port on 127.0.0.1.
+
+    ``behind`` are the roots of further trees that serve its clients, as the Postfix to which they are given. ``own`` is the name
+    of the processes below ``root`` that are the front door; empty: all of them, None: it has none that can be told apart.
+    """
 
     root: int
     port: int
+    behind: tuple[int, ...] = ()
+    own: str | None = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,11 @@ class Server:
     root: int
     port: int
     meter: CpuMeter
+    own: Named | None
+
+    def own_cpu(self) -> float | None:
+        """Return CPU seconds that the front door's own processes used so far; None where they cannot be told apart."""
+        return self.own.used() if self.own is not None else None
 
     def cpu(self) -> float:
         """Return CPU seconds used so far, at once."""
@@ -54,25 +65,43 @@ class Server:
         return is_alive(self.root)
 
 
+class Cost:
+    """What a server spends from here on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._all, self._own = server.settled_cpu(), server.own_cpu()
+
+    def each_ms(self, count: int) -> tuple[float | None, float | None]:
+        """Return CPU milliseconds for each of *count* clients, of all processes and of the front door's own, at rest again."""
+        if not count:
+            return None, None
+        used, own = self._server.settled_cpu() - self._all, self._server.own_cpu()
+        own_ms = None if own is None or self._own is None else 1000 * (own - self._own) / count
+        return 1000 * used / count, own_ms
+
+
 @contextlib.contextmanager
 def measured(running: Running) -> Iterator[Server]:
     """Yield *running* with the best meter there is; enter before the load, leave before the server is ended."""
-    tree = ProcessTree(running.root)
+    tree = ProcessTree(running.root, *running.behind)
+    own = None if running.own is None else Named(ProcessTree(running.root), running.own)
     _nudge(running.port)
     group = ControlGroup.create(str(running.root))
     if group is None:
-        yield Server(running.root, running.port, tree)
+        yield Server(running.root, running.port, tree, own)
         return
     try:
         group.adopt(tree)
-        yield Server(running.root, running.port, group)
+        yield Server(running.root, running.port, group, own)
     finally:
         group.release()
 
 
 def attached(pid: int, port: int) -> Server:
     """Return a server that runs already, metered through its process tree."""
-    return Server(pid, port, ProcessTree(pid))
+    tree = ProcessTree(pid)
+    return Server(pid, port, tree, Named(tree, ""))
 
 
 def free_ports(count: int) -> list[int]:

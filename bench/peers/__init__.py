@@ -11,6 +11,11 @@ PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         tarry.TARRY,
+        tarry.TARRY_PASS,
+        tarry.TARRY_PROXY_V1,
+        tarry.TARRY_PROXY_V2,
+        tarry.TARRY_XCLIENT,
+        tarry.TARRY_ANNOUNCE_PASS,
         postfix.POSTSCREEN,
         postfix.POSTSCREEN_DISCARD,
         postfix.SMTPD_PROXY_FILTER,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.server import Running
 
-Measure = Literal["hold", "early", "mail"]
+Measure = Literal["hold", "early", "pass", "mail", "line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,15 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A server that can be measured. `missing` returns why it cannot be started here, or nothing."""
+    """A server that can be measured.
+
+    `missing` returns why it cannot be started here, or nothing. `at_once` is how many clients it can serve at the same time, where
+    that is fewer than a measure may ask for.
+    """
 
     name: str
     about: str
     measures: frozenset[Measure]
     missing: Callable[[], str]
     start: Callable[[Setup], AbstractContextManager[Running]]
+    at_once: int | None = None

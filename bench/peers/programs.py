@@ -56,14 +56,14 @@ def _sink(setup: Setup) -> contextlib.AbstractContextManager[Running]:
 AIOSMTPD = Peer(
     name="aiosmtpd",
     about="aiosmtpd that sleeps before the greeting",
-    measures=frozenset({"hold", "early", "mail"}),
+    measures=frozenset({"hold", "early", "mail", "line"}),
     missing=_nothing_missing,
     start=_aiosmtpd,
 )
 RELAY = Peer(
     name="relay",
-    about="blind uvloop relay to the sink: the floor for mail",
-    measures=frozenset({"mail"}),
+    about="blind uvloop relay to the sink: the floor for mail and line",
+    measures=frozenset({"mail", "line"}),
     missing=_nothing_missing,
     start=_relay,
 )
