@@ -9,7 +9,7 @@ from tests.e2e.servers import certificate, clients, inetd, proxyheader
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.exim import Exim
 from tests.e2e.servers.faults import Fault
-from tests.e2e.servers.need import need
+from tests.e2e.servers.need import need, need_ipv6
 from tests.e2e.servers.processes import is_listening
 from tests.e2e.servers.sink import Sink
 
@@ -91,6 +91,7 @@ def test_exim_takes_starttls(tls: tuple[Path, Path]) -> None:
 def test_exim_listens_on_ipv6() -> None:
     """The address may be ::1, and is the client's too."""
     need("exim")
+    need_ipv6()
     with Exim(address="::1") as exim:
         clients.submit(exim.port, host="::1")
 

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.servers import certificate, clients, proxyheader
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.faults import Fault
-from tests.e2e.servers.need import need
+from tests.e2e.servers.need import need, need_ipv6
 from tests.e2e.servers.opensmtpd import OpenSmtpd
 from tests.e2e.servers.processes import is_listening
 from tests.e2e.servers.sink import Sink
@@ -64,6 +64,7 @@ def test_opensmtpd_refuses_an_unknown_user_in_its_own_words(opensmtpd: OpenSmtpd
 def test_opensmtpd_listens_on_ipv6() -> None:
     """The address may be ::1, and is the client's too."""
     need("opensmtpd")
+    need_ipv6()
     with OpenSmtpd(address="::1") as opensmtpd:
         clients.submit(opensmtpd.port, host="::1")
 

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.servers import certificate, clients, inetd
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.faults import Fault
-from tests.e2e.servers.need import need
+from tests.e2e.servers.need import need, need_ipv6
 from tests.e2e.servers.processes import is_listening
 from tests.e2e.servers.sendmail import Sendmail
 from tests.e2e.servers.sink import Sink
@@ -93,6 +93,7 @@ def test_sendmail_takes_starttls(tls: tuple[Path, Path]) -> None:
 def test_sendmail_listens_on_ipv6() -> None:
     """The address may be ::1, and is the client's too."""
     need("sendmail")
+    need_ipv6()
     with Sendmail(address="::1") as sendmail:
         clients.submit(sendmail.port, host="::1")
 
@@ -117,6 +118,7 @@ def test_inetd_starts_sendmail_on_a_tcp_socket(quiet: Sendmail) -> None:
 
 def test_inetd_starts_sendmail_on_ipv6(quiet: Sendmail) -> None:
     """The same for a client that has come by IPv6, and its verdicts are those of the daemon."""
+    need_ipv6()
     with inetd.Inetd(quiet.inetd_command, "::1") as listener, RawClient(listener.port, "::1") as client:
         assert b"IPv6:0:0:0:0:0:0:0:1" in client.greeted().lines[0]
 
