@@ -215,6 +215,17 @@ def test_closed_standard_descriptors_are_occupied() -> None:
     assert before == after
 
 
+def test_inherited_descriptors_are_not_passed_on() -> None:
+    """A command for a client gets none of what tarry was started with, such as a lock or a supervisor's pipe."""
+    reading, writing = os.pipe()
+    for fd in (reading, writing):
+        os.set_inheritable(fd, True)
+    serve._keep_descriptors()
+    assert [False, False] == [os.get_inheritable(fd) for fd in (reading, writing)]
+    os.close(reading)
+    os.close(writing)
+
+
 @pytest.mark.slow
 def test_serving_for_real() -> None:
     """It says that it is ready, greets, ends with 0 at SIGTERM; and where its port is taken, with 75."""

@@ -99,6 +99,53 @@ def test_nothing_is_known_of_the_mta() -> None:
     )
 
 
+AWAY = "all its smtpds are busy"
+UNAVAILABLE = """
+S: 421 4.3.2 Service not available, try again later [K3X9-0001]
+* close
+"""
+
+
+def test_the_mta_could_not_take_it() -> None:
+    """The client is told to come again, and the record says why."""
+    talk = Talk(away=AWAY).plays(UNAVAILABLE)
+
+    assert [schema.Handoff("proxy", "127.0.0.1:10025", False, why=AWAY)] == talk.of(schema.Handoff)
+    assert ([], math.inf) == (talk.of(schema.Greet), talk.conversation.wake_at)
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"away": AWAY}, AWAY),
+        ({"capabilities": None}, "the MTA has not been reached yet"),
+        ({"away": AWAY, "reasons": (found("a"),)}, AWAY),
+    ],
+)
+@pytest.mark.parametrize("line", ["EHLO client.example", "HELO x", "MAIL FROM:<a@b.example>", "RSET", "what?", ""])
+def test_a_greeting_that_has_begun_is_finished_before_the_421(setting: dict[str, Any], why: str, line: str) -> None:
+    """Behind a first line of the greeting a 421 could not be read; the first command gets it, whatever it is."""
+    talk = Talk(Policy(teaser="wait"), **setting).plays(GREETED)
+    assert [schema.Handoff("proxy", "127.0.0.1:10025", False, why=why), schema.Greet(4.0)] == talk.events
+    talk.plays(f"C: {line}", "C: NOOP", UNAVAILABLE)
+    assert (1, 1) == (len(talk.of(schema.Handoff)), len(talk.of(schema.Reply)))
+
+
+def test_who_quits_before_it_is_told() -> None:
+    """It gets its 221; without an answer of the client's, its time is over or its leaving is all there is."""
+    teased = Policy(teaser="wait")
+    Talk(teased, away=AWAY).plays(GREETED, "C: QUIT", "S: 221 2.0.0 Bye", "* close at once")
+    Talk(teased, away=AWAY).plays(GREETED, "! FIN", "* close")
+    Talk(teased, away=AWAY).plays(GREETED, "! RST", "* close")
+    Talk(teased, away=AWAY).plays(GREETED, "! 300s", "S: 421 4.4.2 Timeout, closing the connection", "* close")
+    Talk(teased, away=AWAY).plays(GREETED, "! drain", "S: 421 4.3.2 Service is going down, try again later", "* close")
+
+
+def test_an_exempt_client_has_seen_no_first_line() -> None:
+    """So it is told at once."""
+    Talk(Policy(teaser="wait"), away=AWAY, is_exempt=True).plays(UNAVAILABLE)
+
+
 @pytest.mark.parametrize(
     ("line", "answer"),
     [

@@ -391,13 +391,13 @@ def test_aborting() -> None:
 
 
 def test_a_client_whose_transport_comes_after_the_end() -> None:
-    """It is closed as any other."""
+    """It is told what it was to be told, and closed as any other."""
     line = Line()
     line.session._client = None
     line.session.drain()
     late = Wire()
     line.session.client_made(late)
-    assert ["eof"] == late.done
+    assert (["eof"], b"421 4.3.2 Service is going down, try again later\r\n") == (late.done, late.said())
 
 
 def test_a_transport_that_cannot_half_close() -> None:

@@ -10,6 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -40,6 +41,7 @@ def command(ctx: click.Context, config_file: str | None, observe: bool) -> None:
     Maildir ./mail. Records go to standard output: readable lines on a terminal, JSON elsewhere.
     """
     _occupy_standard_descriptors()
+    _keep_descriptors()
     file = config_file or ctx.obj
     path = Path(file) if file else None
     loaded = load(path)
@@ -63,6 +65,15 @@ def _occupy_standard_descriptors() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(fd)
+
+
+def _keep_descriptors() -> None:
+    """Let no command that is run for a client inherit what tarry itself has inherited (a supervisor's pipe, `9>lock`)."""
+    with suppress(FileNotFoundError):  # no /proc
+        for entry in list(Path("/proc/self/fd").iterdir()):
+            if int(entry.name) > 2:
+                with suppress(OSError):  # EBADF: that of the listing itself
+                    os.set_inheritable(int(entry.name), False)
 
 
 async def _serve(config: Config, path: Path | None, observe: bool) -> None:

@@ -67,7 +67,7 @@ class Conversation:
         self._capabilities = setting.capabilities or Capabilities()
         self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
         self._rsets = 0
-        self._away = ""
+        self._is_away = False  # there is no MTA for it, and it has yet to be told
         self._target: float | None = None
         self._stalled_at = math.inf  # when an MTA that takes no data is given up
 
@@ -85,17 +85,20 @@ class Conversation:
         """Greet, or send the client away where there is no MTA for it.
 
         Where a first line of the greeting has gone out, a 421 behind it would be no reply that a client can read: the greeting is
-        finished, and the first command is told (postscreen does the same).
+        finished, and the first command is told (postscreen does the same). An exempt client has had no such line.
         """
-        setting = self._setting
-        self._away = setting.away or ("" if setting.capabilities is not None else "the MTA has not been reached yet")
-        if self._away and not self._policy.teaser:
-            self._x.fail(now, self._away)
+        setting, x = self._setting, self._x
+        away = setting.away or ("" if setting.capabilities is not None else "the MTA has not been reached yet")
+        if away and (setting.is_exempt or not self._policy.teaser):
+            x.fail(now, away)
         else:
-            self._x.outbox.put(Emit(schema.Greet(max(0.0, round(now - self._setting.accepted_at, 6)))))
-            self._x.outbox.send(replies.greeting(self._setting.name).raw)
-            self._x.wake_at = now + self._policy.limits.command
-        return self._x.outbox.take()
+            if away:
+                self._is_away = True
+                x.outbox.put(Emit(schema.Handoff(setting.mode, setting.to, False, why=away)))
+            x.outbox.put(Emit(schema.Greet(max(0.0, round(now - setting.accepted_at, 6)))))
+            x.outbox.send(replies.greeting(setting.name).raw)
+            x.wake_at = now + self._policy.limits.command
+        return x.outbox.take()
 
     def client_sent(self, data: bytes, now: float) -> list[SessionEffect]:
         """Bytes came from the client."""
@@ -255,8 +258,8 @@ class Conversation:
         phase = _PHASES.get(verb, x.phase)
         x.phase = max(x.phase, phase)
         x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, self._shown(command))))
-        if self._away and verb != "QUIT":
-            x.fail(now, self._away)
+        if self._is_away and verb != "QUIT":
+            x.end_with(replies.unavailable(self._setting.id), now, to=verb)
             return
         if bare:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)

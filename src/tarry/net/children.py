@@ -2,10 +2,11 @@
 
 What      `Children.start` runs an MTA in inetd mode on a descriptor; `CommandConnector` runs one on a pipe and stays in line.
 Promises  The command has the descriptor as 0 and 1 in blocking mode, tarry's standard error as 2, no other descriptor, a clean
-          environment, a session of its own, no signal blocked and none ignored. Each child is reaped, and its end told once.
-          Above the limit nothing is started.
+          environment, a session of its own, no signal blocked and none ignored, and the limit of descriptors that tarry was
+          started with. Each child is reaped, and its end told once. Above the limit of children nothing is started.
 Facts     posix_spawn, not fork: a fork of a front door with 15,000 clients copies their page tables. All of Python's descriptors
-          are closed on exec (PEP 446), uvloop's and epoll's as well. A pidfd is readable when its process has ended.
+          are closed on exec (PEP 446), uvloop's and epoll's as well. A pidfd is readable when its process has ended. Programs
+          close all the descriptors they may have, or give those above 1023 to select(), so a raised limit is not for them.
 Not here  What a command may be (config/problems), what it is told of the client (net/ucspi).
 """
 
@@ -14,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tarry.core.client import OURSELVES, Client
@@ -25,7 +28,7 @@ from tarry.net import ucspi
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 """What a command is told of tarry's own environment."""
-_HANDLED = frozenset(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
+_HANDLED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +40,42 @@ class RunFor:
 
 
 class Children:
-    """The commands that run now."""
+    """The commands that run now, each with the limit of descriptors that this process has when the object is made."""
 
     def __init__(self) -> None:
-        self._running: dict[int, tuple[int, float, Callable[[int, float], None]]] = {}  # by pidfd
+        self._running: dict[int, tuple[float, Callable[[int, float], None] | None]] = {}  # by pidfd
+        self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._running)
+        """How many run for clients."""
+        return self._count
 
-    def start(self, run: RunFor, client: Client, fd: int, on_exit: Callable[[int, float], None]) -> None:
+    def start(self, run: RunFor, client: Client | None, fd: int, on_exit: Callable[[int, float], None] | None = None) -> None:
         """Run the command for *client* on *fd*. ``on_exit(status, seconds)`` is called once, with a negative status for a signal.
 
-        Raises OSError: EAGAIN above the limit, and what exec says (ENOENT, EACCES).
+        None is tarry itself, which takes no client's place. Raises OSError: EAGAIN above the limit, what exec says (ENOENT,
+        EACCES), EMFILE; nothing runs then.
         """
-        if len(self._running) >= run.max_children:
-            raise OSError(errno.EAGAIN, f"{len(self._running)} commands run already")
-        words = ucspi.fill(run.command, client)
-        environment = ucspi.environment(client, clean(os.environ))
+        if client is not None and self._count >= run.max_children:
+            raise OSError(errno.EAGAIN, f"{self._count} commands run already")
+        loop = asyncio.get_running_loop()
+        is_counted = client is not None
         os.set_blocking(fd, True)
         try:
-            pid = os.posix_spawn(
-                words[0],
-                words,
-                environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, fd, 1)],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=_HANDLED,
-            )
+            pid = self._spawn(run.command, client or OURSELVES, fd)
+            pidfd = _watch(pid)
         except BaseException:
             os.set_blocking(fd, False)
             raise
-        pidfd = os.pidfd_open(pid)
-        self._running[pidfd] = (pid, time.monotonic(), on_exit)
-        asyncio.get_running_loop().add_reader(pidfd, self._on_end, pidfd)
+        now = time.monotonic()
+        if pidfd is None:
+            if on_exit is not None:
+                loop.call_soon(on_exit, 0, 0.0)
+            return
+        self._count += is_counted
+        self._running[pidfd] = (now, on_exit)
+        loop.add_reader(pidfd, self._on_end, pidfd, is_counted)
 
     def close(self) -> None:
         """Have done with all: they go on by themselves, and nobody is told of their end."""
@@ -79,16 +84,40 @@ class Children:
             loop.remove_reader(pidfd)
             os.close(pidfd)
         self._running.clear()
+        self._count = 0
 
-    def _on_end(self, pidfd: int) -> None:
-        pid, since, on_exit = self._running.pop(pidfd)
-        asyncio.get_running_loop().remove_reader(pidfd)
-        os.close(pidfd)
+    def _spawn(self, command: tuple[str, ...], client: Client, fd: int) -> int:
+        words = ucspi.fill(command, client)
+        environment = ucspi.environment(client, clean(os.environ))
+        raised = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # What is open stays open. That the thread that writes records can open nothing for a moment is the lesser evil: set from
+        # outside once the command runs, the limit may come after it has asked for it.
+        with suppress(OSError, ValueError):  # EPERM in some containers; a hard limit that was lowered meanwhile
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._limit, raised[1]))
         try:
-            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        except ChildProcessError:
-            status = 0  # an embedding program reaps all children by itself
-        on_exit(status, round(time.monotonic() - since, 6))
+            return os.posix_spawn(
+                words[0],
+                words,
+                environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, fd, 1)],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_HANDLED,
+            )
+        finally:
+            with suppress(OSError):  # EPERM, as above
+                resource.setrlimit(resource.RLIMIT_NOFILE, raised)
+
+    def _on_end(self, pidfd: int, is_counted: bool) -> None:
+        since, on_exit = self._running.pop(pidfd)
+        self._count -= is_counted
+        asyncio.get_running_loop().remove_reader(pidfd)
+        try:
+            status = _reap(os.P_PIDFD, pidfd)
+        finally:
+            os.close(pidfd)
+        if on_exit is not None:
+            on_exit(status, round(time.monotonic() - since, 6))
 
 
 class CommandConnector:
@@ -106,7 +135,8 @@ class CommandConnector:
         """Run the command for *client*; None is tarry itself. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
-            self._children.start(self._run, client or OURSELVES, theirs.fileno(), _unheeded)
+            # Its end needs no heed: it is the end of the connection, and the session tells that.
+            self._children.start(self._run, client, theirs.fileno())
             ours.setblocking(False)
             await asyncio.get_running_loop().create_unix_connection(factory, sock=ours)
         except BaseException:
@@ -121,5 +151,25 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.defpath, **{name: environ[name] for name in _KEPT if name in environ}}
 
 
-def _unheeded(status: int, seconds: float) -> None:
-    """A command on a pipe: its end is the end of the connection, and the session tells that."""
+def _watch(pid: int) -> int | None:
+    """Return a pidfd of a child, None where it has ended and is reaped already. Raises OSError; the child is no more then."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        # EMFILE, ENFILE, ENOMEM: a child of which nobody learns the end would have a client that is told to come again.
+        os.kill(pid, signal.SIGKILL)
+        _reap(os.P_PID, pid)
+        raise
+
+
+def _reap(which: int, id: int) -> int:
+    """Return the status of a child that has ended, negative for a signal; 0 where an embedding program was first to reap it."""
+    try:
+        ended = os.waitid(which, id, os.WEXITED)
+    except ChildProcessError:
+        return 0
+    if ended is None:
+        return 0
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

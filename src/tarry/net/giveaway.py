@@ -70,10 +70,11 @@ class GiveAway:
 
     def abort(self) -> None:
         """Wait for nobody any more. Commands that run go on by themselves."""
-        for guest in list(self._guests.values()):
-            self._close(guest)
+        self._desk.abort()
+        guests = list(self._guests.values())
         self._guests.clear()
-        self._on_fewer()
+        for guest in guests:
+            self._close(guest)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -100,8 +101,8 @@ class GiveAway:
 
     def is_still_quiet(self, guest: Guest) -> bool:
         """Look once more at a client that had to wait for its turn; False when it was refused, or has gone."""
-        if guest.talked:
-            return True
+        if guest.talked or guest.is_exempt:
+            return True  # it has been judged, or is not to be
         found = peek(guest.sock)
         if found is None:
             return True

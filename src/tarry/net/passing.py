@@ -82,7 +82,8 @@ def hand_over(path: str, fd: int, client: Client) -> socket.socket:
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         control.connect(path)
-        control.sendmsg([b"\0" + attributes(client)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))]
+        control.sendmsg([b"\0" + attributes(client)], rights, socket.MSG_NOSIGNAL)
     except BaseException:
         control.close()
         raise
@@ -117,9 +118,11 @@ class PassDesk:
 
     def give(self, guest: Guest, to: PassTo, teller: Teller) -> None:
         """Give a client away; *teller* is told what became of it. Takes its socket over meanwhile."""
-        self._queue.append(_Waiting(guest, to, teller, self._clock.monotonic()))
+        waiting = _Waiting(guest, to, teller, self._clock.monotonic())
+        self._queue.append(waiting)
         if len(self._queue) == 1:
             self._go_on()
+        waiting.has_waited = True
 
     def drain(self) -> None:
         """The daemon is going down: those who wait are told to come again; what is under way is finished."""
@@ -127,11 +130,16 @@ class PassDesk:
             waiting = self._queue.popleft()
             waiting.teller.not_given(waiting.guest, "tarry is going down")
 
-    def close(self) -> None:
-        """Let go of all that is under way."""
+    def abort(self) -> None:
+        """Wait for nobody any more: who waits is told to come again, who is under way is let go."""
+        self.drain()
         for fd in list(self._under_way):
             waiting = self._end(fd)
             waiting.teller.let_go(waiting.guest, waiting.to.where, "tarry went down before smtpd had taken it")
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.abort()
         self._wheel.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -142,10 +150,10 @@ class PassDesk:
         """Give away as many as can be taken; the first in the queue goes first."""
         queue = self._queue
         while queue and len(self._under_way) < queue[0].to.max_waiting:
-            waiting = queue[0]
-            if (waiting.has_waited and not waiting.teller.is_still_quiet(waiting.guest)) or self._hand_over(waiting):
-                queue.popleft()
-            else:
+            waiting = queue.popleft()
+            is_there = not waiting.has_waited or waiting.teller.is_still_quiet(waiting.guest)
+            if is_there and not self._hand_over(waiting):
+                queue.appendleft(waiting)
                 break
         if queue:
             self._expire()
@@ -155,13 +163,12 @@ class PassDesk:
     def _hand_over(self, waiting: _Waiting) -> bool:
         """Return False where all smtpds are busy."""
         guest = waiting.guest
-        waiting.has_waited = True
         try:
             control = hand_over(waiting.to.path, guest.sock.fileno(), guest.client)
         except OSError as fault:
             if fault.errno in _BUSY:
                 return False
-            waiting.teller.not_given(guest, f"cannot be reached: {os.strerror(fault.errno or 0)}")
+            waiting.teller.not_given(guest, f"cannot be reached: {fault.strerror or fault}")
             return True
         fd = control.fileno()
         self._serial = (self._serial + 1) & 0xFFFFFFFF

@@ -57,6 +57,7 @@ class Session:
         self._backend = backend
         self._on_end = on_end
         self._client: asyncio.Transport | None = None
+        self._unsent = b""  # what it is to be told, from before its transport was made
         self._mta: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
         self.attaching: asyncio.Task[None] | None = None  # kept here, since the loop holds tasks weakly
@@ -73,6 +74,8 @@ class Session:
 
     def client_made(self, transport: asyncio.Transport) -> None:
         self._client = transport
+        if self._unsent:
+            transport.write(self._unsent)
         if self._closing:
             self._close_client()
         else:
@@ -191,6 +194,8 @@ class Session:
                 case Send(data=data):
                     if self._client is not None:
                         self._client.write(data)
+                    else:
+                        self._unsent += data
                 case Relay(data=data):
                     if self._mta is not None:
                         self._mta.write(data)
