@@ -28,10 +28,10 @@ class Exim:
     """A running Exim; see the module text.
 
     *port* is where clients connect, 0 without *listen*. *relay_to* makes it accept mail for everyone from loopback and from
-    `send`, and bring it to that port. *proxy_protocol* demands a PROXY header, version 1 or 2. *tls* is a certificate and
-    its key, and turns STARTTLS on. *pipelining_connect* leaves PIPECONNECT advertised, as Exim does by default; it then
-    takes what a client sends before the greeting for a use of that extension. *greet_delay* are whole seconds before the
-    greeting. *settings* are further main options and win over ours.
+    `send`, and bring it to that port, from the loopback address *source*. *proxy_protocol* demands a PROXY header, version 1
+    or 2. *tls* is a certificate and its key, and turns STARTTLS on. *pipelining_connect* leaves PIPECONNECT advertised, as
+    Exim does by default; it then takes what a client sends before the greeting for a use of that extension. *greet_delay* are
+    whole seconds before the greeting. *settings* are further main options and win over ours.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Exim:
         *,
         recipients: Sequence[str] = private.RECIPIENTS,
         relay_to: int | None = None,
+        source: str | None = None,
         proxy_protocol: bool = False,
         tls: tuple[Path, Path] | None = None,
         pipelining_connect: bool = False,
@@ -53,6 +54,7 @@ class Exim:
         self.port = 0
         self._recipients = tuple(recipients)
         self._relay_to = relay_to
+        self._source = source
         self._proxy_protocol = proxy_protocol
         self._tls = tls
         self._pipelining_connect = pipelining_connect
@@ -239,6 +241,7 @@ relay:
 begin transports
 smtp:
   driver = smtp
+  interface = {self._source or ""}
   allow_localhost
   hosts_try_dane =
   hosts_try_fastopen =

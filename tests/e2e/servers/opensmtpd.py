@@ -34,7 +34,8 @@ class OpenSmtpd:
     """A running OpenSMTPD; see the module text.
 
     *port* is where clients connect. *relay_to* makes it accept mail for everyone from loopback and from `send`, and bring it
-    to that port. *proxy_protocol* demands a PROXY header of version 2. *settings* are further lines of smtpd.conf.
+    to that port, from the loopback address *source*. *proxy_protocol* demands a PROXY header of version 2. *settings* are
+    further lines of smtpd.conf.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class OpenSmtpd:
         *,
         recipients: Sequence[str] = private.RECIPIENTS,
         relay_to: int | None = None,
+        source: str | None = None,
         proxy_protocol: bool = False,
         address: str = "127.0.0.1",
         settings: Sequence[str] = (),
@@ -52,6 +54,7 @@ class OpenSmtpd:
         self.port = 0
         self._recipients = tuple(recipients)
         self._relay_to = relay_to
+        self._source = source
         self._proxy_protocol = proxy_protocol
         self._settings = tuple(settings)
         self._tree = install.folder("opensmtpd")
@@ -169,6 +172,8 @@ class OpenSmtpd:
         lines.append(f"listen on {self.address} {' '.join(options)}")
         if self._relay_to is not None:
             relay = f'relay host "smtp://127.0.0.1:{self._relay_to}" helo opensmtpd.example.org'
+            if self._source is not None:
+                relay += f' src "{self._source}"'
             return [*lines, f'action "send" {relay}', 'match from any for any action "send"']
         recipients = ", ".join(f'"{recipient}"' for recipient in self._recipients)
         return [

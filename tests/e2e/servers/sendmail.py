@@ -46,8 +46,9 @@ class Sendmail:
     """A running Sendmail; see the module text.
 
     *port* is where clients connect, 0 without *listen*. *relay_to* makes it accept mail for everyone from loopback and from
-    `send`, and bring it to that port. *greet_pause* are milliseconds before the greeting. *tls* is a certificate and its
-    key, and turns STARTTLS on. *options* are further options of sendmail.cf, such as MaxDaemonChildren, and win over ours.
+    `send`, and bring it to that port, from the loopback address *source*. *greet_pause* are milliseconds before the greeting.
+    *tls* is a certificate and its key, and turns STARTTLS on. *options* are further options of sendmail.cf, such as
+    MaxDaemonChildren, and win over ours.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Sendmail:
         *,
         recipients: Sequence[str] = private.RECIPIENTS,
         relay_to: int | None = None,
+        source: str | None = None,
         greet_pause: int = 0,
         tls: tuple[Path, Path] | None = None,
         listen: bool = True,
@@ -67,6 +69,7 @@ class Sendmail:
         self.port = 0
         self._recipients = tuple(recipients)
         self._relay_to = relay_to
+        self._source = source
         self._greet_pause = greet_pause
         self._tls = tls
         self._listen = listen
@@ -256,6 +259,8 @@ class Sendmail:
             "FEATURE(`accept_unresolvable_domains')",
             f"FEATURE(`virtusertable', `text -k0 -v1 -z| {INSIDE}/users')",
         ]
+        if self._source is not None:
+            lines.append(f"CLIENT_OPTIONS(`Family=inet, Addr={self._source}')")
         if self._greet_pause:
             lines.append(f"FEATURE(`greet_pause', `{self._greet_pause}')")
         if self._relay_to is None:
