@@ -19,11 +19,27 @@ import pytest
 
 from tarry.config.compile import fingerprint
 from tarry.config.load import Loaded, load
+from tarry.config.places import Inherited
 from tarry.config.schema import Config
-from tarry.daemon import KEPT_DESCRIPTORS, Server, SystemClock, fit_descriptors, make_backend, serve, serve_until_signalled
+from tarry.config.tables import Listen
+from tarry.core.client import Endpoint
+from tarry.daemon import (
+    KEPT_DESCRIPTORS,
+    Server,
+    SystemClock,
+    fit_descriptors,
+    given_away_to,
+    make_backend,
+    open_sockets,
+    serve,
+    serve_until_signalled,
+)
 from tarry.net.backend import TcpConnector, UnixConnector
+from tarry.net.children import CommandConnector, RunFor
 from tarry.net.maildir import MaildirConnector
 from tarry.net.notify import Notifier
+from tarry.net.passing import PassConnector, PassTo
+from tests.side import descriptors
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +150,10 @@ def test_a_limit_that_may_not_be_raised(monkeypatch: pytest.MonkeyPatch) -> None
         ('mode = "proxy"\naddress = "127.0.0.1:10025"', TcpConnector, "none", "127.0.0.1:10025"),
         ('mode = "proxy"\naddress = "[::1]:25"\nannounce = "proxy-v1"', TcpConnector, "proxy-v1", "[::1]:25"),
         ('mode = "proxy"\naddress = "unix:/run/mta"\nannounce = "proxy-v2"', UnixConnector, "proxy-v2", "unix:/run/mta"),
+        ('mode = "proxy"\naddress = "unix:/run/smtpd"\nannounce = "pass"', PassConnector, "pass", "unix:/run/smtpd"),
+        ('mode = "pass"\nsocket = "/run/smtpd"', PassConnector, "none", "unix:/run/smtpd"),
+        ('mode = "exec"\ncommand = ["/bin/mta", "-bs"]', CommandConnector, "none", "/bin/mta"),
+        ('mode = "exec"\ncommand = ["/bin/mta"]\nstdio = "pipe"', CommandConnector, "none", "/bin/mta"),
     ],
 )
 def test_the_mta_of_a_configuration(text: str, kind: type, announce: str, where: str) -> None:
@@ -141,6 +161,21 @@ def test_the_mta_of_a_configuration(text: str, kind: type, announce: str, where:
     backend = make_backend(Config.from_toml(f"[handoff]\n{text}"), on_health=lambda good, why: None)
     assert (kind, announce, where) == (type(backend.connector), backend.announce, backend.connector.where)
     assert Path("in/box/new").is_dir() == (kind is MaildirConnector)
+
+
+@pytest.mark.parametrize(
+    ("text", "to"),
+    [
+        ("", None),
+        ('mode = "proxy"\naddress = "unix:/run/smtpd"\nannounce = "pass"', None),
+        ('mode = "pass"\nsocket = "/run/smtpd"\nmax_waiting = 7', PassTo("/run/smtpd", 7, 9.0)),
+        ('mode = "exec"\ncommand = ["/bin/mta", "-bs"]\nmax_children = 3', RunFor(("/bin/mta", "-bs"), 3)),
+        ('mode = "exec"\ncommand = ["/bin/mta"]\nstdio = "pipe"', None),
+    ],
+)
+def test_to_whom_clients_are_given(text: str, to: PassTo | RunFor | None) -> None:
+    """At the greeting; to nobody where tarry stays in line."""
+    assert to == given_away_to(Config.from_toml(f'[limits]\nbackend = "9s"\n[handoff]\n{text}'))
 
 
 @pytest.mark.parametrize(("mode", "without"), [("relay", frozenset[str]()), ("off", frozenset({"STARTTLS"}))])
@@ -250,6 +285,58 @@ def test_an_address_that_is_taken() -> None:
                 await server.start()
             assert errno.EADDRINUSE == caught.value.errno
             socket.create_server(("127.0.0.1", addresses[0])).close()
+
+    run(scenario())
+
+
+A, B, C = "abc"
+NO_TLS, TLS = False, True
+
+
+@pytest.mark.parametrize(
+    ("smtp", "smtps", "opened"),
+    [
+        ([Inherited()], [], [(A, NO_TLS), (B, NO_TLS), (C, NO_TLS)]),
+        ([Inherited("b")], [Inherited()], [(B, NO_TLS), (A, TLS), (C, TLS)]),
+        ([Inherited("c"), Inherited("a")], [Inherited("b")], [(C, NO_TLS), (A, NO_TLS), (B, TLS)]),
+        ([Endpoint("127.0.0.1", 0)], [Inherited("a")], [("", NO_TLS), (A, TLS)]),
+    ],
+)
+def test_sockets_of_a_supervisor(smtp: list[Any], smtps: list[Any], opened: list[tuple[str, bool]]) -> None:
+    """By name; ``systemd`` has those that no other key names."""
+    handed = [(name, socket.create_server(("127.0.0.1", 0))) for name in "abc"]
+    names = {sock: name for name, sock in handed}
+    found = open_sockets(Listen(smtp=tuple(smtp), smtps=tuple(smtps)), handed)
+    assert opened == [(names.get(sock, ""), has_tls) for sock, has_tls in found]
+    for sock in (*names, *(sock for sock, _ in found)):
+        sock.close()
+
+
+@pytest.mark.parametrize(("wanted", "handed"), [("systemd", []), ("systemd:a", ["b"])])
+def test_sockets_that_nobody_handed_over(wanted: str, handed: list[str]) -> None:
+    """A sentence for the operator, and no socket is left open."""
+    sockets = [(name, socket.create_server(("127.0.0.1", 0))) for name in handed]
+    listen = Config.from_toml(f'[listen]\nsmtp = ["127.0.0.1:0", "{wanted}"]').listen
+    before = descriptors()
+    with pytest.raises(OSError, match=f"{wanted}: no such socket was handed over; start tarry by its socket unit"):
+        open_sockets(listen, sockets)
+    assert before - len(handed) == descriptors()
+
+
+def test_a_client_that_no_smtpd_takes_while_the_server_stops() -> None:
+    """It is let go when limits.drain is over: a stop ends."""
+
+    async def scenario() -> None:
+        with closing(socket.socket(socket.AF_UNIX)) as smtpd:
+            smtpd.bind("smtpd")
+            smtpd.listen(9)
+            text = '[limits]\ndrain = "10ms"\nbackend = "1ms"\n[handoff]\nmode = "pass"\nsocket = "smtpd"'
+            async with serve(config_of(text)) as server:
+                client = await Client.of(server)
+                while not server._front._giving:
+                    await asyncio.sleep(0)
+            await client.leaves()
+        assert ["tarry went down before smtpd had taken it"] == [one["why"] for one in records("handoff")]
 
     run(scenario())
 

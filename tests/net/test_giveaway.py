@@ -377,9 +377,7 @@ async def drained(front: House, then: Callable[[], Awaitable[None]]) -> None:
     front.front.drain(empty.set)
     assert not empty.is_set()
     await then()
-    async with asyncio.timeout(5):
-        await empty.wait()
-    await asyncio.sleep(0)
+    await until(empty.is_set)
     front.front.close()
     await gone(front, len(of(front, schema.Connect)))
 
