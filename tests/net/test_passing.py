@@ -258,7 +258,7 @@ def test_who_waits_goes_on_when_one_is_let_go(desk: Desk) -> None:
 
 
 def test_a_reused_descriptor_does_not_get_the_old_ones_deadline(desk: Desk) -> None:
-    """The deadline carries a serial number."""
+    """Each is given its own time."""
     server = Smtpd()
     for _ in range(2):
         desk.give(PassTo("smtpd", 1, 500.0))

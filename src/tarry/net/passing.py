@@ -29,7 +29,6 @@ from typing import Protocol
 from tarry.core.client import OURSELVES, Client
 from tarry.core.clock import Clock
 from tarry.net.waiting_room import Guest
-from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 
 GIVE_UP = 100.0
 """Seconds until a hand-off that smtpd has not taken is let go."""
@@ -106,11 +105,12 @@ class PassDesk:
         self._loop = loop
         self._clock = clock
         self._epoll = select.epoll()
-        self._wheel = Wheel(loop, clock, self._on_given_up)
         self._queue: deque[_Waiting] = deque()
-        self._under_way: dict[int, tuple[socket.socket, int, _Waiting]] = {}  # by the descriptor of the control socket
-        self._serial = 0
+        # By the descriptor of the control socket: that socket, and until when its end is waited for. All wait equally long, so the
+        # first one here is the first to be given up, and one timer does: a wheel would turn once more for each that has long gone.
+        self._under_way: dict[int, tuple[socket.socket, float, _Waiting]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._giving_up: asyncio.TimerHandle | None = None
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def __len__(self) -> int:
@@ -140,9 +140,9 @@ class PassDesk:
     def close(self) -> None:
         """Let go of everything."""
         self.abort()
-        self._wheel.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._giving_up):
+            if timer is not None:
+                timer.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -171,10 +171,10 @@ class PassDesk:
             waiting.teller.not_given(guest, f"cannot be reached: {fault.strerror or fault}")
             return True
         fd = control.fileno()
-        self._serial = (self._serial + 1) & 0xFFFFFFFF
-        self._under_way[fd] = (control, self._serial, waiting)
+        self._under_way[fd] = (control, self._clock.monotonic() + GIVE_UP, waiting)
         self._epoll.register(fd, select.EPOLLIN)
-        self._wheel.add(self._clock.monotonic() + GIVE_UP, self._serial << FD_BITS | fd)
+        if self._giving_up is None:
+            self._giving_up = self._loop.call_later(GIVE_UP, self._on_given_up)
         return True
 
     def _expire(self) -> None:
@@ -201,13 +201,19 @@ class PassDesk:
                 waiting.teller.given(waiting.guest, waiting.to.where, ms)
         self._go_on()
 
-    def _on_given_up(self, entry: int) -> None:
-        fd = entry & FD_MASK
-        known = self._under_way.get(fd)
-        if known is not None and known[1] == entry >> FD_BITS:
+    def _on_given_up(self) -> None:
+        """Let go of those who have been under way for too long, and come again for the next one."""
+        self._giving_up = None
+        now = self._clock.monotonic()
+        while self._under_way:
+            fd, (_, until, _) = next(iter(self._under_way.items()))
+            if until > now:
+                # A millisecond more: uvloop rounds, and would come again at once for what is left.
+                self._giving_up = self._loop.call_later(until - now + 0.001, self._on_given_up)
+                break
             waiting = self._end(fd)
             waiting.teller.let_go(waiting.guest, waiting.to.where, f"no smtpd took it in {GIVE_UP:.0f} s")
-            self._go_on()
+        self._go_on()
 
     def _end(self, fd: int) -> _Waiting:
         control, _, waiting = self._under_way.pop(fd)
