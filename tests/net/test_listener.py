@@ -101,6 +101,26 @@ def test_a_burst_is_bounded() -> None:
     accepting.listener.close()
 
 
+def test_nobody_is_asked_for_who_is_not_there() -> None:
+    """An accept that finds nobody is dear."""
+
+    class Counting(socket.socket):
+        accepts = 0
+
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            self.accepts += 1
+            return super().accept()
+
+    sock = Counting(socket.AF_INET, socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    accepting = Accepting(sock)
+    with socket.create_connection(sock.getsockname()), socket.create_connection(sock.getsockname()):
+        accepting.loop.readers[sock.fileno()][0]()
+        assert (2, 2) == (sock.accepts, len(accepting.clients))
+    accepting.listener.close()
+
+
 def test_addresses_come_in_one_form() -> None:
     """An IPv4 client of an IPv6 socket is an IPv4 client."""
     accepting, backlog = scripted(0)

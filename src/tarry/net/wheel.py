@@ -1,8 +1,8 @@
 """wheel - many deadlines, one timer.
 
 What      Deadlines in buckets of TICK seconds, and one timer of the event loop for the earliest bucket.
-Promises  An entry never comes early, and at most a tick and a millisecond plus the loop's own lateness late. Adding one costs an append;
-          removing none: the owner tells stale entries by their number. A crowd that is due at once is handed out in
+Promises  An entry never comes early, and at most a tick and a millisecond plus the loop's own lateness late. Adding one costs an
+          append; removing none: the owner tells stale entries by their number. A crowd that is due at once is handed out in
           slices, so that it cannot keep the loop from accepting and reading.
 Why       10,000 timer objects of an event loop cost more than the clients they belong to; a bucket entry is 8 bytes.
 """
