@@ -13,6 +13,7 @@ Source   spec.txt of Exim 4.96: 5.1 and 5.2 (-bs, -C, -oMa), 14 (main options), 
 
 import pwd
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,10 +29,11 @@ class Exim:
     """A running Exim; see the module text.
 
     *port* is where clients connect, 0 without *listen*. *relay_to* makes it accept mail for everyone from loopback and from
-    `send`, and bring it to that port, from the loopback address *source*. *proxy_protocol* demands a PROXY header, version 1
-    or 2. *tls* is a certificate and its key, and turns STARTTLS on. *pipelining_connect* leaves PIPECONNECT advertised, as
-    Exim does by default; it then takes what a client sends before the greeting for a use of that extension. *greet_delay* are
-    whole seconds before the greeting. *settings* are further main options and win over ours.
+    `send`, and bring it to that port, from the loopback address *source*; with *reuse*, what waited for that port goes there
+    over one connection, as Exim does by default. *proxy_protocol* demands a PROXY header, version 1 or 2. *tls* is a
+    certificate and its key, and turns STARTTLS on. *pipelining_connect* leaves PIPECONNECT advertised, as Exim does by default;
+    it then takes what a client sends before the greeting for a use of that extension. *greet_delay* are whole seconds before
+    the greeting. *settings* are further main options and win over ours.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Exim:
         recipients: Sequence[str] = private.RECIPIENTS,
         relay_to: int | None = None,
         source: str | None = None,
+        reuse: bool = False,
         proxy_protocol: bool = False,
         tls: tuple[Path, Path] | None = None,
         pipelining_connect: bool = False,
@@ -55,6 +58,8 @@ class Exim:
         self._recipients = tuple(recipients)
         self._relay_to = relay_to
         self._source = source
+        self._program = install.folder("exim") / "usr/sbin/exim4"
+        self._reuse = reuse
         self._proxy_protocol = proxy_protocol
         self._tls = tls
         self._pipelining_connect = pipelining_connect
@@ -147,12 +152,15 @@ class Exim:
 
     @property
     def _exim(self) -> tuple[str, ...]:
-        return str(install.folder("exim") / "usr/sbin/exim4"), "-C", str(self.file)
+        return str(self._program), "-C", str(self.file)
 
     def _lay_out(self) -> None:
         exim = pwd.getpwnam(USER)
         for name in ("spool", "log", "mail"):
             private.make_folder(self.folder / name, 0o755, exim.pw_uid, exim.pw_gid)
+        if self._reuse:
+            # For each further message it starts itself anew, as a user who may not reach the unpacked program.
+            self._program = Path(shutil.copy(self._program, self.folder))
         if self._tls is not None:
             self._tls = self._home.keep(self._tls, exim.pw_uid, exim.pw_gid)
         # What a client says is tainted and may not name a file; what a lookup found may.
@@ -180,7 +188,7 @@ class Exim:
             "exim_group": USER,
             # Deliver as that user and in the process at hand: started anew with -C, Exim would not be root any more.
             "deliver_drop_privilege": "true",
-            "exim_path": str(install.folder("exim") / "usr/sbin/exim4"),
+            "exim_path": str(self._program),
             "spool_directory": str(self.folder / "spool"),
             "log_file_path": str(self.folder / "log" / "%slog"),
             "log_selector": "+incoming_port +proxy +smtp_connection +smtp_incomplete_transaction",
@@ -246,8 +254,7 @@ smtp:
   hosts_try_dane =
   hosts_try_fastopen =
   max_rcpt = 0
-  # For a second message it would start itself anew, as a user who may not reach the program.
-  connection_max_messages = 1
+  connection_max_messages = {500 if self._reuse else 1}
 
 begin retry
 * * F,1h,1s

@@ -317,7 +317,6 @@ class Postfix:
             doors = [
                 f"{front} inet n - n - 1 postscreen",
                 "dnsblog unix - - n - 0 dnsblog",
-                "tlsproxy unix - - n - 0 tlsproxy",
             ]
         return [
             *doors,
@@ -325,6 +324,7 @@ class Postfix:
             "pickup unix n - n 1 1 pickup",
             "cleanup unix n - n - 0 cleanup",
             "qmgr unix n - n 1 1 qmgr",
+            "tlsproxy unix - - n - 0 tlsproxy",
             "tlsmgr unix - - n 1000? 1 tlsmgr",
             "rewrite unix - - n - - trivial-rewrite",
             "bounce unix - - n - 0 bounce",

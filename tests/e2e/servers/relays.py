@@ -36,6 +36,9 @@ class Relay(Protocol):
     def log_text(self) -> str:
         """Return the log so far."""
 
+    def halt(self) -> None:
+        """End its processes."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
