@@ -84,9 +84,10 @@ class GiveAway:
 
     def given(self, guest: Guest, to: str, ms: float) -> None:
         """smtpd has the client."""
-        guest.journal.emit(schema.Handoff("pass", to, True, ms), self._clock.monotonic())
+        now = self._clock.monotonic()
+        guest.journal.emit(schema.Handoff("pass", to, True, ms), now)
         guest.sock.close()
-        self._close(guest)
+        self._close(guest, now)
 
     def not_given(self, guest: Guest, why: str) -> None:
         """smtpd does not have it: it is told to come again."""
@@ -153,7 +154,7 @@ class GiveAway:
             guest.journal.emit(schema.Exit(status, seconds), self._clock.monotonic())
             self._close(guest)
 
-    def _close(self, guest: Guest) -> None:
-        guest.journal.close(self._clock.monotonic())
+    def _close(self, guest: Guest, now: float | None = None) -> None:
+        guest.journal.close(self._clock.monotonic() if now is None else now)
         self._leave(guest.packed)
         self._on_fewer()

@@ -20,6 +20,7 @@ from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 LONGEST = 5.0
 MOST = 1 << 20
 _BLOCK = 1 << 16
+_AT_ONCE = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class Linger:
@@ -42,7 +43,7 @@ class Linger:
         """Send *data*, close our side, and close the socket when the client has gone. Takes the socket over."""
         try:
             if data:
-                sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                sock.send(data, _AT_ONCE)
             sock.shutdown(socket.SHUT_WR)
         except OSError:
             # EPIPE, ECONNRESET, ENOTCONN: the client is gone. EAGAIN on a fresh socket: it has a window of nothing, and

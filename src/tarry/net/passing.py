@@ -34,6 +34,7 @@ GIVE_UP = 100.0
 """Seconds until a hand-off that smtpd has not taken is let go."""
 RETRY = 0.1
 """Seconds between attempts while all smtpds are busy."""
+_STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _BUSY = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.EINTR})
 
 
@@ -78,7 +79,7 @@ def hand_over(path: str, fd: int, client: Client) -> socket.socket:
 
     One sendmsg for all: an smtpd that has accepted waits for the rest, and keeps its neighbours waiting too.
     """
-    control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    control = socket.socket(socket.AF_UNIX, _STREAM)
     try:
         control.connect(path)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))]

@@ -11,11 +11,13 @@ import socket
 
 from tarry.core.border import PEEK_BYTES, HungUp, Readable
 
+_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)  # a number: to join two members of an enum costs as much as the look
+
 
 def peek(sock: socket.socket, size: int = PEEK_BYTES) -> Readable | HungUp | None:
     """Return what waits in the socket; None where nothing does."""
     try:
-        first = sock.recv(size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        first = sock.recv(size, _LOOK)
     except (BlockingIOError, InterruptedError):
         return None
     except OSError:

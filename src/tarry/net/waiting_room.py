@@ -96,7 +96,7 @@ class WaitingRoom:
         self._address = bytearray()
         self._servers: list[Endpoint] = []
         self._via: dict[int, Client] = {}  # clients that a PROXY header announced
-        self._active: dict[int, tuple[Held, Journal]] = {}  # clients that have done something
+        self._active: dict[int, tuple[Held, Journal, Client]] = {}  # clients that have done something
         self._left: dict[int, None] = {}  # those that have closed their side, the first one first
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
@@ -128,7 +128,7 @@ class WaitingRoom:
         fd = next(iter(self._left), None)
         if fd is None:
             return False
-        _, journal = self._active[fd]
+        _, journal, _ = self._active[fd]
         self._forget(fd, _borrow(fd), journal, self._clock.monotonic())
         return True
 
@@ -137,7 +137,7 @@ class WaitingRoom:
         for fd in range(len(self._number)):
             if self._number[fd]:
                 now = self._clock.monotonic()
-                _, journal = self._activate(fd)
+                _, journal, _ = self._activate(fd)
                 journal.emit(schema.Reply(int(reply[:3]), reply[4:-2].decode("ascii"), "connect"), now)
                 packed = self._take_out(fd)
                 journal.close(now)
@@ -189,10 +189,10 @@ class WaitingRoom:
 
     def _step(self, fd: int, sock: socket.socket, happened: HoldInput, now: float) -> bool:
         """Advance a client; return whether it is still in the room. *sock* goes to the taker when it is not."""
-        held, journal = self._active.get(fd) or self._activate(fd)
+        held, journal, client = self._active.get(fd) or self._activate(fd)
         policy = self._policies[self._policy[fd]]
         held, effects = hold.step(held, happened, now, policy)
-        self._active[fd] = (held, journal)
+        self._active[fd] = (held, journal, client)
         if held.left:
             self._left[fd] = None
         for effect in effects:
@@ -200,7 +200,6 @@ class WaitingRoom:
                 case Emit(event=event):
                     journal.emit(event, now)
                 case Greet():
-                    client = self._client(fd)
                     accepted_at = self._accepted_at[fd]
                     packed = self._take_out(fd)
                     left = held.left and not held.talked
@@ -224,7 +223,7 @@ class WaitingRoom:
         journal.close(now)
         self._leave(packed)
 
-    def _activate(self, fd: int) -> tuple[Held, Journal]:
+    def _activate(self, fd: int) -> tuple[Held, Journal, Client]:
         """Make a session out of a row of numbers: its client has done something, or its time has come."""
         active = self._active.get(fd)
         if active is None:
@@ -232,7 +231,7 @@ class WaitingRoom:
             journal = self._open_journal(self._number[fd], accepted_at, self._policies[self._policy[fd]])
             client = self._client(fd)
             journal.resume(schema.Connect(client.address, client.endpoint.port, str(client.server)))
-            active = self._active[fd] = (Held(journal.id, client.address, accepted_at), journal)
+            active = self._active[fd] = (Held(journal.id, client.address, accepted_at), journal, client)
         return active
 
     def _client(self, fd: int) -> Client:
