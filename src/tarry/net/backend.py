@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from tarry.core.border import CloseMta, Learn, Outbox, Relay
-from tarry.core.client import Client
+from tarry.core.client import OURSELVES, Client
 from tarry.core.upstream import Answered, Broken, TurnedAway, Upstream
 from tarry.smtp.extensions import Capabilities, read_capabilities
 from tarry.smtp.proxy_header import write_v1, write_v2
@@ -176,7 +176,7 @@ class Backend:
 
     def probe_announcement(self) -> bytes:
         """Return what the probe writes before the MTA greets: it is nobody's client."""
-        here = ("127.0.0.1", 0)
+        here = (OURSELVES.endpoint.host, OURSELVES.endpoint.port)
         match self.announce:
             case "proxy-v1":
                 return write_v1(here, here)  # Postfix refuses UNKNOWN
