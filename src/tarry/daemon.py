@@ -34,6 +34,7 @@ from tarry.net.children import Children, CommandConnector, RunFor
 from tarry.net.front import Front, Terms
 from tarry.net.listener import Listener, open_socket
 from tarry.net.maildir import MaildirConnector, prepare
+from tarry.net.mta_tls import MtaTls, make_context
 from tarry.net.notify import Notifier
 from tarry.net.passing import PassConnector, PassTo
 from tarry.record import schema
@@ -283,6 +284,7 @@ def make_backend(config: Config, *, on_health: Callable[[bool, str], None], chil
     """Return the MTA that a configuration names. Raises OSError where the Maildir cannot be made."""
     host_name = socket.gethostname() or "localhost"
     connector: Connector
+    tls: MtaTls | None = None
     announce: str = config.handoff.announce
     if config.handoff.mode == "maildir":
         path = Path(config.handoff.maildir)
@@ -299,6 +301,10 @@ def make_backend(config: Config, *, on_health: Callable[[bool, str], None], chil
         connector = UnixConnector(config.handoff.address.path)
     else:
         connector = TcpConnector(config.handoff.address.host, config.handoff.address.port)
+    if config.handoff.mode == "proxy" and config.tls.to_mta != "plain":
+        name = "" if isinstance(config.handoff.address, UnixSocket) else config.handoff.address.host
+        context = make_context(verify=config.tls.to_mta == "verify", minimum=config.tls.minimum)
+        tls = MtaTls(context, name, config.limits.handshake)
     return Backend(
         connector,
         mode=config.handoff.mode,
@@ -308,6 +314,7 @@ def make_backend(config: Config, *, on_health: Callable[[bool, str], None], chil
         without=frozenset({"STARTTLS"} if config.tls.mode == "off" else ()),
         timeout=config.limits.backend,
         on_health=on_health,
+        tls=tls,
     )
 
 

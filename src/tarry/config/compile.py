@@ -38,6 +38,7 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
             data=limits.data,
             backend=limits.backend,
             message=limits.message,
+            handshake=limits.handshake,
             line=limits.line,
             recipients=limits.recipients,
         ),

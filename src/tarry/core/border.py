@@ -145,6 +145,10 @@ class Learn(msgspec.Struct, frozen=True, gc=False):
     ehlo: Reply
 
 
+class SecureMta(msgspec.Struct, frozen=True, gc=False):
+    """Begin TLS on the MTA's connection, as its client; answered by `Conversation.mta_secured`."""
+
+
 class Pump(msgspec.Struct, frozen=True, gc=False):
     """From here on pass bytes both ways unread (STARTTLS in relay mode)."""
 
@@ -159,7 +163,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     linger: bool = True
 
 
-SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | Pump | Close
+SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | SecureMta | Pump | Close
 
 
 class Outbox:

@@ -142,13 +142,10 @@ class Conversation:
         """Bytes came from the MTA."""
         x = self._x
         if x.waiting is not Waiting.END:
-            stage = self._mta.stage
+            step = self._mta.step
             event = self._mta.receive(data)
-            if self._mta.stage is not stage:
-                x.wake_at = now + self._policy.limits.backend
-                if self._mta.is_ready:
-                    ms = round((now - x.asked_at) * 1000, 3)
-                    x.outbox.put(Emit(schema.Handoff(self._setting.mode, self._setting.to, True, ms)))
+            if self._mta.step != step:
+                x.logged_on(now)
             match event:
                 case Answered(reply=reply):
                     self._answered(reply, now)
@@ -164,6 +161,11 @@ class Conversation:
                 case _ as unreachable:
                     assert_never(unreachable)
         return x.outbox.take()
+
+    def mta_secured(self, tls: schema.Tls, now: float) -> list[SessionEffect]:
+        """The TLS handshake that SecureMta asked for is over, well or not."""
+        self._x.secured(tls, now)
+        return self._x.outbox.take()
 
     def mta_left(self, now: float, why: str) -> list[SessionEffect]:
         """The MTA's connection ended, or could not be made."""
@@ -193,7 +195,7 @@ class Conversation:
                     x.release(now, "due")(now)
                     self._go_on(now)
                 case Waiting.MTA:
-                    x.fail(now, "no reply in time")
+                    x.be_late(now)
                 case Waiting.NOTHING:
                     x.end_with(replies.TOO_SLOW, now)
                 case Waiting.END:

@@ -16,10 +16,11 @@ from enum import Enum
 from tarry.core import replies
 from tarry.core.border import Close, Emit, Erred, Outbox
 from tarry.core.client import Client, Phase
+from tarry.core.login import Way
 from tarry.core.policy import Policy, Random
 from tarry.core.result import Action, Reason, Verdict
 from tarry.core.screen import Screen
-from tarry.core.upstream import Upstream
+from tarry.core.upstream import Stage, Upstream
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities
 from tarry.smtp.reply import Reply
@@ -34,7 +35,8 @@ class Setting:
 
     ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting;
     ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
-    ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all.
+    ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``way`` is
+    the login that it needs, if any.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Setting:
     to: str = ""
     without: frozenset[str] = frozenset()
     away: str = ""
+    way: Way | None = None
 
 
 class Waiting(Enum):
@@ -69,7 +72,7 @@ class Exchange:
         self.setting = setting
         self.policy: Policy = setting.policy
         self.outbox = Outbox()
-        self.mta = Upstream(self.outbox, knows_client=setting.knows_client)
+        self.mta = Upstream(self.outbox, knows_client=setting.knows_client, way=setting.way, client=setting.client)
         self.screen = Screen(
             setting.policy,
             self.outbox,
@@ -152,6 +155,31 @@ class Exchange:
         """Take no command before the MTA has replied, or *limit* seconds are over."""
         self.waiting = Waiting.MTA
         self.wake_at = now + limit
+
+    def logged_on(self, now: float) -> None:
+        """The MTA has taken a step on the way to its first command: it has its time anew, and is handed over at the last."""
+        limits = self.policy.limits
+        self.wake_at = now + (limits.handshake if self.mta.stage is Stage.SECURING else limits.backend)
+        if self.mta.is_ready:
+            ms = round((now - self.asked_at) * 1000, 3)
+            self.outbox.put(Emit(schema.Handoff(self.setting.mode, self.setting.to, True, ms)))
+
+    def secured(self, tls: schema.Tls, now: float) -> None:
+        """The TLS handshake with the MTA is over, well or not."""
+        if self.waiting is Waiting.MTA and self.mta.stage is Stage.SECURING:
+            self.outbox.put(Emit(tls))
+            if tls.ok:
+                self.mta.secured()
+                self.logged_on(now)
+            else:
+                self.fail(now, f"no TLS: {tls.why}")
+
+    def be_late(self, now: float) -> None:
+        """The MTA's time is over."""
+        if self.mta.stage is Stage.SECURING:
+            self.secured(schema.Tls("mta", False, why="no handshake in time"), now)
+        else:
+            self.fail(now, "no reply in time")
 
     def hold(self, seconds: float, why: str, then: Callable[[float], None], now: float) -> None:
         """Hold the reply back for *seconds*, then go on with *then*."""

@@ -66,6 +66,7 @@ class Limits:
     data: float = 600.0
     backend: float = 30.0
     message: float = 600.0
+    handshake: float = 30.0
     line: int = 2048
     recipients: int = 1000
 

@@ -13,9 +13,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from tarry.core.border import CloseMta, Learn, Outbox, Relay
+from tarry.core.border import CloseMta, Learn, Outbox, Relay, SecureMta
 from tarry.core.client import OURSELVES, Client
+from tarry.core.login import Way
 from tarry.core.upstream import Answered, Broken, TurnedAway, Upstream
+from tarry.net.mta_tls import MtaTls, secure
 from tarry.smtp.extensions import Capabilities, read_capabilities
 from tarry.smtp.proxy_header import write_v1, write_v2
 from tarry.smtp.reply import Reply
@@ -72,7 +74,8 @@ class Backend:
     """The MTA of one configuration.
 
     ``announce`` is that of the configuration; ``own_name`` what tarry calls itself ("" for the MTA's own name);
-    ``without`` EHLO keywords that are not offered. ``on_health`` is told when the MTA begins or ceases to answer.
+    ``without`` EHLO keywords that are not offered; ``tls`` how TLS is spoken to the MTA, if at all. ``on_health`` is told when the
+    MTA begins or ceases to answer. ``way`` is the login that follows of that.
     """
 
     def __init__(
@@ -86,11 +89,16 @@ class Backend:
         without: frozenset[str],
         timeout: float,
         on_health: Callable[[bool, str], None],
+        tls: MtaTls | None = None,
     ) -> None:
         self.connector = connector
         self.mode = mode
         self.announce = announce
         self.without = without
+        self.tls = tls
+        by_xclient = announce == "xclient"
+        # Not `name`: before the MTA has answered once that is another, and some MTAs refuse to hear their own.
+        self.way = Way(own_name or host_name, xclient=by_xclient, tls=tls is not None) if by_xclient or tls is not None else None
         self.capabilities: Capabilities | None = None
         self._own_name = own_name
         self._host_name = host_name
@@ -191,15 +199,16 @@ class Backend:
 
 
 class _Probe(asyncio.Protocol):
-    """Greeting, EHLO, QUIT: the login that sessions use, with QUIT for a command."""
+    """Greeting, EHLO, QUIT: the login that sessions use, with QUIT for a command and without XCLIENT."""
 
     def __init__(self, backend: Backend, done: asyncio.Future[str]) -> None:
         self._backend = backend
         self._done = done
         self._outbox = Outbox()
-        self._mta = Upstream(self._outbox, knows_client=False)
+        self._mta = Upstream(self._outbox, knows_client=False, way=backend.way)
         self._mta.helo = backend.probe_helo
         self._transport: asyncio.Transport | None = None
+        self._securing: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses
@@ -212,16 +221,7 @@ class _Probe(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         event = self._mta.receive(data)
-        for effect in self._outbox.take():
-            match effect:
-                case Learn(ehlo=ehlo):
-                    self._backend.learn(ehlo)
-                case Relay(data=out) if self._transport is not None:
-                    self._transport.write(out)
-                case CloseMta():
-                    self.end()
-                case _:
-                    pass
+        self._carry_out()
         match event:
             case Answered():
                 self._finish("")
@@ -232,11 +232,37 @@ class _Probe(asyncio.Protocol):
             case None:
                 pass
 
+    def _carry_out(self) -> None:
+        for effect in self._outbox.take():
+            match effect:
+                case Learn(ehlo=ehlo):
+                    self._backend.learn(ehlo)
+                case Relay(data=out) if self._transport is not None:
+                    self._transport.write(out)
+                case SecureMta() if self._transport is not None:
+                    self._securing = asyncio.get_running_loop().create_task(self._secure(self._transport))
+                case CloseMta():
+                    self.end()
+                case _:
+                    pass
+
+    async def _secure(self, transport: asyncio.Transport) -> None:
+        assert self._backend.tls is not None
+        secured, tls = await secure(self._backend.tls, transport, self)
+        if secured is None:
+            self._finish(f"no TLS: {tls.why}")
+        else:
+            self._transport = secured
+            self._mta.secured()
+            self._carry_out()
+
     def connection_lost(self, exc: Exception | None) -> None:
         # Some MTAs close without a 221; the EHLO reply is all that was wanted.
         self._finish("" if self._mta.ehlo is not None else "it closed the connection")
 
     def end(self) -> None:
+        if self._securing is not None:
+            self._securing.cancel()
         if self._transport is not None:
             self._transport.abort()
 

@@ -220,6 +220,7 @@ class Front:
             to=backend.connector.where,
             without=backend.without,
             away=away,
+            way=backend.way,
         )
         conversation = Conversation(setting)
         now = self._clock.monotonic()

@@ -18,12 +18,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
 from tarry.net import linger as lingering
 from tarry.net.backend import Backend
+from tarry.net.mta_tls import secure
 from tarry.record import schema
 from tarry.record.journal import Journal
 
@@ -205,6 +206,8 @@ class Session:
                     self._close_mta(abort=abort)
                 case Learn(ehlo=ehlo):
                     self._backend.learn(ehlo)
+                case SecureMta():
+                    self._opening = self._loop.create_task(self._secure_mta(self._mta_serial))
                 case Pump():
                     self._pumping = True
                     self._stop_timer()
@@ -244,6 +247,17 @@ class Session:
             if serial == self._mta_serial:
                 why = f"cannot be reached: {fault.strerror or fault}"
                 self._perform(lambda now: self._conversation.mta_left(now, why))
+
+    async def _secure_mta(self, serial: int) -> None:
+        mta, terms = self._mta, self._backend.tls
+        if mta is None or terms is None:
+            return  # it went away in this same turn
+        transport, tls = await secure(terms, mta, MtaSide(self, serial))
+        if serial == self._mta_serial:
+            self._mta = transport or mta
+            self._perform(lambda now: self._conversation.mta_secured(tls, now))
+        elif transport is not None:
+            transport.abort()
 
     def _close_mta(self, *, abort: bool) -> None:
         self._mta_serial += 1

@@ -67,6 +67,16 @@ def read_capabilities(ehlo: Reply, *, without: frozenset[str] = frozenset()) -> 
     return Capabilities(words, tuple(kept))
 
 
+def words_of(ehlo: Reply, keyword: str) -> tuple[str, ...] | None:
+    """Return the words behind *keyword* in an EHLO reply, in upper case, or None where it is not offered. For tarry's own use."""
+    found: tuple[str, ...] | None = None
+    for line in ehlo.lines[1:]:
+        first, *rest = line.decode("ascii", "replace").upper().split() or ("",)
+        if first == keyword:
+            found = (*(found or ()), *rest)
+    return found
+
+
 @lru_cache(maxsize=16)  # the same for every client of an MTA
 def ehlo_reply(name: str, known: Capabilities) -> Reply:
     """Return tarry's answer to EHLO: its name, then the MTA's own lines for what it can relay."""
