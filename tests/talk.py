@@ -15,10 +15,10 @@
 
 What is put in   ``C:`` a line of the client, ``M<`` a line of the MTA; ``C+`` and ``M+`` raw bytes of theirs, with Python's escapes
                  and no line end of our own. Lines of one kind that follow each other come in one block; ``--`` parts them.
-                 ``! opened``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``, ``! MTA full``,
-                 ``! MTA takes``, and ``! 5s``: that much time goes by.
+                 ``! opened``, ``! secured``, ``! not secured: why``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``,
+                 ``! MTA full``, ``! MTA takes``, and ``! 5s``: that much time goes by.
 What comes out   ``S:`` a line to the client, ``M>`` a line to the MTA, ``S+`` and ``M-`` bytes to them that end no line, and the
-                 other effects: ``* open the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
+                 other effects: ``* open the MTA``, ``* secure the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
                  ``* close at once``, ``* pump``.
 
 The whole transcript is compared, so nothing goes unmentioned. Records are kept in ``events``. ``due`` is called when its
@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, TypeVar, assert_never
 
-from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
@@ -162,6 +162,10 @@ class Talk:
         match what.partition(": "):
             case "opened", _, _:
                 self._take(talk.mta_opened(self.now))
+            case "secured", _, _:
+                self._take(talk.mta_secured(schema.Tls("mta", True, "TLSv1.3", "X"), self.now))
+            case "not secured", _, why:
+                self._take(talk.mta_secured(schema.Tls("mta", False, why=why), self.now))
             case "MTA left", _, why:
                 self._take(talk.mta_left(self.now, why))
             case "FIN", _, _:
@@ -217,6 +221,8 @@ def shown(effect: SessionEffect) -> Iterator[str]:
             yield from _text(data, "M>", "M-")
         case OpenMta():
             yield "* open the MTA"
+        case SecureMta():
+            yield "* secure the MTA"
         case CloseMta(abort=abort):
             yield "* abort the MTA" if abort else "* close the MTA"
         case Close(linger=linger):

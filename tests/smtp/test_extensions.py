@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.smtp.extensions import RELAYED, Capabilities, ehlo_reply, read_capabilities
+from tarry.smtp.extensions import RELAYED, Capabilities, ehlo_reply, read_capabilities, words_of
 from tarry.smtp.reply import Reply, reply
 
 NEVER = ("PIPECONNECT", "X_PIPE_CONNECT", "X_PIPECONNECT", "XCLIENT", "XFORWARD", "XVERP", "ETRN", "VRFY", "EXPN", "TURN", "HELP")
@@ -72,3 +72,20 @@ def test_an_mta_without_extensions() -> None:
     assert Capabilities("mta.example.org", ()) == read_capabilities(ehlo())
     assert Capabilities("", ()) == read_capabilities(Reply(250, b"250\r\n"))
     assert Reply(250, b"250 tarry\r\n") == ehlo_reply("tarry", Capabilities())
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((), None),
+        (("XCLIENT",), ()),
+        (("XCLIENT NAME addr",), ("NAME", "ADDR")),
+        (("SIZE 1", "xclient  NAME "), ("NAME",)),
+        (("XCLIENT NAME", "XCLIENT ADDR"), ("NAME", "ADDR")),
+        (("XCLIENTS NAME", "X XCLIENT", ""), None),
+    ],
+)
+def test_what_stands_behind_a_keyword(lines: tuple[str, ...], words: tuple[str, ...] | None) -> None:
+    """In upper case, of all lines with that keyword; the first line is the MTA's name."""
+    assert words == words_of(ehlo(*lines), "XCLIENT")
+    assert None is words_of(reply(250, "XCLIENT NAME"), "XCLIENT")
