@@ -139,6 +139,7 @@ def test_an_mta_that_does_not_trust_us_is_not_used() -> None:
 def test_an_mta_that_ceases_to_trust_us_is_not_used() -> None:
     """What was known at the start does not count: each session looks anew."""
     with Sink() as sink, Tarry(backend=sink.port, announce="xclient", wait="0s") as tarry:
+        assert tarry.wait_records(ev="start")
         sink.keywords = [word for word in KEYWORDS if not word.startswith("XCLIENT")]
         with RawClient(tarry.port) as client:
             client.greeted()
