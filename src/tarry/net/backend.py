@@ -257,6 +257,8 @@ class _Probe(asyncio.Protocol):
             self._carry_out()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._securing is not None and not self._securing.done():
+            return  # how a handshake ended is told by itself
         # Some MTAs close without a 221; the EHLO reply is all that was wanted.
         self._finish("" if self._mta.ehlo is not None else "it closed the connection")
 

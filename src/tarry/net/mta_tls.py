@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from dataclasses import dataclass
 
 from tarry.record import schema
 
 GOODBYE = 2.0
 """Seconds for the MTA to answer our close_notify: the session is over by then, and only the socket waits."""
+CLOSED = "the connection was closed"
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -48,32 +50,33 @@ async def secure(
 ) -> tuple[asyncio.Transport | None, schema.Tls]:
     """Do the handshake, and return the transport inside TLS (None where it failed) with the record to write.
 
-    *protocol* hears of what comes inside TLS, and not of a connection that is lost before. Where it fails, the caller closes
-    *transport*.
+    *protocol* hears of what comes inside TLS. Where the handshake fails the caller closes *transport*, and it may have been told
+    by then that the connection is lost: uvloop tells, asyncio does not.
     """
     loop = asyncio.get_running_loop()
-    begun = loop.time()
-    try:
-        inside = await loop.start_tls(
-            transport,
-            protocol,
-            terms.context,
-            server_hostname=terms.name or None,
-            ssl_handshake_timeout=terms.limit,
-            ssl_shutdown_timeout=GOODBYE,
-        )
-    except (OSError, ValueError) as fault:
-        # ssl.SSLError; ECONNRESET; a timeout, which is ConnectionAbortedError here; ValueError for a name that is no host name.
-        return None, schema.Tls("mta", False, ms=_ms(loop.time() - begun), why=_why(fault))
-    if inside is None:
-        return None, schema.Tls("mta", False, ms=_ms(loop.time() - begun), why="the connection was closed")
-    session: ssl.SSLObject = inside.get_extra_info("ssl_object")
+    begun = time.monotonic()  # uvloop's own clock has milliseconds
+    inside: asyncio.Transport | None = None
+    why = CLOSED
+    if not transport.is_closing():
+        try:
+            inside = await loop.start_tls(
+                transport,
+                protocol,
+                terms.context,
+                server_hostname=terms.name or None,
+                ssl_handshake_timeout=terms.limit,
+                ssl_shutdown_timeout=GOODBYE,
+            )
+        except (OSError, ValueError) as fault:
+            # ssl.SSLError; ECONNRESET; a timeout, which is ConnectionAbortedError here; ValueError for what is no host name.
+            why = _why(fault)
+    ms = round((time.monotonic() - begun) * 1000, 3)
+    # A connection that was aborted in the handshake is no transport to asyncio, and to uvloop one without TLS.
+    session: ssl.SSLObject | None = inside.get_extra_info("ssl_object") if inside is not None else None
+    if session is None:
+        return None, schema.Tls("mta", False, ms=ms, why=why)
     cipher = session.cipher()
-    return inside, schema.Tls("mta", True, session.version() or "", cipher[0] if cipher else "", ms=_ms(loop.time() - begun))
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    return inside, schema.Tls("mta", True, session.version() or "", cipher[0] if cipher else "", ms=ms)
 
 
 def _why(fault: Exception) -> str:
@@ -83,4 +86,4 @@ def _why(fault: Exception) -> str:
         return "no handshake in time"
     if isinstance(fault, ssl.SSLError):
         return (fault.reason or str(fault)).lower().replace("_", " ")
-    return str(fault) or "it closed the connection"
+    return CLOSED if isinstance(fault, ConnectionError) else str(fault)

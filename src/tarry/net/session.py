@@ -66,7 +66,7 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._turn: asyncio.TimerHandle | None = None
-        self._paused = self._client_full = self._mta_full = False
+        self._paused = self._client_full = self._mta_full = self._securing = False
         self._pumping = self._closing = self._ended = False
         self._client_left = False  # its FIN has come: nothing is left to drain
         self._drained = 0
@@ -142,8 +142,8 @@ class Session:
             self._perform(lambda now: self._conversation.mta_sent(data, now))
 
     def mta_lost(self, serial: int, exc: Exception | None) -> None:
-        if serial != self._mta_serial:
-            return
+        if serial != self._mta_serial or self._securing:
+            return  # how a handshake ended is told by itself
         self._mta = None
         self._mta_full = False
         if self._pumping:
@@ -207,6 +207,7 @@ class Session:
                 case Learn(ehlo=ehlo):
                     self._backend.learn(ehlo)
                 case SecureMta():
+                    self._securing = True
                     self._opening = self._loop.create_task(self._secure_mta(self._mta_serial))
                 case Pump():
                     self._pumping = True
@@ -249,19 +250,16 @@ class Session:
                 self._perform(lambda now: self._conversation.mta_left(now, why))
 
     async def _secure_mta(self, serial: int) -> None:
-        mta, terms = self._mta, self._backend.tls
-        if mta is None or terms is None:
-            return  # it went away in this same turn
-        transport, tls = await secure(terms, mta, MtaSide(self, serial))
-        if serial == self._mta_serial:
-            self._mta = transport or mta
-            self._perform(lambda now: self._conversation.mta_secured(tls, now))
-        elif transport is not None:
-            transport.abort()
+        assert self._mta is not None
+        assert self._backend.tls is not None
+        transport, tls = await secure(self._backend.tls, self._mta, MtaSide(self, serial))
+        self._securing = False
+        self._mta = transport or self._mta
+        self._perform(lambda now: self._conversation.mta_secured(tls, now))
 
     def _close_mta(self, *, abort: bool) -> None:
         self._mta_serial += 1
-        self._mta_full = False
+        self._mta_full = self._securing = False
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
