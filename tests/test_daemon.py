@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -154,6 +155,7 @@ def test_a_limit_that_may_not_be_raised(monkeypatch: pytest.MonkeyPatch) -> None
         ('mode = "pass"\nsocket = "/run/smtpd"', PassConnector, "none", "unix:/run/smtpd"),
         ('mode = "exec"\ncommand = ["/bin/mta", "-bs"]', CommandConnector, "none", "/bin/mta"),
         ('mode = "exec"\ncommand = ["/bin/mta"]\nstdio = "pipe"', CommandConnector, "none", "/bin/mta"),
+        ('mode = "proxy"\naddress = "127.0.0.1:25"\nannounce = "xclient"', TcpConnector, "xclient", "127.0.0.1:25"),
     ],
 )
 def test_the_mta_of_a_configuration(text: str, kind: type, announce: str, where: str) -> None:
@@ -182,6 +184,30 @@ def test_to_whom_clients_are_given(text: str, to: PassTo | RunFor | None) -> Non
 def test_starttls_can_be_kept_back(mode: str, without: frozenset[str]) -> None:
     """tls.mode = "off" does not offer it, whatever the MTA does."""
     assert without == make_backend(Config.from_toml(f'[tls]\nmode = "{mode}"'), on_health=lambda good, why: None).without
+
+
+@pytest.mark.parametrize(
+    ("mode", "to_mta", "address", "expected"),
+    [
+        ("maildir", "plain", "localhost:25", None),
+        ("proxy", "plain", "localhost:25", None),
+        ("proxy", "starttls", "localhost:25", ("localhost", ssl.CERT_NONE, 9.0)),
+        ("proxy", "verify", "localhost:25", ("localhost", ssl.CERT_REQUIRED, 9.0)),
+        ("proxy", "starttls", "unix:/run/mta", ("", ssl.CERT_NONE, 9.0)),
+    ],
+)
+def test_how_tls_is_spoken_to_the_mta(mode: str, to_mta: str, address: str, expected: tuple[str, int, float] | None) -> None:
+    """With the name in handoff.address, where it has one."""
+    config = f"""
+        handoff = {{ mode = "{mode}", address = "{address}" }}
+        tls = {{ mode = "off", to_mta = "{to_mta}", minimum = "1.3" }}
+        limits.handshake = "9s"
+    """
+    backend = make_backend(Config.from_toml(config), on_health=lambda good, why: None)
+    tls = backend.tls
+    assert expected == (tls and (tls.name, tls.context.verify_mode, tls.limit))
+    assert tls is None or tls.context.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert (backend.way is not None) == (tls is not None)
 
 
 def test_the_system_clock() -> None:

@@ -31,7 +31,7 @@ def test_every_value_arrives() -> None:
         score = { delay = 2, reject = 3.5 }
         tarpit.rcpt = { free = 1, step = "2s", cap = "3s" }
         tarpit.rset = { free = 4, step = "5s", cap = "6s" }
-        limits = { command = "6m", data = "7m", backend = "8s", message = "9s", line = 1024, recipients = 200 }
+        limits = { command = "6m", data = "7m", backend = "8s", message = "9s", handshake = "10s", line = 1024, recipients = 200 }
         headers.insert = true
         record.paths = false
         [checks.pregreet]
@@ -55,7 +55,7 @@ def test_every_value_arrives() -> None:
             delay=Delay(Span(70.0, 70.0), Phase.DATA),
             tarpit_rcpt=Tarpit(1, 2.0, 3.0),
             tarpit_rset=Tarpit(4, 5.0, 6.0),
-            limits=Limits(command=360.0, data=420.0, backend=8.0, message=9.0, line=1024, recipients=200),
+            limits=Limits(command=360.0, data=420.0, backend=8.0, message=9.0, handshake=10.0, line=1024, recipients=200),
             normalize=False,
             insert_headers=True,
             record_paths=False,

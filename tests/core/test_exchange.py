@@ -12,6 +12,7 @@ from tarry.core import replies
 from tarry.core.border import Close, Emit
 from tarry.core.client import Phase
 from tarry.core.exchange import Exchange, Waiting
+from tarry.core.login import Way
 from tarry.core.policy import Limits, Policy
 from tarry.core.result import Action, Reason
 from tarry.record import schema
@@ -53,6 +54,43 @@ def test_an_mta_that_fails_at_a_command(script: str, asked: str, what: str) -> N
     talk = Talk().plays(HELLO, script, what, f"{GONE}\n* abort the MTA\n* close")
     assert [(421, asked, "tarry")] == [(event.code, event.to, event.by) for event in talk.of(schema.Reply)][-1:]
     assert [True, False] == [event.ok for event in talk.of(schema.Handoff)]
+
+
+SECURING = """
+! opened
+M< 220 mta
+M> EHLO door.example
+--
+M< 250-mta
+M< 250 STARTTLS
+M> STARTTLS
+M< 220 go
+* secure the MTA
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "why", "tls"),
+    [
+        ("! 7s", "no TLS: no handshake in time", [False]),
+        ("! not secured: a reason", "no TLS: a reason", [False]),
+        ("! MTA left: it closed the connection", "it closed the connection", []),
+        ("! secured\nM> EHLO client.example\n! 5s", "no reply in time", [True]),
+    ],
+)
+def test_a_handshake_has_its_own_time(what: str, why: str, tls: list[bool]) -> None:
+    """And the step after it the usual one; the MTA counts as handed over only when the client's EHLO was answered."""
+    talk = Talk(Policy(limits=Limits(backend=5.0, handshake=7.0)), way=Way("door.example", tls=True))
+    talk.plays(HELLO, ASKED, SECURING, what, f"{GONE}\n* abort the MTA\n* close")
+    assert [schema.Handoff("proxy", "127.0.0.1:10025", False, why=why)] == talk.of(schema.Handoff)
+    assert tls == [event.ok for event in talk.of(schema.Tls)]
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_handshake_that_nobody_asked_for(ok: bool) -> None:
+    """It ended after the conversation had given it up: there is nothing to say."""
+    talk = Talk().plays(HELLO, MAIL, "! secured" if ok else "! not secured: late")
+    assert [] == talk.of(schema.Tls)
 
 
 def test_junk_behind_an_answer_breaks_the_next_command() -> None:

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.core.border import CloseMta, Learn, OpenMta, Outbox, Relay
+from tarry.core.border import CloseMta, Learn, OpenMta, Outbox, Relay, SecureMta
+from tarry.core.login import Way
 from tarry.core.upstream import Answered, Broken, MtaEvent, Stage, TurnedAway, Upstream
 from tarry.smtp.reply import reply
 from tests.strategies import borders, cut
+from tests.talk import CLIENT
 
 EHLO = b"250-mta.example\r\n250 SIZE 1000\r\n"
 
@@ -17,9 +19,9 @@ EHLO = b"250-mta.example\r\n250 SIZE 1000\r\n"
 class Side:
     """An `Upstream` with its outbox."""
 
-    def __init__(self, *, helo: bytes = b"EHLO client.example", knows_client: bool = False) -> None:
+    def __init__(self, *, helo: bytes = b"EHLO client.example", knows_client: bool = False, way: Way | None = None) -> None:
         self.outbox = Outbox()
-        self.mta = Upstream(self.outbox, knows_client=knows_client)
+        self.mta = Upstream(self.outbox, knows_client=knows_client, way=way, client=CLIENT)
         self.mta.helo = helo
 
     @property
@@ -93,6 +95,8 @@ def test_a_question_asked_while_opening_is_the_last_one() -> None:
         (True, b"421 busy", Broken("its greeting is 421")),
         (True, b"250 what", Broken("its greeting is 250")),
         (True, b"what", Broken("a line that is no SMTP reply")),
+        (True, b"220 mta\r\n250 ok", Broken("it said more than it was asked")),
+        (True, b"220 mta\r\n25", Broken("it said more than it was asked")),
     ],
 )
 def test_a_greeting_that_is_none(knows_client: bool, greeting: bytes, expected: MtaEvent) -> None:
@@ -109,6 +113,81 @@ def test_an_ehlo_that_is_refused(answer: bytes, expected: MtaEvent) -> None:
     side = opened()
     side.mta.receive(b"220 mta\r\n")
     assert expected == side.mta.receive(answer + b"\r\n")
+
+
+def test_a_reply_behind_the_ehlo_reply_is_no_answer() -> None:
+    """It would answer the question that has not been sent yet."""
+    side = opened()
+    side.mta.receive(b"220 mta\r\n")
+    side.outbox.take()
+    assert Broken("it said more than it was asked") == side.mta.receive(EHLO + b"250 ok\r\n")
+    assert [] == side.orders
+
+
+# The login; its steps are in test_login.
+
+STARTTLS = b"250-mta.example\r\n250-XCLIENT ADDR\r\n250 STARTTLS\r\n"
+
+
+def securing(**changed: object) -> Side:
+    """Return the side of an MTA that has said 220 to STARTTLS."""
+    side = opened(way=Way("door.example", tls=True), **changed)
+    for said in (b"220 mta\r\n", STARTTLS, b"220 go\r\n"):
+        assert side.mta.receive(said) is None
+    assert [Relay(b"EHLO door.example\r\nSTARTTLS\r\n"), SecureMta()] == side.orders
+    assert side.mta.stage is Stage.SECURING
+    return side
+
+
+@pytest.mark.parametrize(
+    ("helo", "hello"), [(b"", b""), (b"HELO client.example", b"HELO client.example\r\n"), (b"EHLO x", b"EHLO x\r\n")]
+)
+def test_the_clients_hello_comes_inside_tls(helo: bytes, hello: bytes) -> None:
+    """What was learned before does not count."""
+    side = securing(helo=helo)
+    side.mta.secured()
+    if hello:
+        assert [Relay(hello)] == side.orders
+        assert None is side.mta.receive(EHLO)
+    assert (helo[:4] == b"EHLO", True) == (side.mta.ehlo is not None, side.mta.is_ready)
+    assert Relay(b"MAIL FROM:<>\r\n") == side.orders[-1]
+
+
+def test_nothing_is_heard_during_the_handshake() -> None:
+    """Whatever it is, it was not said inside."""
+    assert Broken("it said more than its 220 to STARTTLS") == securing().mta.receive(b"2")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"554 5.7.1 not you\r\n", TurnedAway(reply(554, "5.7.1 not you"))),
+        (b"501 5.5.4 what\r\n", Broken("its XCLIENT is 501 5.5.4 what")),
+        (b"220 mta\r\n", None),
+    ],
+)
+def test_what_the_login_finds(said: bytes, expected: MtaEvent | None) -> None:
+    """A verdict on the client, an MTA that cannot be used, or nothing yet."""
+    side = opened(knows_client=True, way=Way("door.example", xclient=True))
+    side.mta.receive(b"220 mta\r\n")
+    side.mta.receive(STARTTLS)
+    assert expected == side.mta.receive(said)
+
+
+def test_before_xclient_the_mta_refuses_tarry() -> None:
+    """It has not heard of the client."""
+    side = opened(knows_client=True, way=Way("door.example", xclient=True))
+    assert Broken("its greeting is 554") == side.mta.receive(b"554 no\r\n")
+
+
+def test_each_step_is_counted() -> None:
+    """To READY, and not beyond: each has its time."""
+    side = opened()
+    counted = [side.mta.step]
+    for said in (b"220 mta\r\n", EHLO, b"250 ok\r\n"):
+        side.mta.receive(said)
+        counted.append(side.mta.step)
+    assert [0, 1, 2, 2] == counted
 
 
 def test_what_follows_a_refusal_is_not_read() -> None:

@@ -7,16 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tarry.core.client import Client, Endpoint
+from tarry.core.login import Way
 from tarry.net import backend as module
 from tarry.net.backend import Backend, TcpConnector, UnixConnector
+from tarry.net.mta_tls import MtaTls, make_context
 from tarry.smtp.extensions import Capabilities, read_capabilities
 from tarry.smtp.proxy_header import write_v1, write_v2
 from tarry.smtp.reply import Reply, reply
+from tests.e2e.servers.certificate import make, server_context
+from tests.e2e.servers.need import need
 
 CLIENT = Client(Endpoint("192.0.2.7", 40000), Endpoint("198.51.100.1", 25))
 EHLO = reply(250, "mta.example", "SIZE 1000", "STARTTLS")
+TERMS = MtaTls(make_context(verify=False), "mta.example", 1.0)
 
 
 class Nowhere:
@@ -123,6 +129,91 @@ def test_what_a_probe_finds(replies: tuple[bytes, ...], why: str) -> None:
     assert (why, why, [(False, why)] * bool(why)) == (found, one.trouble, health.told)
 
 
+OFFERS_XCLIENT = reply(250, "mta.example", "XCLIENT NAME ADDR", "SIZE 1000").raw
+
+
+def test_a_probe_sees_whether_xclient_is_offered() -> None:
+    """And says none: there is no client. What it was told with it is what the MTA offers."""
+    mta = Mta(GREETING, OFFERS_XCLIENT, BYE)
+    why, one = asyncio.run(mta.probe(announce="xclient"))
+    assert ("", b"EHLO host.example\r\nQUIT\r\n") == (why, mta.heard)
+    assert Capabilities("mta.example", (("SIZE", b"SIZE 1000"),)) == one.capabilities
+
+
+def test_an_mta_that_does_not_trust_this_host() -> None:
+    """It cannot be used, and the operator is told what to do."""
+    health = Health()
+    why, one = asyncio.run(Mta(GREETING, OFFER, BYE).probe(health, announce="xclient"))
+    assert "it does not offer XCLIENT to this host: see smtpd_authorized_xclient_hosts" == why == one.trouble
+    assert ([(False, why)], None) == (health.told, one.capabilities)
+
+
+class TlsMta:
+    """An MTA with STARTTLS, which offers more inside."""
+
+    def __init__(self, certificate: Path) -> None:
+        self._context = server_context(certificate, certificate)
+        self.heard: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for said in (GREETING, OFFER, b"220 go\r\n"):
+                writer.write(said)
+                self.heard.append(await reader.readline() if said != b"220 go\r\n" else b"")
+            await writer.start_tls(self._context)
+            for said in (b"250-mta.example\r\n250 CHUNKING\r\n", BYE):
+                self.heard.append(await reader.readline())
+                writer.write(said)
+            await reader.read()
+        except OSError:
+            pass  # the probe has seen enough
+        writer.close()
+
+
+@pytest.mark.parametrize("verify", [False, True])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_probe_goes_through_tls(new_loop: Callable[[], asyncio.AbstractEventLoop], verify: bool, tmp_path: Path) -> None:
+    """What the MTA offers inside is what counts; a certificate that proves nothing is trouble."""
+    need("openssl")
+    paths = make(tmp_path)
+    both = tmp_path / "both"
+    both.write_text(paths[0].read_text() + paths[1].read_text())
+    mta = TlsMta(both)
+
+    async def probe() -> tuple[str, Backend]:
+        server = await asyncio.start_server(mta.serve, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        one = backend(TcpConnector(host, port), tls=MtaTls(make_context(verify=verify), host, 1.0))
+        why = await one.probe()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.01)
+        return why, one
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        why, one = runner.run(probe())
+    if verify:
+        assert why.startswith("no TLS: its certificate: self")
+    else:
+        assert [b"EHLO host.example\r\n", b"STARTTLS\r\n", b"", b"EHLO host.example\r\n", b"QUIT\r\n"] == mta.heard
+        assert ("", Capabilities("mta.example", (("CHUNKING", b"CHUNKING"),))) == (why, one.capabilities)
+
+
+@pytest.mark.parametrize(
+    ("announce", "own_name", "tls", "way"),
+    [
+        ("none", "", None, None),
+        ("proxy-v2", "mx.example", None, None),
+        ("xclient", "", None, Way("host.example", xclient=True)),
+        ("xclient", "mx.example", TERMS, Way("mx.example", xclient=True, tls=True)),
+        ("proxy-v1", "", TERMS, Way("host.example", tls=True)),
+    ],
+)
+def test_the_login_that_a_configuration_asks_for(announce: str, own_name: str, tls: MtaTls | None, way: Way | None) -> None:
+    """None where nothing need be said before the client's EHLO."""
+    assert way == backend(announce=announce, own_name=own_name, tls=tls).way
+
+
 @pytest.mark.parametrize(
     ("announce", "header"),
     [("proxy-v1", write_v1(("127.0.0.1", 0), ("127.0.0.1", 0))), ("proxy-v2", write_v2(None, None)), ("none", b"")],
@@ -186,6 +277,7 @@ def test_the_name_in_the_greeting() -> None:
     ("announce", "header"),
     [
         ("none", b""),
+        ("xclient", b""),
         ("proxy-v1", write_v1(("192.0.2.7", 40000), ("198.51.100.1", 25))),
         ("proxy-v2", write_v2(("192.0.2.7", 40000), ("198.51.100.1", 25))),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ import uvloop
 
 from tarry.net.mta_tls import MtaTls, make_context, secure
 from tarry.record import schema
+from tests.e2e.servers.certificate import make, server_context
+from tests.e2e.servers.need import need
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 Mta = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -23,13 +24,11 @@ Mta = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost and its key, in one file."""
+    need("openssl")
     folder = tmp_path_factory.mktemp("certificate")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    paths = ["-keyout", str(folder / "key"), "-out", str(folder / "certificate")]
-    subprocess.run([*command, *names, *paths], capture_output=True, timeout=30, check=True)
+    certificate, key = make(folder)
     both = folder / "both"
-    both.write_text((folder / "certificate").read_text() + (folder / "key").read_text())
+    both.write_text(certificate.read_text() + key.read_text())
     return both
 
 
@@ -55,18 +54,12 @@ class Side(asyncio.Protocol):
         self.lost.set()
 
 
-def context(certificate: Path) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(certificate)
-    return made
-
-
 def echoing(certificate: Path) -> Mta:
     """An MTA that takes TLS and says back one line of what it hears inside."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await writer.start_tls(context(certificate))
+            await writer.start_tls(server_context(certificate, certificate))
             writer.write(await reader.readline())
             await reader.read()
         except OSError:

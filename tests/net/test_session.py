@@ -15,6 +15,7 @@ from tarry.core.conversation import TURN, Conversation
 from tarry.core.policy import Limits, Policy
 from tarry.net import session as module
 from tarry.net.backend import Backend
+from tarry.net.mta_tls import MtaTls, make_context
 from tarry.net.session import BREATHER, LINGER, ClientSide, MtaSide, Session
 from tarry.record import schema
 from tarry.record.journal import Journal
@@ -85,9 +86,17 @@ class Task:
         except StopIteration:
             pass
 
+    def go_on(self) -> None:
+        """Run on, to the end."""
+        with pytest.raises(StopIteration):
+            self._coroutine.send(None)
+
     def cancel(self) -> None:
         self.is_cancelled = True
-        self._coroutine.close()
+        try:
+            self._coroutine.close()
+        except ValueError:
+            pass  # it runs, and ends itself
 
 
 class TaskLoop(Loop):
@@ -142,7 +151,9 @@ async def _never() -> None:
 class Line:
     """A session between two wires."""
 
-    def __init__(self, rules: Policy | None = None, connector: Connector | None = None, announce: str = "none") -> None:
+    def __init__(
+        self, rules: Policy | None = None, connector: Connector | None = None, announce: str = "none", tls: MtaTls | None = None
+    ) -> None:
         self.clock = ManualClock(ACCEPTED_AT)
         self.loop = TaskLoop(self.clock)
         self.connector = connector or Connector()
@@ -158,8 +169,9 @@ class Line:
             without=frozenset(),
             timeout=1.0,
             on_health=lambda good, why: self.learned.append(good),
+            tls=tls,
         )
-        known = setting(rules)
+        known = setting(rules, way=self.backend.way)
         self.conversation = Conversation(known)
         self.conversation.begin(ACCEPTED_AT)
         journal = Journal("K3X9", accepted_at=ACCEPTED_AT, accepted_wall=1.7e9, write=self.lines.append)
@@ -237,6 +249,76 @@ def test_the_client_is_announced_before_anything_is_said() -> None:
     line = Line(announce="proxy-v2")
     line.says(b"MAIL FROM:<a@b>\r\n")
     assert write_v2(("192.0.2.7", 40000), ("198.51.100.1", 25)) == line.mta.said()
+
+
+class Handshakes:
+    """What stands in for net/mta_tls.secure: a handshake that ends when told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[MtaTls, asyncio.Transport, asyncio.Protocol]] = []
+        self.result: tuple[asyncio.Transport | None, schema.Tls] | None = None
+        monkeypatch.setattr(module, "secure", self.secure)
+
+    async def secure(
+        self, terms: MtaTls, transport: asyncio.Transport, protocol: asyncio.Protocol
+    ) -> tuple[asyncio.Transport | None, schema.Tls]:
+        self.asked.append((terms, transport, protocol))
+        while self.result is None:
+            await _never()
+        return self.result
+
+
+TERMS = MtaTls(make_context(verify=False), "mta.example", 1.0)
+SECURED = schema.Tls("mta", True, "TLSv1.3", "X", ms=1.0)
+
+
+def securing(monkeypatch: pytest.MonkeyPatch) -> tuple[Line, Handshakes, Task]:
+    """Come as far as an MTA that has said 220 to STARTTLS."""
+    handshakes = Handshakes(monkeypatch)
+    line = Line(tls=TERMS)
+    line.says(b"EHLO x\r\nMAIL FROM:<a@b>\r\n")
+    for said in (b"220 mta\r\n", b"250-mta\r\n250 STARTTLS\r\n", b"220 go\r\n"):
+        assert b"" == line.mta_says(said)
+    assert b"EHLO mail.example\r\nSTARTTLS\r\n" == line.mta.said()
+    assert [(TERMS, line.mta)] == [asked[:2] for asked in handshakes.asked]
+    return line, handshakes, cast(Task, line.session._opening)
+
+
+def test_tls_with_the_mta(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the handshake on everything goes through the transport inside, and comes from there."""
+    line, handshakes, task = securing(monkeypatch)
+    inside = Wire()
+    handshakes.result = (inside, SECURED)
+    task.go_on()
+    assert (b"", b"EHLO x\r\n") == (line.mta.said(), inside.said())
+    side = handshakes.asked[0][2]
+    side.data_received(EHLO.raw)
+    side.data_received(b"250 ok\r\n")
+    assert (b"250 ok\r\n", b"MAIL FROM:<a@b>\r\n") == (line.client.said(), inside.said())
+    line.says(b"QUIT\r\n")
+    assert (b"QUIT\r\n", ["close"]) == (inside.said(), inside.done)
+    assert [SECURED] == [event for event in line.events() if isinstance(event, schema.Tls)]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_handshake_that_fails(monkeypatch: pytest.MonkeyPatch, is_told: bool) -> None:
+    """Why is told once, whether or not the loop tells the protocol of the loss as well."""
+    line, handshakes, task = securing(monkeypatch)
+    if is_told:
+        handshakes.asked[0][2].connection_lost(ConnectionAbortedError())
+    assert b"" == line.client.said()
+    handshakes.result = (None, schema.Tls("mta", False, why="no good"))
+    task.go_on()
+    assert line.client.said().startswith(b"421 4.3.2 ")
+    assert ["abort"] == line.mta.done
+    assert ["no TLS: no good"] == [event.why for event in line.events() if isinstance(event, schema.Handoff)]
+
+
+def test_a_client_that_leaves_during_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handshake is given up with it."""
+    line, _, task = securing(monkeypatch)
+    line.side.connection_lost(ConnectionResetError())
+    assert (["abort"], True, [line.session]) == (line.mta.done, task.is_cancelled, line.ended)
 
 
 def test_an_mta_that_cannot_be_reached() -> None:

@@ -100,7 +100,7 @@ class Handoff:
         "none",
         values.choice("none", "proxy-v1", "proxy-v2", "xclient", "pass"),
         help="How the MTA learns the client's address in mode proxy; it must expect it on that port, from tarry only. "
-        "pass needs handoff.address to be the socket of Postfix's pass service.",
+        "xclient needs smtpd_authorized_xclient_hosts in Postfix, pass the socket of Postfix's pass service in handoff.address.",
         source="haproxy's proxy-protocol.txt; Postfix's XCLIENT_README",
     )
     socket: str = key(
