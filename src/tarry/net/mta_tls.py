@@ -50,8 +50,8 @@ async def secure(
 ) -> tuple[asyncio.Transport | None, schema.Tls]:
     """Do the handshake, and return the transport inside TLS (None where it failed) with the record to write.
 
-    *protocol* hears of what comes inside TLS. Where the handshake fails the caller closes *transport*, and it may have been told
-    by then that the connection is lost: uvloop tells, asyncio does not.
+    *protocol* hears of what comes inside TLS. Where the handshake fails the caller closes *transport*. That the connection is lost
+    meanwhile is told by the result; uvloop tells *protocol* as well, asyncio does not.
     """
     loop = asyncio.get_running_loop()
     begun = time.monotonic()  # uvloop's own clock has milliseconds
@@ -73,7 +73,7 @@ async def secure(
     ms = round((time.monotonic() - begun) * 1000, 3)
     # A connection that was aborted in the handshake is no transport to asyncio, and to uvloop one without TLS.
     session: ssl.SSLObject | None = inside.get_extra_info("ssl_object") if inside is not None else None
-    if session is None:
+    if inside is None or session is None or inside.is_closing():
         return None, schema.Tls("mta", False, ms=ms, why=why)
     cipher = session.cipher()
     return inside, schema.Tls("mta", True, session.version() or "", cipher[0] if cipher else "", ms=ms)
