@@ -212,6 +212,7 @@ def test_a_probe_goes_through_tls(new_loop: Callable[[], asyncio.AbstractEventLo
 def test_the_login_that_a_configuration_asks_for(announce: str, own_name: str, tls: MtaTls | None, way: Way | None) -> None:
     """None where nothing need be said before the client's EHLO."""
     assert way == backend(announce=announce, own_name=own_name, tls=tls).way
+    assert None is backend(mode="pass", announce=announce, own_name=own_name).way
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class Backend:
         self.announce = announce
         self.without = without
         self.tls = tls
-        by_xclient = announce == "xclient"
+        by_xclient = mode == "proxy" and announce == "xclient"
         # Not `name`: before the MTA has answered once that is another, and some MTAs refuse to hear their own.
         self.way = Way(own_name or host_name, xclient=by_xclient, tls=tls is not None) if by_xclient or tls is not None else None
         self.capabilities: Capabilities | None = None
