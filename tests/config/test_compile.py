@@ -26,6 +26,7 @@ def test_every_value_arrives() -> None:
     """Each key that the core decides by reaches the policy."""
     config = Config.from_toml("""
         smtp.bare_newline = "reject"
+        handoff.park_after = "7s"
         hold = { wait = "1s..2s", teaser = "hello", data_wait = "3s", end_early = false }
         delay = { target = "70s", at = "data" }
         score = { delay = 2, reject = 3.5 }
@@ -56,6 +57,7 @@ def test_every_value_arrives() -> None:
             tarpit_rcpt=Tarpit(1, 2.0, 3.0),
             tarpit_rset=Tarpit(4, 5.0, 6.0),
             limits=Limits(command=360.0, data=420.0, backend=8.0, message=9.0, handshake=10.0, line=1024, recipients=200),
+            park_after=7.0,
             normalize=False,
             insert_headers=True,
             record_paths=False,

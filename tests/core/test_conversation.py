@@ -15,7 +15,7 @@ from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
-from tarry.core.border import Close, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.core.border import Close, CloseMta, OpenMta, Pump, Relay, Send, SessionEffect
 from tarry.core.client import Phase
 from tarry.core.conversation import BACKLOG, TURN, Conversation
 from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit
@@ -848,6 +848,7 @@ ALL_CHECKS = tuple(
 POLICIES = (
     Policy(),
     Policy(checks=ALL_CHECKS, delay=Delay(Span(9.0, 9.0)), tarpit_rcpt=Tarpit(0, 1.0), data_wait=Span(1.0, 1.0)),
+    Policy(checks=ALL_CHECKS, tarpit_rcpt=Tarpit(0, 1.0), tarpit_rset=Tarpit(0, 1.0), data_wait=Span(1.0, 1.0), park_after=0.0),
     Policy(checks=ALL_CHECKS, normalize=False, insert_headers=True, limits=Limits(recipients=1, line=512)),
     Policy(checks=ALL_CHECKS, observe=True),
 )
@@ -893,6 +894,8 @@ class Watched:
                     self.to_mta += data
                 case OpenMta():
                     self.asked = b"opening"
+                case CloseMta():
+                    self.asked = b""
                 case Close():
                     self.is_closed = True
                 case _:

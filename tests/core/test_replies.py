@@ -23,6 +23,8 @@ def test_every_reply_is_one_line_with_an_enhanced_code_of_its_class(name: str) -
 def test_refusals_name_the_session() -> None:
     """So that the operator finds it in the log."""
     assert b"421 4.3.2 Service not available, try again later [K3X9-0001]\r\n" == replies.unavailable("K3X9-0001").raw
+    later = b"451 4.3.0 What was accepted before is not accepted any more, try again later [K3X9-0001]\r\n"
+    assert later == replies.taken_back("K3X9-0001").raw
     assert b"554 5.7.1 Not accepted from this address [K3X9-0001]\r\n" == replies.denied("K3X9-0001").raw
 
 

@@ -196,7 +196,7 @@ def test_a_milder_verdict_is_told_when_it_changes() -> None:
         (Handoff("pass", "private/smtpd", True), "handed to private/smtpd"),
         (
             Handoff("proxy", "127.0.0.1:10025", False, why="ECONNREFUSED"),
-            "the MTA at 127.0.0.1:10025 cannot be reached: ECONNREFUSED",
+            "the MTA at 127.0.0.1:10025 cannot be used: ECONNREFUSED",
         ),
         (Handoff("proxy", "127.0.0.1:10025", True, blind=True), "encrypted from here on: bytes are only passed on"),
         (Hangup("greeted", "reset"), "reset the connection after 7.0 s without a word"),

@@ -33,6 +33,7 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
         delay=core.Delay(config.delay.target, config.delay.at),
         tarpit_rcpt=_tarpit(config.tarpit.rcpt),
         tarpit_rset=_tarpit(config.tarpit.rset),
+        park_after=config.handoff.park_after,
         limits=core.Limits(
             command=limits.command,
             data=limits.data,

@@ -67,6 +67,7 @@ class Conversation:
         self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
         self._rsets = 0
         self._is_away = False  # there is no MTA for it, and it has yet to be told
+        self._hello = b""  # an EHLO or HELO that the MTA is being asked
         self._target: float | None = None
         self._stalled_at = math.inf  # when an MTA that takes no data is given up
 
@@ -147,11 +148,13 @@ class Conversation:
                 x.logged_on(now)
             match event:
                 case Answered(reply=reply):
-                    self._answered(reply, now)
+                    if not x.restored(reply, now):
+                        self._answered(reply, now)
                     self._go_on(now)
                 case TurnedAway(reply=reply):
                     self._mta.close(abort=True)
-                    x.answer(reply, now, by="mta")
+                    if not x.restored(reply, now):
+                        x.answer(reply, now, by="mta")
                     self._go_on(now)
                 case Broken(why=why):
                     x.fail(now, why)
@@ -295,11 +298,10 @@ class Conversation:
             case "BDAT":
                 self._delivery.bdat(command, now)
             case "RSET":
-                self._delivery.reset()
                 if self._mta.is_ready:
                     x.ask("RSET", command.line, now)
                 else:
-                    self._envelope.forget()
+                    self._delivery.forget()
                     x.answer(replies.OK, now)
             case "QUIT":
                 self._mta.close(abort=False)
@@ -328,12 +330,12 @@ class Conversation:
         if not command.argument:
             self._x.answer(replies.NAME_MISSING, now)
             return
-        self._mta.helo = command.line
-        self._envelope.forget()
-        self._delivery.reset()
         if self._mta.is_ready:
+            self._hello = command.line  # where it is refused all stands as it did (RFC 5321 §4.1.4)
             self._x.ask(command.verb, command.line, now)
         else:
+            self._mta.helo = command.line
+            self._delivery.forget()
             self._x.answer(self._helo_reply(command.verb), now)
 
     def _helo_reply(self, verb: str) -> Reply:
@@ -363,10 +365,13 @@ class Conversation:
             case "DATA" | "BDAT" | "message":
                 self._delivery.answered(asked, reply, now)
             case "RSET" if code >= 400 or code == 250:
-                self._envelope.forget()
+                if code == 250:
+                    self._delivery.forget()
                 x.answer(reply, now, by="mta")
             case "EHLO" | "HELO" if code == 250:
+                self._mta.helo = self._hello
                 self._mta.ehlo = reply if asked == "EHLO" else None
+                self._delivery.forget()
                 self._capabilities = read_capabilities(reply, without=self._setting.without)
                 x.answer(self._helo_reply(asked), now)
             case "EHLO" | "HELO" if code >= 400:

@@ -50,11 +50,21 @@ class Delivery:
         """A new transaction begins."""
         self._transfer.reset()
 
+    def forget(self) -> None:
+        """The transaction is over, and its message with it."""
+        self._envelope.forget()
+        self._transfer.reset()
+
     def data(self, now: float) -> None:
         """The client asks to send its message."""
         if self._is_predata_refused(now):
             return
-        if self._envelope.has_mta:
+        transaction = self._x.transaction
+        if transaction.is_parked:
+            self._x.restore(self.data, now)  # and then again: the client may have talked meanwhile
+        elif transaction.refusal is not None:
+            self._refuse_data(transaction.refusal, now)
+        elif self._envelope.has_mta:
             self._envelope.ask("DATA", b"DATA", now)
         else:
             self._refuse_data(replies.RCPT_FIRST, now)
@@ -67,8 +77,10 @@ class Delivery:
         if chunk is None:
             # How much follows is unknown, so nothing that follows may be read.
             x.end_with(replies.CHUNK_MALFORMED, now, to="BDAT")
-        elif not self._envelope.has_mta or not self._envelope.is_open:
-            self._transfer.begin_discarded(replies.MAIL_FIRST, now)
+        elif x.transaction.is_parked:
+            x.restore(lambda later: self.bdat(command, later), now)
+        elif x.transaction.refusal is not None or not self._envelope.has_mta or not self._envelope.is_open:
+            self._transfer.begin_discarded(x.transaction.refusal or replies.MAIL_FIRST, now)
             self._await_chunk(chunk.octets)
         elif not x.mta.is_ready:
             self._envelope.ask("BDAT", b"", now)  # it went away: this fails
@@ -78,6 +90,7 @@ class Delivery:
         elif not read_capabilities(x.mta.ehlo).offers("CHUNKING"):
             x.fail(now, "it does not offer CHUNKING any more")
         else:
+            x.transaction.bind()
             self._transfer.begin_chunk(chunk, self._header_lines(), x.mta, now)
             self._await_chunk(chunk.octets)
 
@@ -126,6 +139,7 @@ class Delivery:
             case "DATA" if code == 354:
                 if not self._is_predata_refused(now):
                     self._x.answer(reply, now, by="mta")
+                    self._x.transaction.bind()
                     self._receiver.expect_message()
                     self._transfer.begin_message(self._header_lines(), now)
                     self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)

@@ -1,43 +1,49 @@
-"""envelope - MAIL and RCPT: what the MTA knows of the transaction under way.
+"""envelope - MAIL and RCPT: from the client to the MTA and back.
 
 What      Passes reverse- and forward-paths to the MTA, or keeps the MAIL back for a client that will be held or refused at RCPT.
 Promises  The MTA judges MAIL and RCPT; its replies are its own. A MAIL that tarry answered by itself (DESIGN §2 rule 2)
           reaches the MTA before the first RCPT does, and the MTA's refusal of it is the answer to that RCPT. Once the
-          MTA has gone away in the middle of a transaction nothing more of it is accepted.
+          MTA has gone away in the middle of a transaction, or taken back a part of one that was parked, nothing more of it
+          is accepted.
 """
 
 from __future__ import annotations
 
 from tarry.core import replies
 from tarry.core.client import Phase
+from tarry.core.delay import tarpit
 from tarry.core.exchange import Exchange
 from tarry.core.judge import is_delay_certain, refusal_ahead
+from tarry.core.transaction import TAKEN
 from tarry.smtp.grammar import Command
 from tarry.smtp.reply import Reply
 
-TAKEN = range(250, 260)
-"""Codes by which an MTA accepts a MAIL, a RCPT or a RSET; another 2xx or a 3xx is no answer to them."""
-
 
 class Envelope:
-    """The transaction as far as it has come. ``rcpts`` counts RCPT commands of it; ``is_open``: the MTA has accepted its MAIL."""
+    """The transaction as far as it has come. ``rcpts`` counts RCPT commands of it, whatever became of them."""
 
-    __slots__ = ("_lost", "_owed", "_rcpt_line", "_x", "delayed_for", "is_open", "rcpts")
+    __slots__ = ("_line", "_lost", "_owed", "_x", "delayed_for", "rcpts")
 
     def __init__(self, exchange: Exchange) -> None:
         self._x = exchange
         self._owed: bytes | None = None  # a MAIL that the MTA has not seen
-        self._rcpt_line = b""  # the RCPT behind it
+        self._line = b""  # the MAIL or RCPT that is being judged
         self._lost = ""  # why the MTA went away
-        self.is_open = False
         self.rcpts = 0
         self.delayed_for = 0  # how many reasons the client has been delayed for already
+
+    @property
+    def is_open(self) -> bool:
+        """True when the MTA has accepted its MAIL."""
+        return self._x.transaction.is_open
 
     def mail(self, command: Command, now: float) -> None:
         """Begin a transaction. One inside another is the MTA's to refuse, and then changes nothing."""
         if not self.is_open:
+            self._x.transaction.refusal = None  # one that was taken back is over with the next
             self.rcpts = 0
-        if not self._x.mta.is_ready and not self._lost and self._is_rcpt_held():
+        self._line = command.line
+        if not self.has_mta and self._is_rcpt_held():
             self._owed = command.line
             self._x.answer(replies.SENDER_OK, now)
         else:
@@ -46,10 +52,10 @@ class Envelope:
 
     def rcpt(self, command: Command, now: float) -> None:
         """Add a recipient."""
+        self._line = command.line
         if self.rcpts > self._x.policy.limits.recipients:
             self._x.answer(replies.TOO_MANY_RECIPIENTS, now)
         elif self._owed is not None:
-            self._rcpt_line = command.line
             self._x.ask("RCPT", self._owed, now)
         elif self.has_mta:
             self.ask("RCPT", command.line, now)
@@ -59,7 +65,8 @@ class Envelope:
     @property
     def has_mta(self) -> bool:
         """True when there is an MTA to judge the next command, or was one when the transaction began."""
-        return self._x.mta.is_ready or bool(self._lost)
+        transaction = self._x.transaction
+        return self._x.mta.is_ready or bool(self._lost) or transaction.is_parked or transaction.refusal is not None
 
     def ask(self, asked: str, line: bytes, now: float) -> None:
         """Put a command of the transaction to the MTA, unless it went away in the middle of it."""
@@ -73,11 +80,14 @@ class Envelope:
         if reply.code < 400 and reply.code not in TAKEN:
             self._x.fail(now, f"{reply.code} is no answer to {asked}")
         elif asked == "RCPT" and self._owed is not None:
-            self._owed_answered(reply, now)
+            self._owed_answered(self._owed, reply, now)
         else:
-            if asked == "MAIL" and reply.code < 400:
-                self.is_open = True
-                self.rcpts = 0
+            if reply.code in TAKEN:
+                if asked == "MAIL":
+                    self._x.transaction.begin(self._line)
+                    self.rcpts = 0
+                else:
+                    self._x.transaction.add(self._line)
             self._x.relay_reply(reply, now)
 
     def lose(self, why: str) -> None:
@@ -89,18 +99,20 @@ class Envelope:
         """The transaction is over, or never was (RSET, EHLO, a message answered)."""
         self._owed = None
         self._lost = ""
-        self.is_open = False
+        self._x.transaction.forget()
 
-    def _owed_answered(self, reply: Reply, now: float) -> None:
+    def _owed_answered(self, mail: bytes, reply: Reply, now: float) -> None:
         if reply.code >= 400:
             self._x.answer(reply, now, by="mta")
             return
         self._owed = None
-        self.is_open = True
-        self._x.ask("RCPT", self._rcpt_line, now)
+        self._x.transaction.begin(mail)
+        self._x.ask("RCPT", self._line, now)
 
     def _is_rcpt_held(self) -> bool:
         policy, reasons = self._x.policy, self._x.screen.standing
         if refusal_ahead(reasons, policy):
             return True
+        if not self._x.screen.skip and tarpit(1, policy.tarpit_rcpt) > policy.park_after:
+            return True  # else the MTA would be opened for the MAIL, and given up again at the RCPT
         return len(reasons) > self.delayed_for and policy.delay.at is Phase.RCPT and is_delay_certain(reasons, policy)

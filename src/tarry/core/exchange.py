@@ -1,8 +1,9 @@
 """exchange - one command at a time: who must speak next, and until when.
 
-What      The mechanics under a conversation: answer the client, ask the MTA, hold a reply back, give up, end.
+What      The mechanics under a conversation: answer the client, ask the MTA, hold a reply back, park, give up, end.
 Promises  Each command gets exactly one reply. Whatever the MTA fails to do becomes a 421 and the end of the session, never a 5xx.
           A refusal that drops, and a failure, end both connections; a message under way is aborted and not ended with a dot.
+          No question reaches an MTA that has not heard again what was parked; what it answers to that is nobody's reply.
 Not here  What a command means (core/conversation).
 """
 
@@ -20,6 +21,7 @@ from tarry.core.login import Way
 from tarry.core.policy import Policy, Random
 from tarry.core.result import Action, Reason, Verdict
 from tarry.core.screen import Screen
+from tarry.core.transaction import TAKEN, Transaction
 from tarry.core.upstream import Stage, Upstream
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities
@@ -73,6 +75,7 @@ class Exchange:
         self.policy: Policy = setting.policy
         self.outbox = Outbox()
         self.mta = Upstream(self.outbox, knows_client=setting.knows_client, way=setting.way, client=setting.client)
+        self.transaction = Transaction()
         self.screen = Screen(
             setting.policy,
             self.outbox,
@@ -91,6 +94,7 @@ class Exchange:
         self._errors = 0
         self._then: Callable[[float], None] | None = None
         self._hold = ("", 0.0, 0.0)  # why, how long, since when
+        self._restored: Callable[[float], None] | None = None  # what waits until the MTA has heard the transaction again
 
     def answer(self, reply: Reply, now: float, *, by: str = "tarry", size: int = 0) -> None:
         """Send the reply to what the client asked. An error too many is answered by the refusal that it earns, and the end."""
@@ -138,18 +142,48 @@ class Exchange:
         self.end()
 
     def ask(self, asked: str, line: bytes, now: float) -> None:
-        """Put a command to the MTA; its reply will answer *asked*."""
+        """Put a command to the MTA, behind the transaction if that was parked; its reply will answer *asked*."""
         if self.is_authenticated and self.mta.is_closed:
             # Another connection would not know the login, and refuse for good what this client may do.
             self.fail(now, "it went away, and the client's login with it")
             return
-        if self.mta.is_ready and self.mta.early is not None:
-            self.fail(now, f"it ended the session with {self.mta.early.code}")
-            return
         self.asked = asked
-        self.asked_at = now
-        self.mta.ask(line)
-        self.await_mta(now, self.policy.limits.backend)
+        if self.transaction.refusal is not None:
+            self.answer(self.transaction.refusal, now)
+        elif self.transaction.is_parked:
+            self.restore(lambda later: self.ask(asked, line, later), now)
+        else:
+            self._put(line, now)
+
+    def restore(self, then: Callable[[float], None], now: float) -> None:
+        """Give the MTA the parked transaction again, then go on with *then*, which has to look whether it was taken."""
+        self._restored = then
+        self._put(self.transaction.next_line, now)
+
+    def restored(self, reply: Reply, now: float) -> bool:
+        """Take the MTA's answer when it is one to the transaction that is given again, or to the connection for it."""
+        then, transaction = self._restored, self.transaction
+        if then is None:
+            return False
+        if reply.code == 421 or (reply.code < 400 and reply.code not in TAKEN):
+            self.fail(now, f"{reply.code} is no answer to what it had accepted before the hold")
+            return True
+        if reply.code < 400:
+            transaction.accepted()
+        else:
+            what = transaction.next_line[:4].decode("ascii") if self.mta.is_ready else "the client"
+            why = f"after the hold it refuses {what}: {reply.code} {escape(reply.last_line)}"
+            self.outbox.put(Emit(schema.Handoff(self.setting.mode, self.setting.to, False, why=why)))
+            # What it has taken again is a part of what the client was told, and must come to nothing.
+            self.mta.close(abort=False)
+            transaction.spoil(replies.taken_back(self.setting.id))
+        if transaction.is_parked:
+            self._put(transaction.next_line, now)
+        else:
+            self._restored = None
+            self.waiting = Waiting.NOTHING
+            then(now)
+        return True
 
     def await_mta(self, now: float, limit: float) -> None:
         """Take no command before the MTA has replied, or *limit* seconds are over."""
@@ -182,7 +216,9 @@ class Exchange:
             self.fail(now, "no reply in time")
 
     def hold(self, seconds: float, why: str, then: Callable[[float], None], now: float) -> None:
-        """Hold the reply back for *seconds*, then go on with *then*."""
+        """Hold the reply back for *seconds*, then go on with *then*. Where that is long the MTA is not kept waiting."""
+        if seconds > self.policy.park_after:
+            self._park()
         self.waiting = Waiting.HOLD
         self.wake_at = now + seconds
         self._then = then
@@ -217,3 +253,19 @@ class Exchange:
         """The conversation is over, and the connections are not: from here on they are pumped."""
         self.waiting = Waiting.END
         self.wake_at = math.inf
+
+    def _put(self, line: bytes, now: float) -> None:
+        if self.mta.is_ready and self.mta.early is not None:
+            self.fail(now, f"it ended the session with {self.mta.early.code}")
+            return
+        self.asked_at = now
+        self.mta.ask(line)
+        self.await_mta(now, self.policy.limits.backend)
+
+    def _park(self) -> None:
+        """Give the MTA's connection up for the time of a hold, if it can be had again as it is."""
+        # A login cannot: another connection would not know it.
+        if self.mta.is_ready and self.transaction.can_park and not self.is_authenticated:
+            self.outbox.put(Emit(schema.Parked(self.phase.word, self.transaction.rcpts)))
+            self.transaction.park()
+            self.mta.close(abort=False)

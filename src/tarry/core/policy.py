@@ -73,7 +73,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All that the core decides by."""
+    """All that the core decides by. ``park_after``: a hold in mid-session of more seconds gives up the MTA's connection."""
 
     checks: tuple[Armed, ...] = ()
     score: Score = Score()
@@ -84,6 +84,7 @@ class Policy:
     delay: Delay = Delay()
     tarpit_rcpt: Tarpit = Tarpit(5)
     tarpit_rset: Tarpit = Tarpit(4)
+    park_after: float = 20.0
     limits: Limits = Limits()
     normalize: bool = True
     insert_headers: bool = False

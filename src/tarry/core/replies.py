@@ -38,6 +38,11 @@ def unavailable(id: str) -> Reply:
     return reply(421, f"4.3.2 Service not available, try again later [{id}]")
 
 
+def taken_back(id: str) -> Reply:
+    """The MTA does not accept again what it had accepted before a long hold: nothing of the transaction is delivered."""
+    return reply(451, f"4.3.0 What was accepted before is not accepted any more, try again later [{id}]")
+
+
 def denied(id: str) -> Reply:
     """The client is on the operator's deny list."""
     return reply(554, f"5.7.1 Not accepted from this address [{id}]")

@@ -200,7 +200,7 @@ def _tell_verdict(session: Session, event: Verdict) -> list[Said]:
 
 def _tell_handoff(event: Handoff) -> list[Said]:
     if not event.ok:
-        return [Said(Tone.BAD, f"the MTA at {event.to} cannot be reached: {event.why}")]
+        return [Said(Tone.BAD, f"the MTA at {event.to} cannot be used: {event.why}")]
     if event.blind:
         return [Said(Tone.PLAIN, "encrypted from here on: bytes are only passed on")]
     return [Said(Tone.GOOD, f"handed to {event.to}")] if event.mode in ("pass", "exec") else []
