@@ -68,23 +68,24 @@ class Tarpitted:
                 writer.write(line)
                 return await _code(reader)
 
-            codes = [await _code(reader)]
+            await _code(reader)
             for line in (b"EHLO crowd.example\r\n", b"MAIL FROM:<sender@client.example>\r\n", b"RCPT TO:<alice@example.org>\r\n"):
-                codes.append(await said(line))
-            if codes != [220, 250, 250, 250]:
-                self.problems.append(f"{number}: {codes}")
-                return
+                if (code := await said(line)) != 250:
+                    self.problems.append(f"{line[:4].decode()}: {code}")
+                    return
             self._held += 1
             began = time.monotonic()
             code = await said(b"RCPT TO:<bob@example.org>\r\n")
             self._held -= 1
             self.waited.append(time.monotonic() - began)
             self.told.append(code)
-            if code == 250 and number % self._each == 0 and await said(b"DATA\r\n") == 354:
+            if code != 250:
+                return
+            if number % self._each == 0 and await said(b"DATA\r\n") == 354:
                 self.delivered += await said(MESSAGE) == 250
             await said(b"QUIT\r\n")
         except (OSError, asyncio.IncompleteReadError, ValueError) as problem:
-            self.problems.append(f"{number}: {problem!r}")
+            self.problems.append(repr(problem))
         finally:
             if writer is not None:
                 with contextlib.suppress(OSError):
