@@ -90,6 +90,18 @@ def test_sendmail_takes_starttls(tls: tuple[Path, Path]) -> None:
         assert b"version=TLSv1" in sendmail.wait_messages(1)[0]
 
 
+def test_sendmail_takes_options() -> None:
+    """An option of the caller's wins over the one that sendmail.cf has."""
+    need("sendmail")
+    with (
+        Sendmail(options={"MaxMessageSize": "5000", "SmtpGreetingMessage": "ours"}) as sendmail,
+        RawClient(sendmail.port) as client,
+    ):
+        assert b"220 ours ESMTP\r\n" == client.read_reply().raw
+        assert b"SIZE 5000" in client.command(b"EHLO client.example").lines
+        assert 552 == client.command(b"MAIL FROM:<a@client.example> SIZE=5001").code
+
+
 def test_sendmail_listens_on_ipv6() -> None:
     """The address may be ::1, and is the client's too."""
     need("sendmail")

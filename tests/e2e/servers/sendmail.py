@@ -211,7 +211,8 @@ class Sendmail:
         if self._relay_to is None:
             text, found = _RELAYS_FOR_LOOPBACK.subn("", text)
             assert found >= 2, "this sendmail.cf lets loopback relay in other words"
-        self.file.write_text(text)
+        options = [f"O {name}={value}\n" for name, value in self._options.items()]
+        self.file.write_text(text + "".join(options))  # of two lines for an option the later holds
         self.file.chmod(0o644)
 
     def _macros(self) -> str:
