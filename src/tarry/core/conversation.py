@@ -4,7 +4,7 @@ What      A state machine without I/O: the shell tells what the client and the M
 Promises  The client sees 250 for a message only after the MTA's 250, and a 5xx to MAIL, RCPT, DATA or a message only when the
           MTA said it or the operator's policy asks for it. One command is handled at a time, so replies and commands stay in step.
           The MTA is opened by the first command that it must judge, and not at all for a client that policy refuses.
-Parts     core/exchange answers, asks and gives up; core/envelope: MAIL and RCPT; core/delivery: the message; here: order and the rest.
+Parts     core/exchange answers, asks and gives up; core/envelope has MAIL and RCPT, core/delivery the message; here is the rest.
 Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 4954, RFC 3207; DESIGN §2 rules 2, 4, 9 and 10.
 """
 
