@@ -32,7 +32,9 @@ while IFS= read -r line; do
         while IFS= read -r line; do case "$line" in .?) break ;; esac; done
         say "250 stored" ;;
     ENVIRONMENT*) say "250 $(env | sort | tr '\n' ' ')" ;;
-    DESCRIPTORS*) say "250 $(cd /proc/$$/fd && echo *)" ;;
+    DESCRIPTORS*) found=
+        for fd in 0 1 2 3 4 5 6 7 8 9 11 12 13 14 15 16; do [ -e /proc/$$/fd/$fd ] && found="$found $fd"; done
+        say "250$found" ;;
     PID*) say "250 $$" ;;
     EXIT*) exit 7 ;;
     KILL*) kill -KILL $$ ;;
@@ -114,7 +116,7 @@ def test_what_the_command_finds(tarry: Tarry) -> None:
         "TCPLOCALPORT": str(tarry.port),
         "PROTO": "TCP",
     }
-    assert {int(each) for each in descriptors.split()} - {10} == {0, 1, 2}  # at 10 the shell has its script
+    assert descriptors == b"0 1 2"  # at 10 the shell has its script
 
 
 def test_a_command_on_ipv6(mta: Path) -> None:
