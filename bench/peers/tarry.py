@@ -12,6 +12,7 @@ The configuration is written here and passed with -c, so that nobody's own file 
 
 import contextlib
 import functools
+import smtplib
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from tests.e2e.servers import install
 from tests.e2e.servers.postfix import Postfix
+from tests.e2e.servers.processes import NotStarted
 
 from bench.machine import ROOT
 from bench.peers.kind import Peer, Setup
@@ -76,7 +78,7 @@ def _handoff_missing(announce: str) -> str:
     with tempfile.TemporaryDirectory(prefix="tarry-bench-") as name:
         setup = Setup(measure="mail", wait=0, port=25, sink_port=25, folder=Path(name))
         file = setup.folder / "tarry.toml"
-        address = "unix:/private/smtpd" if announce == "pass" else "127.0.0.1:25"
+        address = "unix:/private/smtpd" if announce == "pass" else "127.0.0.1:10025"
         file.write_text(configuration(setup, {"mode": "proxy", "address": address, "announce": announce}))
         return _complaint("config", "check", file)
 
@@ -106,7 +108,18 @@ def _before_smtpd(announce: str, setup: Setup) -> Iterator[Running]:
     ) as mta:
         address = f"unix:{mta.pass_socket}" if announce == "pass" else f"127.0.0.1:{mta.port}"
         with _serving(setup, {"mode": "proxy", "address": address, "announce": announce}) as running:
+            _see_announced(running.port, mta)
             yield replace(running, behind=(mta.pid,))
+
+
+def _see_announced(port: int, mta: Postfix) -> None:
+    """Raise NotStarted unless the smtpd learns who its client is: what is not said costs nothing, and would be measured so."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=20, source_address=("127.0.0.9", 0)) as client:
+        client.ehlo("client.example")
+        client.mail("sender@client.example")
+        client.rcpt("nobody@elsewhere.example")  # refused, and so in the log with the client's address
+    if not mta.wait_log(r"reject: RCPT from \S*\[127\.0\.0\.9\]", timeout=5):
+        raise NotStarted("the smtpd was not told who its client is")
 
 
 @contextlib.contextmanager
