@@ -87,9 +87,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "ok": "True when the MTA took the session.",
         "ms": "Milliseconds from the command that needed the MTA to the MTA's answer to EHLO.",
         "why": "Why not, where it failed.",
-        "blind": "True from STARTTLS on: bytes are passed on unread, and no more records but `close` follow. False for pass and exec.",
+        "blind": "True from STARTTLS on: bytes are passed on unread, and only `close` follows. False for pass and exec.",
     },
-    "parked": {"phase": PHASE, "rcpts": "How many recipients the MTA had accepted; they are given to it again after the hold."},
+    "parked": {"phase": PHASE, "rcpts": "Recipients that the MTA had accepted; they are given to it again after the hold."},
     "tls": {
         "side": "`client` or `mta`.",
         "ok": "False where the handshake failed.",

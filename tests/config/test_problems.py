@@ -142,6 +142,10 @@ CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
             {"handoff.stdio": "pipe", "handoff.mode": "exec"},
             "warning: handoff.stdio: a command on a pipe does not see who the client is",
         ),
+        (
+            {"listen.proxy_from": ["10.0.0.0/8"], "handoff.mode": "exec"},
+            "warning: listen.proxy_from: a command that asks its socket who the client is (Exim, Sendmail) gets the balancer's",
+        ),
         ({"handoff.command": [], "handoff.mode": "exec"}, "error: handoff.command: there is no command to run; write"),
         ({"handoff.command": ["exim", "-bs"], "handoff.mode": "exec"}, "error: handoff.command: exim would be searched for"),
         (

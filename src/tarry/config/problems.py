@@ -283,7 +283,7 @@ def _command(case: _Case) -> Iterator[Problem]:
     handoff = case.config.handoff
     where = _chosen(case, "handoff.command", "handoff.mode")
     if not handoff.command or not handoff.command[0]:
-        yield Problem(where, "there is no command to run", 'write handoff.command = ["/usr/sbin/sendmail", "-bs"]')
+        yield Problem(where, "there is no command to run", 'write handoff.command = ["/usr/sbin/sendmail", "-Am", "-bs"]')
         return
     if not handoff.command[0].startswith("/"):
         what = f"{handoff.command[0]} would be searched for in the PATH that tarry was started with"
@@ -293,6 +293,10 @@ def _command(case: _Case) -> Iterator[Problem]:
             if name not in COMMAND_PLACES:
                 fix = f"write one of {', '.join(f'{{{place}}}' for place in COMMAND_PLACES)}"
                 yield Problem(where, f"{{{name}}} in {word} stands for nothing", fix)
+    if handoff.stdio == "socket" and case.config.listen.proxy_from:
+        what = "a command that asks its socket who the client is (Exim, Sendmail) gets the balancer's address"
+        fix = 'set handoff.stdio = "pipe" and tell it the client, unless it reads TCPREMOTEIP'
+        yield _warning(_chosen(case, "listen.proxy_from", "handoff.stdio"), what, fix)
     if handoff.stdio == "pipe" and not any("{client}" in word for word in handoff.command):
         what = "a command on a pipe does not see who the client is, and some take it for this host and relay for it"
         fix = 'give it the address, as with -oMa "[{client}]:{client_port}" for Exim, or see that it reads TCPREMOTEIP'

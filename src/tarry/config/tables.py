@@ -116,9 +116,9 @@ class Handoff:
     )
     command: tuple[str, ...] = key(
         ("/usr/sbin/sendmail", "-bs"),
-        values.listed(values.text("words of a command"), "list of words", '["/usr/sbin/sendmail", "-bs"]'),
-        help="The MTA to run for each client, for mode exec. In its words {client}, {client_port}, {server}, {server_port} are "
-        "replaced.",
+        values.listed(values.text("words of a command"), "list of words", '["/usr/sbin/exim", "-bs"]'),
+        help="The MTA to run for each client, for mode exec (Sendmail's own sendmail wants -Am as well). In its words {client}, "
+        "{client_port}, {server} and {server_port} are replaced.",
     )
     stdio: Literal["socket", "pipe"] = key(
         "socket",
