@@ -60,6 +60,7 @@ class Way:
 
     handoff: str
     proxy_protocol: bool = False
+    trust: tuple[str, ...] = ()
     knows_client: bool = True
     sees_mail: bool = True  # tarry does, since it stays in line
 
@@ -69,6 +70,7 @@ WAYS = {
     "none": Way(handoff=PROXY + '"none"', knows_client=False),
     "proxy-v1": Way(handoff=PROXY + '"proxy-v1"', proxy_protocol=True),
     "proxy-v2": Way(handoff=PROXY + '"proxy-v2"', proxy_protocol=True),
+    "xclient": Way(handoff=PROXY + '"xclient"', trust=("127.0.0.0/8",)),
     "announce-pass": Way(handoff='mode = "proxy"\naddress = "unix:{socket}"\nannounce = "pass"'),
     "pass": Way(handoff='mode = "pass"\nsocket = "{socket}"', sees_mail=False),
 }
@@ -133,6 +135,7 @@ def test_every_sender_reaches_the_maildir_over_tls(pair: tuple[Path, Path]) -> N
     [
         ("none", ""),
         ("proxy-v1", ""),
+        *(("xclient", tls) for tls in ("", "relay")),
         *(("proxy-v2", tls) for tls in ("", "relay", "terminate")),
         *(("announce-pass", tls) for tls in ("", "relay", "terminate")),
         *(("pass", tls) for tls in ("", "relay")),
@@ -143,7 +146,8 @@ def test_every_sender_reaches_a_postfix_behind(way: str, tls: str, pair: tuple[P
     """Each of the eleven delivers; Postfix sees the true client where it is announced, and TLS where that is relayed."""
     need_senders(tls)
     told, over_tls = WAYS[way], tls == "relay"
-    with Postfix(proxy_protocol=told.proxy_protocol, tls=pair if over_tls else None) as behind:
+    tls_behind = pair if over_tls else None
+    with Postfix(proxy_protocol=told.proxy_protocol, trust=told.trust, tls=tls_behind) as behind:
         handoff = told.handoff.format(port=behind.port, socket=behind.pass_socket)
         with Tarry(f"{tls_table(tls, pair)}\n[handoff]\n{handoff}", wait=WAIT) as door:
             assert NOTHING_WRONG == send_with_each(door.port, starttls=bool(tls))
