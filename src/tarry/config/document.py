@@ -1,7 +1,8 @@
 """document - TOML text as values, each with its line.
 
 What      `read` parses with tomllib, and finds lines with tree-sitter's grammar, since tomllib keeps none. `Document` has the
-          values, the line of each key and list element, and what the syntax makes impossible.
+          values, the line of each key and list element, and what the syntax makes impossible. The grammar is loaded only where
+          lines are asked for: `tarry inetd` starts once a client.
 Promises  Arbitrary text never raises. After a broken line of the form ``key = ...`` reading goes on with the next one, so that one
           look tells more than the first mistake.
 Not here  Which keys there are: load.py.
@@ -15,13 +16,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
-
-import tree_sitter_toml
-from tree_sitter import Language, Node, Parser
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tarry.config.origin import Problem
 from tarry.config.spelling import printable
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -60,26 +61,26 @@ class Document:
         return 0
 
 
-def read(text: str, file: str = "") -> Document:
-    """Read TOML. *file* is for the problems."""
+def read(text: str, file: str = "", *, lines: bool = True) -> Document:
+    """Read TOML. *file* is for the problems. Without *lines* only what breaks the syntax has one."""
     text = text.removeprefix("\ufeff")  # editors on Windows put it there
     problems: list[Problem] = []
-    lines = text.split("\n")
+    kept = text.split("\n")
     while True:
         try:
-            values = tomllib.loads("\n".join(lines))
+            values = tomllib.loads("\n".join(kept))
             break
         except RecursionError:
             return Document(
                 problems=(*problems, Problem("", "brackets are nested too deeply", "close each list and table", file=file))
             )
         except ValueError as fault:  # tomllib's own error, and int() for a number of thousands of digits
-            problem, skippable = _explain(str(fault), lines, file)
+            problem, skippable = _explain(str(fault), kept, file)
             problems.append(problem)
             if not skippable or len(problems) == _TOLD:
                 return Document(problems=tuple(problems))
-            lines[problem.line - 1] = ""
-    return Document(values, _lines_of("\n".join(lines)), tuple(problems))
+            kept[problem.line - 1] = ""
+    return Document(values, _lines_of("\n".join(kept)) if lines else {}, tuple(problems))
 
 
 def _explain(message: str, lines: list[str], file: str) -> tuple[Problem, bool]:
@@ -143,6 +144,9 @@ def _fix(said: str, line: str) -> str:
 
 @cache
 def _parser() -> Parser:
+    import tree_sitter_toml
+    from tree_sitter import Language, Parser
+
     return Parser(Language(tree_sitter_toml.language()))
 
 

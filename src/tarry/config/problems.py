@@ -41,16 +41,24 @@ _BEFORE_GREETING = (Readable, Due)
 class _Case:
     config: Config
     origins: Mapping[str, Origin]
+    alone: bool = False
+
+    @property
+    def gives_away(self) -> bool:
+        """True when nothing after the greeting can be seen or slowed."""
+        handoff = self.config.handoff
+        return self.alone or handoff.mode == "pass" or (handoff.mode == "exec" and handoff.stdio == "socket")
 
     def is_set(self, key: str) -> bool:
         return self.origins.get(key, DEFAULT).is_set
 
 
-def find(config: Config, origins: Mapping[str, Origin]) -> Iterator[Problem]:
-    """Yield what is wrong with the configuration as a whole. ``where`` of each problem is a key."""
-    case = _Case(config, origins)
+def find(config: Config, origins: Mapping[str, Origin], *, alone: bool = False) -> Iterator[Problem]:
+    """Yield what is wrong with the configuration as a whole. ``where`` of each problem is a key. *alone*: for `tarry inetd`."""
+    case = _Case(config, origins, alone)
     for rule in _RULES:
-        yield from rule(case)
+        if not (alone and rule in _OF_THE_DAEMON):
+            yield from rule(case)
 
 
 def _warning(where: str, what: str, fix: str) -> Problem:
@@ -86,24 +94,21 @@ def _tarpits(case: _Case) -> Iterator[Problem]:
             what = f"clients give up after 5 minutes, and the last holds come to {write_duration(tarpit.cap)}"
             fix = f'set {name}.cap = "{write_duration(LONGEST_HOLD)}" unless you want floods to break off'
             yield _warning(_chosen(case, f"{name}.cap", f"{name}.step"), what, fix)
-        if tarpit.step > 0 and _is_given_away(case.config):
+        if tarpit.step > 0 and case.gives_away:
             yield _blind(case, f"{name}.step", f'or set {name}.step = "0s"')
 
 
-def _is_given_away(config: Config) -> bool:
-    """True when nothing after the greeting can be seen or slowed."""
-    handoff = config.handoff
-    return handoff.mode == "pass" or (handoff.mode == "exec" and handoff.stdio == "socket")
-
-
 def _blind(case: _Case, where: str, instead: str) -> Problem:
+    if case.alone:
+        fix = f'run `tarry serve` with handoff.mode = "proxy", {instead}'
+        return Problem(where, "`tarry inetd` gives the client away at the greeting", fix)
     mode = case.config.handoff.mode
     in_line = 'handoff.stdio = "pipe"' if mode == "exec" else 'handoff.mode = "proxy"'
     return Problem(where, f'handoff.mode = "{mode}" gives the client away at the greeting', f"set {in_line}, {instead}")
 
 
 def _blind_checks(case: _Case) -> Iterator[Problem]:
-    if not _is_given_away(case.config):
+    if not case.gives_away:
         return
     for check in REGISTRY:
         where = f"checks.{check.name}"
@@ -210,7 +215,7 @@ def _paths(case: _Case) -> Iterator[Problem]:
     record = config.record.path
     if record == "-":
         return
-    if config.handoff.mode == "maildir" and _is_within(record, config.handoff.maildir):
+    if config.handoff.mode == "maildir" and not case.alone and _is_within(record, config.handoff.maildir):
         what = f"{record} lies in the Maildir {config.handoff.maildir}, where mail readers would take it for mail"
         yield Problem(_chosen(case, "record.path", "handoff.maildir"), what, "put the record next to the folder, not into it")
     for key, path in (("tls.certificate", config.tls.certificate), ("tls.key", config.tls.key)):
@@ -233,23 +238,23 @@ def _tls(case: _Case) -> Iterator[Problem]:
         if tls.mode == "terminate":
             what = f'tls.mode = "terminate" {needs}'
             yield Problem("tls.mode", what, 'set tls.mode = "relay", so that the MTA does STARTTLS')
-        if case.config.listen.smtps:
+        if case.config.listen.smtps and not case.alone:
             yield Problem("listen.smtps", f"its clients begin with TLS, and that {needs}", "name them, or leave listen.smtps out")
-    if _is_given_away(case.config):
+    if case.gives_away:
         if tls.mode == "terminate":
             yield _blind(case, "tls.mode", 'or set tls.mode = "relay"')
-        if case.config.listen.smtps:
+        if case.config.listen.smtps and not case.alone:
             yield _blind(case, "listen.smtps", "or leave listen.smtps out")
-    if tls.mode == "off" and handoff.mode in ("pass", "exec") and handoff.stdio == "socket" and case.is_set("tls.mode"):
+    if tls.mode == "off" and case.gives_away and case.is_set("tls.mode"):
         yield _blind(case, "tls.mode", "or switch STARTTLS off in the MTA")
-    if tls.to_mta != "plain":
+    if tls.to_mta != "plain" and not case.alone:
         if handoff.mode != "proxy":
             what = f'tls.to_mta is for handoff.mode = "proxy", and it is "{handoff.mode}"'
             yield Problem("tls.to_mta", what, 'set tls.to_mta = "plain"')
         elif tls.mode == "relay":
             what = "in one session either the client's TLS ends in tarry or it goes through to the MTA"
             yield Problem("tls.to_mta", what, 'set tls.mode = "terminate" (or "off"), or tls.to_mta = "plain"')
-    if tls.to_mta == "verify" and isinstance(handoff.address, UnixSocket):
+    if tls.to_mta == "verify" and not case.alone and isinstance(handoff.address, UnixSocket):
         yield Problem("tls.to_mta", "a Unix socket has no host name to verify", 'set tls.to_mta = "plain"')
 
 
@@ -330,3 +335,6 @@ _RULES: tuple[Callable[[_Case], Iterator[Problem]], ...] = (
     _handoff,
     _checks,
 )
+
+_OF_THE_DAEMON = (_listening, _loop, _handoff)
+"""Rules about what `tarry inetd` does not use: others listen for it, and its command line says what is run."""

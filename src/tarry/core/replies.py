@@ -43,6 +43,11 @@ def taken_back(id: str) -> Reply:
     return reply(451, f"4.3.0 What was accepted before is not accepted any more, try again later [{id}]")
 
 
+def not_started(id: str) -> Reply:
+    """The command that is to serve the client cannot be run: the client is to come again."""
+    return reply(421, f"4.3.0 The mail server cannot be started, try again later [{id}]")
+
+
 def denied(id: str) -> Reply:
     """The client is on the operator's deny list."""
     return reply(554, f"5.7.1 Not accepted from this address [{id}]")

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import select
 import socket
-from asyncio import AbstractEventLoop
+from typing import TYPE_CHECKING
 
 from tarry.core.clock import Clock
 from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 LONGEST = 5.0
 MOST = 1 << 20
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
 _AT_ONCE = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
@@ -33,7 +36,7 @@ class Linger:
         self._wheel = Wheel(loop, clock, self._on_due)
         self._leaving: dict[int, tuple[socket.socket, int, int]] = {}  # fd -> socket, serial, octets left
         self._serial = 0
-        self._scratch = bytearray(_BLOCK)
+        self._scratch = bytearray(BLOCK)
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def __len__(self) -> int:
@@ -50,7 +53,7 @@ class Linger:
             # no time is owed.
             sock.close()
             return
-        left = self._drain(sock, MOST)
+        left = drain(sock, MOST, self._scratch)
         if left <= 0:
             sock.close()
             return
@@ -72,7 +75,7 @@ class Linger:
     def _on_ready(self) -> None:
         for fd, _ in self._epoll.poll(0, 512):
             sock, serial, left = self._leaving[fd]
-            left = self._drain(sock, left)
+            left = drain(sock, left, self._scratch)
             if left <= 0:
                 self._forget(fd)
             else:
@@ -89,18 +92,22 @@ class Linger:
         self._epoll.unregister(fd)
         sock.close()
 
-    def _drain(self, sock: socket.socket, left: int) -> int:
-        """Read and throw away; return how many more octets the client may send, 0 or less when it is gone or has sent enough."""
-        while left > 0:
-            try:
-                got = sock.recv_into(self._scratch, _BLOCK, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return left
-            except OSError:
-                return 0  # ECONNRESET and its kind: the client is gone
-            if got == 0:
-                return 0
-            left -= got
-            if got < _BLOCK:
-                return left if left > 0 else 0
-        return 0
+
+def drain(sock: socket.socket, left: int, scratch: bytearray) -> int:
+    """Read and throw away; return how many more octets the client may send, 0 or less when it is gone or has sent enough.
+
+    *scratch* is a place for BLOCK octets.
+    """
+    while left > 0:
+        try:
+            got = sock.recv_into(scratch, BLOCK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return left
+        except OSError:
+            return 0  # ECONNRESET and its kind: the client is gone
+        if got == 0:
+            return 0
+        left -= got
+        if got < BLOCK:
+            return left if left > 0 else 0
+    return 0

@@ -1,16 +1,18 @@
 """ucspi - how a command that serves one client learns who the client is.
 
-What      `environment` adds the UCSPI variables to an environment; `fill` puts the client into the words of a command.
+What      `environment` adds the UCSPI variables to an environment; `fill` puts the client into the words of a command; `told` reads
+          the client out of an environment, for a front door that is such a command itself.
 Promises  Pure. What tells of another client (a front door that was itself started by tcpserver) is never passed on. What the
           same client's own tcpserver has said (TCPREMOTEHOST, RELAYCLIENT, a PROTO of SSL) stays.
-Source    UCSPI-1996 (D. J. Bernstein); tcp-environ(5): TCPREMOTEIP, TCPREMOTEPORT, TCPLOCALIP, TCPLOCALPORT, PROTO.
+Source    UCSPI-1996 (D. J. Bernstein); tcp-environ(5): TCPREMOTEIP, TCPREMOTEPORT, TCPLOCALIP, TCPLOCALPORT, PROTO;
+          systemd.socket(5): REMOTE_ADDR, REMOTE_PORT.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tarry.core.client import Client, normal
+from tarry.core.client import Client, Endpoint, normal, parse
 
 PLACES = ("client", "client_port", "server", "server_port")
 """What is replaced in the words of a command, when it stands in braces."""
@@ -20,12 +22,12 @@ _OTHERS = ("TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALHOST")
 
 
 def environment(client: Client, base: Mapping[str, str]) -> dict[str, str]:
-    """Return *base* with the UCSPI variables of *client*. An unknown server address ("", port 0) is left out."""
+    """Return *base* with the UCSPI variables of *client*. What is unknown (a host "", a port 0) is left out."""
     told = {
         "TCPREMOTEIP": client.endpoint.host,
-        "TCPREMOTEPORT": str(client.endpoint.port),
+        "TCPREMOTEPORT": str(client.endpoint.port or ""),
         "TCPLOCALIP": client.server.host,
-        "TCPLOCALPORT": str(client.server.port) if client.server.port else "",
+        "TCPLOCALPORT": str(client.server.port or ""),
         "PROTO": "TCP",
     }
     if _is_of(client, base):
@@ -48,3 +50,19 @@ def fill(command: Sequence[str], client: Client) -> list[str]:
         # One after the other is safe: an address holds no braces.
         filled = [word.replace("{" + place + "}", value) for word in filled]
     return filled
+
+
+def told(environ: Mapping[str, str]) -> Client | None:
+    """Return the client that UCSPI variables or systemd's name; None where there is no address among them."""
+    for host, port in (("TCPREMOTEIP", "TCPREMOTEPORT"), ("REMOTE_ADDR", "REMOTE_PORT")):
+        address = normal(environ.get(host, ""))
+        if parse(address) is not None:
+            local = normal(environ.get("TCPLOCALIP", ""))
+            server = Endpoint(local, _port(environ.get("TCPLOCALPORT", ""))) if parse(local) is not None else Endpoint("", 0)
+            return Client(Endpoint(address, _port(environ.get(port, ""))), server)
+    return None
+
+
+def _port(text: str) -> int:
+    """Return a port, 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535 else 0

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tarry.core.clock import Clock
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
 
 TICK = 0.005
 _TICK_MS = 5

@@ -45,10 +45,12 @@ class Journal:
         self._count = 1
 
     def close(self, now: float) -> None:
-        """Write the closing line. Nothing may be emitted after it."""
+        """Write the closing line. Nothing may be emitted after it, but by a session that turns out not to be over (a command that
+        could not be run after all): its next `close` sums up the whole again."""
         dt = self._since_accept(now)
         event = self._summary.close()
-        self._write(write_line(event, t=self._accepted_wall + dt, dt=dt, id=self.id, n=self._count + 1))
+        self._count += 1
+        self._write(write_line(event, t=self._accepted_wall + dt, dt=dt, id=self.id, n=self._count))
 
     def _since_accept(self, now: float) -> float:
         # Rounded as it is written, so that the sum made here and the sum of the lines read back are equal to the last digit.

@@ -8,7 +8,9 @@ Promises  One write(2) a batch. No record is damaged by half of another: a regul
 Rotation  Before each batch the path is looked at; when it names another inode, or none, it is opened anew. So logrotate needs no
           signal, and ``copytruncate`` works too.
 Sharing   Several workers may append to one file. Each batch is written under flock(2), since cutting back is only safe while
-          nobody else appends. Whoever else holds that lock makes the thread wait, and no one but the thread.
+          nobody else appends. Whoever else holds that lock makes the thread wait, and no one but the thread. Who has no
+          thread to wait (``waits=False``: `tarry inetd`) appends without the lock where it is taken: O_APPEND keeps the lines
+          whole, and nothing is cut back behind somebody else's.
 Modes     Files are made 0640 and a directory 0750, less the umask. A directory is made once, at the start: one that
           vanishes later is a mount that went away, and records under the mount point would be found by nobody.
 Not here  fsync: a crash of the machine may cost the last seconds of the log. Nothing is decided from it.
@@ -36,16 +38,19 @@ _MODE = 0o640
 STDOUT = 1
 
 
-def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT) -> Writer:
-    """Return the writer for a configured *path*. Opens nothing yet; *wall* (UTC epoch seconds) names the segments."""
+def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT, waits: bool = True) -> Writer:
+    """Return the writer for a configured *path*. Opens nothing yet; *wall* (UTC epoch seconds) names the segments.
+
+    Without *waits* it never waits, for a lock or for a pipe.
+    """
     if path == "-":
         return StreamWriter(stdout)
     place = Path(path)
     if path.endswith("/") or _is_directory(place):
         with suppress(OSError):  # the first batch meets the same errno, and it is counted and named there
             place.mkdir(0o750, parents=True, exist_ok=True)
-        return PathWriter(lambda: place / time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(wall())))
-    return PathWriter(lambda: place)
+        return PathWriter(lambda: place / time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(wall())), waits=waits)
+    return PathWriter(lambda: place, waits=waits)
 
 
 class StreamWriter:
@@ -77,9 +82,10 @@ class StreamWriter:
 class PathWriter:
     """Appends to the file that ``path_now`` names at the time of each batch."""
 
-    def __init__(self, path_now: Callable[[], Path], *, patience: float = PATIENCE) -> None:
+    def __init__(self, path_now: Callable[[], Path], *, patience: float = PATIENCE, waits: bool = True) -> None:
         self._path_now = path_now
-        self._patience = patience
+        self._patience = patience if waits else 0.0
+        self._lock = fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB
         self._path = Path()
         self._fd = -1
         self._inode = (0, 0)
@@ -100,7 +106,7 @@ class PathWriter:
         except OSError as problem:
             return Failure(len(lines), _name(problem))
         if self._stream is None:
-            with _locked(self._fd):
+            with _locked(self._fd, self._lock):
                 return _append(self._fd, lines)
         failure = self._stream.write(lines)
         if failure is not None and failure.why == "EPIPE":
@@ -158,10 +164,10 @@ def _inode_of(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _locked(fd: int) -> Iterator[None]:
+def _locked(fd: int, how: int) -> Iterator[None]:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    except OSError:  # ENOLCK, EOPNOTSUPP: a file system without locks; a single worker needs none
+        fcntl.flock(fd, how)
+    except OSError:  # ENOLCK, EOPNOTSUPP: a file system without locks; a single worker needs none. EWOULDBLOCK: see Sharing
         yield
         return
     try:

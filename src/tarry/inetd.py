@@ -1,0 +1,240 @@
+"""inetd - wiring: one client on descriptor 0, held, and then given to a command.
+
+What      `serve`: who the client is, may it come in, the hold, and what comes after it: a refusal, or the command in our place.
+Promises  Nothing is decided here, and nothing but a peek touches what the client has sent. What goes wrong on our side is a 421, so
+          that the client comes again. A record that cannot be written is lost, and no client with it.
+Records   As the daemon's, with ``handoff`` before the command is run and ``close`` behind it. The lines of one moment are one
+          write to a file opened with O_APPEND, which many processes may share. ``record.path = "-"`` would be the client: then
+          the one `close` line goes to standard error, where that is not the client too.
+Imports   No event loop, no click: this starts anew for each client (docs/performance.md).
+Source    J. Rudd's sendwrap, 2004; features.md, section 2.5.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tarry.config.compile import door_rules, fingerprint, policy
+from tarry.config.load import load
+from tarry.config.schema import Config
+from tarry.core import replies
+from tarry.core.admission import Admitted, Door
+from tarry.core.border import Forget, Refuse
+from tarry.core.client import Client
+from tarry.core.hold import Held
+from tarry.net import alone, peer, stdio, ucspi
+from tarry.net.alone import Stopped, Waiter
+from tarry.net.stdio import StandardError
+from tarry.record import schema
+from tarry.record.journal import Journal
+from tarry.smtp.reply import Reply
+
+OK, INVALID, EX_USAGE, EX_TEMPFAIL = 0, 1, 2, 75
+
+
+def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: StandardError) -> int:
+    """Serve the client; return the exit status, or not at all, when the process has become *command*."""
+    accepted_at = time.monotonic()
+    try:
+        sock, client = peer.take(0, os.environ)
+    except peer.Unusable as fault:
+        stderr.tell(f"tarry inetd: {fault}")
+        return EX_USAGE
+    if client is None:
+        return OK  # it came and went before anybody looked, and nobody knows who it was
+    waiter = Waiter()
+    waiter.listen(signal.SIGTERM, signal.SIGINT)
+    path = Path(config_file) if config_file else None
+    loaded = load(path, alone=True, lines=False)
+    session_id = f"{int(time.time() * 1000):X}-{os.getpid():X}"
+    if loaded.errors:
+        for problem in load(path, alone=True).errors:
+            stderr.tell(f"tarry: {problem}")
+        _send_off(sock, replies.not_started(session_id), waiter)
+        return INVALID
+    visit = _Visit(sock, client, loaded.config, waiter, stderr, session_id, accepted_at, observe)
+    try:
+        return visit.run(command)
+    finally:
+        visit.log.flush()
+
+
+class _Clock:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+_CLOCK = _Clock()
+
+
+class _Visit:
+    """The one client of this process."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        client: Client,
+        config: Config,
+        waiter: Waiter,
+        stderr: StandardError,
+        session_id: str,
+        accepted_at: float,
+        observe: bool,
+    ) -> None:
+        self._sock = sock
+        self._client = client
+        self._config = config
+        self._policy = policy(config, observe=observe)
+        self._waiter = waiter
+        self._stderr = stderr
+        self._id = session_id
+        self._accepted_at = accepted_at
+        self.log = _Log(config.record.path, stderr)
+        self._journal = Journal(
+            session_id,
+            accepted_at=accepted_at,
+            accepted_wall=time.time() - (time.monotonic() - accepted_at),
+            write=self.log.put,
+            all_records=self._policy.record_all and self.log.takes_all,
+        )
+
+    def run(self, command: Sequence[str]) -> int:
+        """Take the client from the door to its end. Returns the exit status, or never."""
+        packed = socket.inet_pton(socket.AF_INET6 if ":" in self._client.address else socket.AF_INET, self._client.address)
+        teaser = ""
+        match Door(door_rules(self._config)).admit(packed, self._client.address):
+            case Admitted.EXEMPT:
+                self._emit(self._connect(0.0, "exempt"), self._accepted_at)
+            case Admitted.DENIED:
+                self._emit(self._connect(0.0, ""), self._accepted_at)
+                return self._refuse(replies.denied(self._id))
+            case _:  # held; it is alone, so there are never too many
+                teaser = self._policy.teaser
+                try:
+                    end = self._hold(teaser)
+                except Stopped:
+                    return self._refuse(replies.GOING_DOWN)
+                match end:
+                    case Refuse(reply=reply):
+                        return self._refuse(reply)
+                    case Forget():
+                        self._journal.close(time.monotonic())
+                        return OK
+        return self._hand_off(command, teaser)
+
+    def _hold(self, teaser: str) -> alone.End:
+        wait = self._policy.wait.draw(_random)
+        self._emit(self._connect(wait, ""), self._accepted_at)
+        if teaser:
+            alone.say(self._sock, f"220-{teaser}\r\n".encode("ascii"))
+        return alone.hold_client(
+            self._sock,
+            Held(self._id, self._client.address, self._accepted_at),
+            self._policy,
+            until=self._accepted_at + wait,
+            clock=_CLOCK,
+            wait=self._wait,
+            emit=self._emit,
+        )
+
+    def _wait(self, sock: socket.socket, mask: int, seconds: float) -> int:
+        self.log.flush()  # what is known so far can be read while the client waits
+        return self._waiter(sock, mask, seconds)
+
+    def _hand_off(self, command: Sequence[str], teaser: str) -> int:
+        """Become the command."""
+        words = ucspi.fill(command, self._client)
+        environ = ucspi.environment(self._client, os.environ)
+        path, why = stdio.find(words, environ)
+        if path:
+            now = time.monotonic()
+            self._emit(schema.Handoff("exec", words[0], ok=True, ms=0.0), now)
+            self._journal.close(now)
+            self.log.flush()
+            why = stdio.become(path, words, environ, self._stderr)
+        # Still here.
+        self._emit(schema.Handoff("exec", words[0], ok=False, why=why), time.monotonic())
+        self._stderr.tell(f"tarry inetd: {words[0]} cannot be run ({why}); the client was told to come again")
+        refusal = replies.not_started(self._id)
+        try:
+            if teaser:
+                greeting = replies.greeting(self._config.smtp.name or socket.gethostname() or "localhost")
+                said = alone.apologise(self._sock, greeting, refusal, clock=_CLOCK, wait=self._wait)
+            else:
+                said = refusal
+                alone.send_off(self._sock, refusal.raw, clock=_CLOCK, wait=self._waiter)
+        except Stopped:
+            said = refusal
+        self._close_with(said)
+        return EX_TEMPFAIL
+
+    def _refuse(self, reply: Reply) -> int:
+        self._close_with(reply)
+        self.log.flush()
+        _send_off(self._sock, reply, self._waiter)
+        return OK
+
+    def _close_with(self, reply: Reply) -> None:
+        now = time.monotonic()
+        self._emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
+        self._journal.close(now)
+
+    def _emit(self, event: schema.SessionEvent, now: float) -> None:
+        self._journal.emit(event, now)
+
+    def _connect(self, wait: float, exempt: str) -> schema.Connect:
+        client = self._client
+        name = fingerprint(self._config) if self.log.takes_all else ""
+        return schema.Connect(client.address, client.endpoint.port, str(client.server), round(wait, 3), "", exempt, name)
+
+
+class _Log:
+    """Where the records of one client go. ``takes_all``: a file; else only the closing line is wanted, or nothing."""
+
+    def __init__(self, path: str, stderr: StandardError) -> None:
+        self.takes_all = path != "-"
+        self._path = path
+        self._stderr = stderr
+        self._lines: list[bytes] = []
+
+    def put(self, line: bytes) -> None:
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Write what was put, in one piece."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        if not self.takes_all:
+            for line in lines:
+                self._stderr.write(line)
+            return
+        from tarry.sinks.files import open_writer  # the one import that a client without records does not need
+
+        writer = open_writer(self._path, wall=time.time, waits=False)
+        failure = writer.write(lines)
+        writer.close()
+        if failure is not None:
+            self._stderr.tell(f"tarry inetd: {failure.count} record(s) could not be written to {self._path} ({failure.why})")
+
+
+def _send_off(sock: socket.socket, reply: Reply, waiter: Waiter) -> None:
+    try:
+        alone.send_off(sock, reply.raw, clock=_CLOCK, wait=waiter)
+    except Stopped:
+        pass  # the reply has gone out, and nobody waits for us any more
+
+
+def _random() -> float:
+    """Return a number in [0, 1). The random module takes 0.7 ms to import, for a state that is used once."""
+    return int.from_bytes(os.urandom(6), "big") / (1 << 48)
