@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from tarry.config.origin import Problem
 from tarry.config.spelling import printable
@@ -44,12 +45,11 @@ _SKIPPABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """What a text says. ``values`` is empty where nothing could be read."""
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    lines: Mapping[Path, int] = field(default_factory=dict)
+    values: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    lines: Mapping[Path, int] = msgspec.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
     def line(self, path: Path) -> int:

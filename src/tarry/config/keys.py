@@ -14,9 +14,10 @@ import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from tarry.checks import REGISTRY
 from tarry.config import places, values
@@ -30,8 +31,7 @@ from tarry.core.result import Action
 CHECKS = "checks."
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """One key. ``name`` is the full one, ``later`` says that it has no effect in this version."""
 
     name: str
@@ -48,8 +48,7 @@ class Key:
         return self.name.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """One table; "" is the top of the file. ``later`` says that the whole table has no effect in this version."""
 
     name: str

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from tarry.config import document, problems
 from tarry.config.document import Document
@@ -27,8 +29,7 @@ SIZE_LIMIT = 4 * 1024 * 1024
 """Octets. A larger file is not a configuration (a log, a mail folder), and is not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A configuration with the story of its values. ``origins`` has an entry for every key."""
 
     config: Config
@@ -50,16 +51,15 @@ class Loaded:
         return self.config
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(msgspec.Struct):
     """What has been read so far. ``bad`` holds the keys whose value could not be taken."""
 
     file: str
     lines: bool = True
-    values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, Origin] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    bad: dict[str, Origin] = field(default_factory=dict)
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
+    origins: dict[str, Origin] = msgspec.field(default_factory=dict)
+    problems: list[Problem] = msgspec.field(default_factory=list)
+    bad: dict[str, Origin] = msgspec.field(default_factory=dict)
 
 
 def load(

@@ -7,12 +7,12 @@ Promises  Values only. A problem is one sentence that says what is wrong and one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+
+class Origin(msgspec.Struct, frozen=True):
     """Where a value was set. ``kind`` is default, preset, file, flag, or derived (taken from another key, see ``name``)."""
 
     kind: str = "default"
@@ -51,8 +51,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong. ``where`` is a key; line and column count from 1, and 0 means that there is none."""
 
     where: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+
+import msgspec
 
 from tarry.config.spelling import shown, spell
 from tarry.config.values import Kind, Wrong, listed
@@ -50,8 +51,7 @@ pattern = Kind(
 patterns = listed(pattern, "list of patterns", r"['^192\.0\.2\.']")
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(msgspec.Struct):
     """``varies``: it can match in more than one way. ``cost``: how often something that varies is repeated in it."""
 
     varies: bool = False

@@ -9,9 +9,10 @@ Source    RFC 5321 §4.2 (replies), RFC 5322 §2.2 (header fields); RFC 4291 §2
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
+
+import msgspec
 
 from tarry.config.spelling import shown, spell
 from tarry.config.values import Kind, Wrong, listed
@@ -28,8 +29,7 @@ _HEADER = re.compile(r"[!-9;-~]+: ?[!-~][ -~]*")
 _REPLY = re.compile(r"[45][0-9][0-9] [ -~]*[!-~]")
 
 
-@dataclass(frozen=True, slots=True)
-class UnixSocket:
+class UnixSocket(msgspec.Struct, frozen=True):
     """A socket in the file system."""
 
     path: str
@@ -38,8 +38,7 @@ class UnixSocket:
         return f"unix:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(msgspec.Struct, frozen=True):
     """Listening sockets that systemd hands over: those called *name* (FileDescriptorName=), or all that no other key names."""
 
     name: str = ""

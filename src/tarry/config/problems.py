@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import PurePosixPath
+
+import msgspec
 
 from tarry.checks import REGISTRY
 from tarry.config.origin import DEFAULT, Origin, Problem, Severity
@@ -37,8 +38,7 @@ LEAST_COMMAND_TIMEOUT = 300.0
 _BEFORE_GREETING = (Readable, Due)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     config: Config
     origins: Mapping[str, Origin]
     alone: bool = False

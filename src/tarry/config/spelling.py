@@ -5,7 +5,6 @@ Promises  What `spell` writes, TOML reads back. Whatever a message repeats of th
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -61,6 +60,8 @@ def shown(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that *name* most probably means, or ""."""
+    import difflib  # for messages only
+
     if len(name) > 64:
         return ""
     folded = {one.casefold().replace("-", "_"): one for one in known}

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+import msgspec
 
 from tarry.config.spelling import SHOWN, nearest, shown, spell
 from tarry.core.policy import Span
@@ -50,14 +51,13 @@ class Wrong(Exception):
         self.coming = coming
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """One kind of value. ``unit`` is what the reference page calls it; ``schema`` is its JSON Schema."""
 
     unit: str
     read: Callable[[object], Any]
-    write: Callable[[Any], object] = field(default=lambda value: value)
-    schema: Mapping[str, object] = field(default_factory=dict)
+    write: Callable[[Any], object] = lambda value: value
+    schema: Mapping[str, object] = msgspec.field(default_factory=dict)
 
 
 def _boolean(value: object) -> bool:

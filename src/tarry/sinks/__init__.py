@@ -13,7 +13,6 @@ from collections.abc import Callable
 from tarry.sinks.drain import Drain
 from tarry.sinks.files import STDOUT, open_writer
 from tarry.sinks.queue import MAX_BYTES, MAX_LINES, LineQueue
-from tarry.sinks.terminal import TerminalRenderer, width_of
 from tarry.sinks.writer import Rendered, Renderer, Writer
 
 __all__ = ["Sink", "open_sink"]
@@ -95,6 +94,8 @@ def open_sink(
     """
     writer = open_writer(path, wall=wall, stdout=stdout)
     if renderer is None and terminal and path == "-":
+        from tarry.sinks.terminal import TerminalRenderer, width_of  # for people only: 1.4 ms of the start of `tarry inetd`
+
         renderer = TerminalRenderer(colour=colour, width=lambda: width_of(stdout))
     if renderer is not None:
         writer = Rendered(renderer, writer)

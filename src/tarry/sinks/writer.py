@@ -9,12 +9,12 @@ Adding    Another style of the log is one file with a renderer in it; `open_sink
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+
+class Failure(msgspec.Struct, frozen=True):
     """Of the lines given, the last ``count`` were not written whole. ``why`` is an errno's name, ``ENOSPC``."""
 
     count: int

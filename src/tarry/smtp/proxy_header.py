@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import msgspec
 
 V1_CAP = 107
 V2_CAP = 2048
@@ -24,8 +25,7 @@ _V1 = re.compile(rb"PROXY (TCP4|TCP6) ([0-9A-Fa-f.:]{2,45}) ([0-9A-Fa-f.:]{2,45}
 _V1_UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: [^\r\n\0]*)?\r\n\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """A complete header of ``size`` bytes.
 
     ``source`` and ``destination`` are (address, port), or None where the header names none (LOCAL, UNKNOWN, AF_UNIX): then the
@@ -38,8 +38,7 @@ class Header:
     tlvs: tuple[tuple[int, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderFault:
+class HeaderFault(msgspec.Struct, frozen=True):
     """What came is no PROXY header."""
 
     why: str
