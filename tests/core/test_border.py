@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
 from typing import get_args
 
 import msgspec
@@ -38,7 +37,7 @@ def test_what_crosses_the_border_is_a_plain_value(union: object) -> None:
 
 def test_a_value_cannot_be_changed() -> None:
     """What happened has happened."""
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         HungUp().reset = True  # type: ignore[misc]
 
 

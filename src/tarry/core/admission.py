@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 
+import msgspec
+
 from tarry.core.client import count_key
 
 
@@ -27,8 +29,7 @@ class Admitted(Enum):
     TOO_MANY_FROM_CLIENT = "too many connections of this client"
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
+class Networks(msgspec.Struct, frozen=True):
     """A list of networks, prepared so that asking for an address costs an AND and a comparison for each."""
 
     v4: tuple[tuple[int, int], ...] = ()

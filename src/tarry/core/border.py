@@ -8,7 +8,6 @@ Words     An input is a past fact, an effect an order. "Command" means an SMTP c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
@@ -24,22 +23,19 @@ PEEK_BYTES = 1024
 # Inputs to the hold before the greeting; `Readable` and `Due` are moments for checks as well.
 
 
-@dataclass(frozen=True, slots=True)
-class Readable:
+class Readable(msgspec.Struct, frozen=True):
     """Bytes lie in the socket before the greeting: ``first`` is what a peek showed."""
 
     first: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HungUp:
+class HungUp(msgspec.Struct, frozen=True):
     """The client ended its side with a FIN, or the connection with a RST. A FIN may be a half-close: the hold goes on."""
 
     reset: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """The hold is over, and the socket was still empty when last looked at."""
 
 
@@ -49,8 +45,7 @@ HoldInput: TypeAlias = Readable | HungUp | Due
 # Moments in the conversation.
 
 
-@dataclass(frozen=True, slots=True)
-class Piled:
+class Piled(msgspec.Struct, frozen=True):
     """Bytes lay behind ``verb`` before it was answered. ``grouping``: RFC 2920 grouping was on offer and EHLO had been answered."""
 
     verb: str
@@ -58,15 +53,13 @@ class Piled:
     grouping: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PreData:
+class PreData(msgspec.Struct, frozen=True):
     """Message data came before the 354."""
 
     first: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Stray:
+class Stray(msgspec.Struct, frozen=True):
     """A bare CR, LF or NUL (``what``) stood in a ``command`` or ``message``."""
 
     where: str
@@ -74,15 +67,13 @@ class Stray:
     text: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Unrecognised:
+class Unrecognised(msgspec.Struct, frozen=True):
     """A command that is none, or none that tarry relays."""
 
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
-class Erred:
+class Erred(msgspec.Struct, frozen=True):
     """The client got its ``count``-th reply that says its command was wrong (500 to 504, 555)."""
 
     count: int

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from tarry.core.border import Moment
 from tarry.core.client import Phase
 from tarry.core.result import Action, Outcome, Unknown
@@ -37,8 +39,7 @@ class Settings:
     reply: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """What a check may look at. ``dt`` is in seconds since accept."""
 
     moment: Moment

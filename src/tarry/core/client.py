@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+import msgspec
+
 
 class Phase(IntEnum):
     """How far a session has come; ordered, so that "at RCPT or later" is a comparison.
@@ -37,8 +39,7 @@ class Phase(IntEnum):
 _PHASE_WORDS = tuple(phase.name.lower() for phase in Phase)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """An address and a port, in the form that logs and PROXY headers show: no brackets, no zone, no ``::ffff:``."""
 
     host: str

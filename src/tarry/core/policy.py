@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tarry.core.border import Moment
 from tarry.core.check import Armed, by_trigger
 from tarry.core.client import Phase
@@ -21,8 +23,7 @@ Random = Callable[[], float]
 """Gives a number in [0, 1), as `random.random` does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A length of time, or a range of them ("4s..9s"), in seconds."""
 
     low: float
@@ -33,24 +34,21 @@ class Span:
         return self.low if self.high <= self.low else self.low + (self.high - self.low) * random()
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(msgspec.Struct, frozen=True):
     """Sums of weights from which on an action is taken whatever the single reasons ask; 0 = never."""
 
     delay: float = 1.0
     reject: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
+class Delay(msgspec.Struct, frozen=True):
     """Residual delay: the time since accept that a client with a reason to be delayed is to have waited, and where."""
 
     target: Span = Span(60.0, 290.0)
     at: Phase = Phase.RCPT
 
 
-@dataclass(frozen=True, slots=True)
-class Tarpit:
+class Tarpit(msgspec.Struct, frozen=True):
     """Hold before the n-th reply of a kind, n > free: step * n, at most cap, in seconds. step 0 switches it off."""
 
     free: int
@@ -58,8 +56,7 @@ class Tarpit:
     cap: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Deadlines in seconds and sizes in octets; see config/schema for what each means to the operator."""
 
     command: float = 300.0

@@ -7,9 +7,10 @@ Words     postscreen(8): PASS, FAIL, SKIP; ignore, enforce, drop. qpsmtpd: DENYS
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
+
+import msgspec
 
 from tarry.core.client import Phase
 from tarry.smtp.reply import Reply
@@ -39,8 +40,7 @@ class Action(IntEnum):
 _ACTION_WORDS = tuple(action.name.lower() for action in Action)
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """One thing that speaks against a client. Reasons add up over the session.
 
     ``detail`` is text from the client: escaped, at most 100 characters. ``dt`` is in seconds since accept.
@@ -59,28 +59,24 @@ class Reason:
         return f"{self.check}.{self.code}"
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(msgspec.Struct, frozen=True):
     """The client did what an honest client does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The client did what the check looks for. ``code`` is one of the codes that the check declares."""
 
     code: str
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(msgspec.Struct, frozen=True):
     """The check did not look, on purpose."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """The check could not tell: facts missing, or it raised. Unknown is not Passed: it clears nobody and refuses nobody."""
 
     why: str
@@ -91,15 +87,14 @@ Outcome: TypeAlias = Passed | Failed | Skipped | Unknown
 PASSED = Passed()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the judge made of all reasons so far, for one phase.
 
     ``reply`` is set when the action refuses. ``reasons`` are those that count at this phase, the deciding one first.
     """
 
     action: Action = Action.IGNORE
-    reasons: tuple[Reason, ...] = field(default=())
+    reasons: tuple[Reason, ...] = ()
     reply: Reply | None = None
 
 

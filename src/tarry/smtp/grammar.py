@@ -10,15 +10,15 @@ Source    RFC 5321 §4.1 (commands) and §4.5.3.1 (limits), RFC 3030 (BDAT), RFC
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 _VERB = re.compile(rb"([A-Za-z]{1,16})(?:[ \t]+(.*))?[ \t]*\Z", re.DOTALL)
 _PATH = re.compile(rb"(?:FROM|TO):[ \t]*<([^>]*)>", re.IGNORECASE)
 _CHUNK = re.compile(rb"(0|[1-9][0-9]{0,17})( LAST)?\Z", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One command. ``verb`` is upper case, "" where the line begins with no word; ``line`` is the line without its CRLF."""
 
     verb: str
@@ -26,8 +26,7 @@ class Command:
     line: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """The argument of BDAT: how many octets follow, and whether they end the message."""
 
     octets: int

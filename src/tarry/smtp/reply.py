@@ -11,7 +11,8 @@ Source    RFC 5321 §4.2 and §4.2.1 (multi-line replies), RFC 2034 and RFC 3463
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 LINE_LIMIT = 4096
 REPLY_LIMIT = 65536
@@ -21,8 +22,7 @@ _SINGLE = re.compile(rb"([2-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n\Z")
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\r\n\0]*))?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """One reply. ``raw`` holds its lines with their CRLFs, exactly as sent or as to be sent."""
 
     code: int
@@ -43,8 +43,7 @@ class Reply:
         return 200 <= self.code < 300
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFault:
+class ReplyFault(msgspec.Struct, frozen=True):
     """The MTA sent something that is no reply."""
 
     why: str
