@@ -1,6 +1,7 @@
 """Who imports whom: the table of DESIGN §4 as a test, walked over the sources' syntax trees.
 
-L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks; L4 analysis, probe; L5 daemon, inetd, cli, web and the package.
+L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks; L4 analysis, probe; L5 daemon, inetd, cli, web,
+the package itself.
 """
 
 from __future__ import annotations

@@ -135,3 +135,10 @@ def test_deep_dotted_keys_are_read() -> None:
 def test_an_empty_document_has_nothing() -> None:
     """No text, no values, no problems."""
     assert Document() == read("")
+
+
+def test_lines_are_looked_for_only_when_asked_for() -> None:
+    """What breaks the syntax has its line all the same."""
+    broken = "a = 1\nb = yes\n"
+    assert ({"a": 1}, {}, 2) == ((document := read(broken, lines=False)).values, document.lines, document.problems[0].line)
+    assert 1 == read(broken).line(("a",))

@@ -286,3 +286,22 @@ def test_problems_are_told_once_and_in_order() -> None:
     """Problems come in the order of their lines."""
     lines = [one.line for one in load(FILE, text="[hold]\nb = 1\na = 1\n[deny]\nc = 1\n").problems]
     assert [2, 3, 5] == lines
+
+
+@pytest.mark.parametrize("text", ["", 'preset = "sendwrap-2004"\n[hold]\nwait = "35s"\n', '[hold]\nwait = "6"\nwat = 1\n'])
+def test_without_lines_all_else_is_the_same(text: str) -> None:
+    """Values and problems; what is to be told is loaded again."""
+    with_lines, without = load(FILE, text=text), load(FILE, text=text, lines=False)
+    assert with_lines.config == without.config
+    assert {problem.sentence for problem in with_lines.problems} == {problem.sentence for problem in without.problems}
+    assert {0} >= {problem.line for problem in without.problems}
+    assert {name: origin.kind for name, origin in with_lines.origins.items()} == {
+        name: origin.kind for name, origin in without.origins.items()
+    }
+
+
+def test_a_configuration_for_one_client_alone() -> None:
+    """The rules know that the client is given away at the greeting."""
+    text = '[checks.predata]\naction = "reject"\n'
+    assert () == load(FILE, text=text).errors
+    assert ["checks.predata.action"] == [problem.where for problem in load(FILE, text=text, alone=True).errors]

@@ -12,7 +12,7 @@ from tarry.config.problems import find
 from tarry.config.values import Wrong
 
 
-def problems(settings: Mapping[str, object]) -> list[Problem]:
+def problems(settings: Mapping[str, object], *, alone: bool = False) -> list[Problem]:
     """Return what the rules say about settings, as if the operator had written them."""
     values: dict[str, object] = {}
     for name, value in settings.items():
@@ -21,7 +21,7 @@ def problems(settings: Mapping[str, object]) -> list[Problem]:
         except Wrong as wrong:
             values[name] = wrong.coming
     origins = {name: Origin("file", "t.toml", 1) if name in settings else DEFAULT for name in keys()}
-    return list(find(build(values), origins))
+    return list(find(build(values), origins, alone=alone))
 
 
 def test_the_defaults_break_no_rule() -> None:
@@ -210,3 +210,48 @@ def test_what_works_is_not_told(settings: Mapping[str, object]) -> None:
 def test_each_remedy_mends() -> None:
     """Doing what a fix says leaves no problem."""
     assert [] == problems({"hold.data_wait": "295s", "limits.command": "5m", "limits.recipients": 100, "tarpit.rset.cap": "295s"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"checks.predata.action": "reject"},
+            "checks.predata.action: `tarry inetd` gives the client away at the greeting; run `tarry",
+        ),
+        ({"checks.pregreet.at": "mail"}, "checks.pregreet.at: `tarry inetd` gives the client away"),
+        ({"checks.pregreet.action": "delay"}, "checks.pregreet.action: `tarry inetd` gives the client away"),
+        ({"tarpit.rcpt.step": "5s"}, "tarpit.rcpt.step: `tarry inetd` gives the client away"),
+        ({"hold.data_wait": "1s"}, "hold.data_wait: `tarry inetd` gives the client away"),
+        ({"headers.insert": True}, "headers.insert: `tarry inetd` gives the client away"),
+        ({"tls.mode": "off"}, "tls.mode: `tarry inetd` gives the client away"),
+        ({"tls.mode": "terminate", **CERTIFIED}, "tls.mode: `tarry inetd` gives the client away"),
+        ({"hold.wait": "5m"}, "hold.wait: clients give up after 5 minutes"),
+    ],
+)
+def test_what_cannot_work_for_one_client_alone(settings: Mapping[str, object], told: str) -> None:
+    """`tarry inetd` sees nothing after the greeting, whatever handoff.mode says; the fix names the verb that does."""
+    for more in ({}, PROXY):
+        errors = [problem for problem in problems({**settings, **more}, alone=True) if problem.is_error]
+        assert [told] == [problem.sentence[: len(told)] for problem in errors]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        PASS,
+        {"handoff.mode": "exec", "handoff.command": ["sendmail", "{nobody}"]},
+        {"handoff.mode": "proxy", "handoff.address": "127.0.0.1:2525"},
+        {"handoff.address": "127.0.0.1:10025"},
+        {"listen.smtp": []},
+        {"listen.smtps": ["127.0.0.1:465"]},
+        {"listen.workers": 4},
+        {"tls.to_mta": "verify"},
+        {"record.path": "mail/log"},
+        {"checks.predata.action": "ignore", "checks.pregreet.action": "drop"},
+    ],
+)
+def test_what_is_for_the_daemon_does_not_matter_to_one_client_alone(settings: Mapping[str, object]) -> None:
+    """One file may serve both; others listen for `tarry inetd`, and its command line says what is run."""
+    assert [] == problems(settings, alone=True)

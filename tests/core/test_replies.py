@@ -25,6 +25,7 @@ def test_refusals_name_the_session() -> None:
     assert b"421 4.3.2 Service not available, try again later [K3X9-0001]\r\n" == replies.unavailable("K3X9-0001").raw
     later = b"451 4.3.0 What was accepted before is not accepted any more, try again later [K3X9-0001]\r\n"
     assert later == replies.taken_back("K3X9-0001").raw
+    assert b"421 4.3.0 The mail server cannot be started, try again later [K3X9-0001]\r\n" == replies.not_started("K3X9-0001").raw
     assert b"554 5.7.1 Not accepted from this address [K3X9-0001]\r\n" == replies.denied("K3X9-0001").raw
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tarry.config.problems import COMMAND_PLACES
 from tarry.core.client import Client, Endpoint
-from tarry.net.ucspi import PLACES, environment, fill
+from tarry.net.ucspi import PLACES, environment, fill, told
 
 CLIENT = Client(Endpoint("192.0.2.7", 4711), Endpoint("198.51.100.1", 25))
 OWN = {
@@ -84,3 +84,24 @@ def test_any_words_can_be_filled(words: list[str]) -> None:
 def test_the_places_are_those_that_the_configuration_knows() -> None:
     """What config/problems accepts is what is replaced."""
     assert COMMAND_PLACES == PLACES
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        (OWN, CLIENT),
+        ({"TCPREMOTEIP": "::ffff:192.0.2.7", "TCPREMOTEPORT": "4711"}, Client(CLIENT.endpoint, Endpoint("", 0))),
+        ({"REMOTE_ADDR": "2001:DB8::1", "REMOTE_PORT": "70000"}, Client(Endpoint("2001:db8::1", 0), Endpoint("", 0))),
+        ({"TCPREMOTEIP": "joe", "REMOTE_ADDR": "192.0.2.7", "REMOTE_PORT": "x"}, Client(Endpoint("192.0.2.7", 0), Endpoint("", 0))),
+        ({"TCPREMOTEIP": "", "TCPREMOTEPORT": "1"}, None),
+        ({}, None),
+    ],
+)
+def test_a_client_is_read_out_of_the_environment(environ: dict[str, str], expected: Client | None) -> None:
+    """tcpserver's variables before systemd's; what is no address or no port is unknown."""
+    assert expected == told(environ)
+
+
+def test_what_is_unknown_of_a_client_is_not_told() -> None:
+    """A port of 0 would be believed."""
+    assert {"TCPREMOTEIP": "192.0.2.7", "PROTO": "TCP"} == environment(Client(Endpoint("192.0.2.7", 0), Endpoint("", 0)), {})

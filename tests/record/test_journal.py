@@ -68,3 +68,16 @@ def test_a_silent_client_is_taken_up_later() -> None:
     assert [2, 3] == [hangup.stamp.n, close.stamp.n]
     assert fold([Record(Stamp(1, 0.0), CONNECT), hangup]) == close.event
     assert isinstance(close.event, Close) and close.event.client == "192.0.2.7"
+
+
+def test_a_session_that_is_not_over_after_all_is_closed_again() -> None:
+    """A command could not be run: the second closing line sums up the whole, under a number of its own."""
+    lines: list[bytes] = []
+    journal = Journal("x", accepted_at=0.0, accepted_wall=0.0, write=lines.append)
+    journal.emit(CONNECT, 0.0)
+    journal.close(1.0)
+    journal.emit(Hangup("hold", "fin"), 2.0)
+    journal.close(3.0)
+    records = [read_line(line) for line in lines]
+    assert [1, 2, 3, 4] == [record.stamp.n for record in records]
+    assert fold(records[:3]) == records[3].event

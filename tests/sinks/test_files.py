@@ -460,3 +460,14 @@ def test_a_full_device_fails_as_stdout_too() -> None:
         assert StreamWriter(fd).write([b"1\n", b"2\n"]) == Failure(2, "ENOSPC")
     finally:
         os.close(fd)
+
+
+def test_who_may_not_wait_writes_without_the_lock(tmp_path: Path) -> None:
+    """`tarry inetd` has a client to serve: a lock that somebody keeps holds nobody up."""
+    path = tmp_path / "log"
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer = open_writer(str(path), wall=ManualClock().wall, waits=False)
+        assert None is writer.write([b"one\n"])
+        writer.close()
+    assert b"one\n" == path.read_bytes()

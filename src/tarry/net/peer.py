@@ -32,9 +32,11 @@ def take(fd: int, environ: Mapping[str, str]) -> tuple[socket.socket, Client | N
             ) from None
         raise Unusable(f"standard input is no client's socket; {_HOW}") from None
     if sock.type != socket.SOCK_STREAM:
-        raise Unusable(f"standard input is a socket for datagrams; {_HOW}")
+        raise _unusable(sock, f"standard input is a socket for datagrams; {_HOW}")
     if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise Unusable("standard input is a listening socket: say nowait in inetd.conf, wait = no in xinetd, Accept=yes in systemd")
+        raise _unusable(
+            sock, "standard input is a listening socket: say nowait in inetd.conf, wait = no in xinetd, Accept=yes in systemd"
+        )
     if sock.family in _INET:
         try:
             return sock, Client(_endpoint(sock.getpeername()), _endpoint(sock.getsockname()))
@@ -42,8 +44,13 @@ def take(fd: int, environ: Mapping[str, str]) -> tuple[socket.socket, Client | N
             return sock, told(environ)
     client = told(environ)
     if client is None:
-        raise Unusable("standard input is a Unix socket, and TCPREMOTEIP does not say who the client is")
+        raise _unusable(sock, "standard input is a Unix socket, and TCPREMOTEIP does not say who the client is")
     return sock, client
+
+
+def _unusable(sock: socket.socket, what: str) -> Unusable:
+    sock.detach()  # the descriptor stays the caller's
+    return Unusable(what)
 
 
 def _endpoint(name: tuple[str, int]) -> Endpoint:
