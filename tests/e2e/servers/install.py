@@ -72,6 +72,10 @@ SERVERS = {
         programs=("usr/sbin/exim4",),
         users=("Debian-exim",),  # its name is compiled in
     ),
+    "inetd": Server(
+        packages=("openbsd-inetd", "xinetd", "ucspi-tcp"),
+        programs=("usr/sbin/inetd", "usr/sbin/xinetd", "usr/bin/tcpserver"),
+    ),
     "mailfront": Server(
         packages=("mailfront", "ucspi-tcp"),
         programs=("usr/sbin/mailfront", "usr/bin/tcpserver"),
