@@ -83,8 +83,7 @@ class NoOptions:
     """For a check that has no keys of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Armed:
+class Armed(msgspec.Struct, frozen=True):
     """A check with the operator's settings and options."""
 
     check: Check
