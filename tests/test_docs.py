@@ -169,7 +169,9 @@ def complaint(line: str) -> str:
     words = shlex.split(line)[1:]
     while words:
         word = words.pop(0)
-        if word.startswith("-") and word != "-":
+        if word == "--":
+            words = words[:1]  # what follows is a command of somebody else
+        elif word.startswith("-") and word != "-":
             options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
             option = next((one for one in options if word in one.opts), None)
             if option is None:
