@@ -19,6 +19,10 @@ import pytest
 from tarry.record.schema import read_line
 from tarry.record.summary import fold
 from tests.e2e.servers import inetds
+from tests.e2e.servers.clients import submit
+from tests.e2e.servers.exim import Exim
+from tests.e2e.servers.mailfront import Mailfront
+from tests.e2e.servers.need import need
 from tests.e2e.servers.tarry import COMMAND
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -101,6 +105,19 @@ def test_words_for_the_operator_never_reach_the_client(kind: str, tmp_path: Path
         heard = hears(client)
     assert (b"421 4.3.0 The mail server cannot be started", 1) == (heard[:43], heard.count(b"\r\n"))
     assert (kind not in inetds.HAS_CLIENT_AS_ERROR) == ("nonsense" in (tmp_path / "output").read_text())
+
+
+@pytest.mark.parametrize("mta", [Mailfront, Exim], ids=["mailfront", "exim"])
+def test_a_real_mta_takes_mail_from_the_true_client(mta: type[Mailfront] | type[Exim], tmp_path: Path) -> None:
+    """The message arrives, and the Received line names the address that connected."""
+    need(mta.__name__.lower())
+    with mta(listen=False) as server:
+        command = [str(COMMAND), "inetd", "-c", configured(tmp_path), "--", *server.inetd_command]
+        with inetds.started_by("tcpserver", command, tmp_path) as port:
+            assert {} == submit(port, source="127.9.8.7")
+        (message,) = server.wait_messages(1)
+    assert b"127.9.8.7" in message.partition(b"\n\n")[0]
+    assert b"Hello." in message
 
 
 # Looked at closer: one process, one client.

@@ -8,15 +8,13 @@ Words     An input is a past fact, an effect an order. "Command" means an SMTP c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from tarry.record.schema import SessionEvent
+from tarry.smtp.grammar import Command
 from tarry.smtp.reply import Reply
-
-if TYPE_CHECKING:
-    from tarry.smtp.grammar import Command
 
 PEEK_BYTES = 1024
 """How much of early talk is looked at; the bytes stay in the socket. postscreen peeks 1,023 (peers.md, section 3)."""
