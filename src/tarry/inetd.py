@@ -27,7 +27,7 @@ from tarry.core.admission import Admitted, Door
 from tarry.core.border import Forget, Refuse
 from tarry.core.client import Client
 from tarry.core.hold import Held
-from tarry.net import alone, peer, stdio, ucspi
+from tarry.net import alone, ids, peer, stdio, ucspi
 from tarry.net.alone import Stopped, Waiter
 from tarry.net.stdio import StandardError
 from tarry.record import schema
@@ -51,7 +51,7 @@ def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: St
     waiter.listen(signal.SIGTERM, signal.SIGINT)
     path = Path(config_file) if config_file else None
     loaded = load(path, alone=True, lines=False)
-    session_id = f"{int(time.time() * 1000):X}-{os.getpid():X}"
+    session_id = ids.of_process(time.time(), os.getpid())
     if loaded.errors:
         for problem in load(path, alone=True).errors:
             stderr.tell(f"tarry: {problem}")

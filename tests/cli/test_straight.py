@@ -83,8 +83,11 @@ def test_a_fault_of_ours_is_told_and_temporary(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(straight, "StandardError", lambda: stderr)
     monkeypatch.setattr(gc, "disable", lambda: None)
     monkeypatch.setattr(tarry.inetd, "serve", lambda *_, **__: 1 // 0)
+    said: list[bytes] = []
+    monkeypatch.setattr(straight, "last_words", said.append)
     assert 75 == straight.serve(Asked(("cmd",)))
     assert ["tarry: ZeroDivisionError: integer division or modulo by zero"] == stderr.told
+    assert [b"421 4.3.0 Internal fault, try again later\r\n"] == said
 
 
 def test_the_verb_is_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.net.ids import SessionIds
+from tarry.net.ids import SessionIds, of_process
 
 
 def test_an_id_is_the_start_and_a_number() -> None:
@@ -23,3 +23,9 @@ def test_ids_are_unique(started: list[int], numbers: list[int]) -> None:
     names = [SessionIds(start).text(number) for start in started for number in numbers]
     assert len(names) == len(set(names))
     assert all(name.isascii() and '"' not in name for name in names)
+
+
+def test_a_process_of_its_own_has_an_id_of_its_own() -> None:
+    """No daemon's id has as many digits before the dash, so one log may hold both."""
+    assert "18BCFE56800-1A2B" == of_process(1_700_000_000.0, 0x1A2B)
+    assert len(SessionIds(2**32).text(1).partition("-")[0]) < len(of_process(1_700_000_000.0, 1).partition("-")[0])

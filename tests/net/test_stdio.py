@@ -85,6 +85,19 @@ def test_another_standard_error_is_used(streams: Streams) -> None:
     stderr.write(b"nobody reads this\n")
 
 
+def test_last_words_are_for_a_client_only(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is not written to."""
+    stdio.last_words(b"421\r\n")
+    assert b"421\r\n" == streams.client.recv(10)
+    reading, writing = os.pipe()
+    monkeypatch.setattr(stdio, "_CLIENT", writing)
+    stdio.last_words(b"421\r\n")
+    os.close(writing)
+    assert b"" == os.read(reading, 10)
+    os.close(reading)
+    stdio.last_words(b"421\r\n")
+
+
 def test_closed_streams_are_occupied() -> None:
     """Else the next file would be taken for the client."""
     code = (

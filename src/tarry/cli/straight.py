@@ -12,7 +12,7 @@ import gc
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tarry.net.stdio import StandardError
+from tarry.net.stdio import StandardError, last_words
 
 EX_TEMPFAIL = 75
 
@@ -56,4 +56,5 @@ def serve(asked: Asked) -> int:
         return inetd.serve(asked.command, asked.config_file, observe=asked.observe, stderr=stderr)
     except Exception as fault:  # our bug: the client hears that it may come again, as far as that is still possible
         stderr.tell(f"tarry: {type(fault).__name__}: {fault}")
+        last_words(b"421 4.3.0 Internal fault, try again later\r\n")
         return EX_TEMPFAIL

@@ -79,6 +79,13 @@ def occupy() -> None:
     os.close(fd)
 
 
+def last_words(data: bytes) -> None:
+    """Write to the client what there is to say when nothing else works."""
+    with suppress(OSError):  # EPIPE, ECONNRESET: it is gone
+        if stat.S_ISSOCK(os.fstat(_CLIENT).st_mode):
+            os.write(_CLIENT, data)
+
+
 def find(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, str]:
     """Return the path of a command and "", or "" and the errno's name where it cannot be run. Without a slash PATH is searched."""
     why = errno.ENOENT
