@@ -217,7 +217,7 @@ def test_the_login_that_a_configuration_asks_for(announce: str, own_name: str, t
 
 @pytest.mark.parametrize(
     ("announce", "header"),
-    [("proxy-v1", write_v1(("127.0.0.1", 0), ("127.0.0.1", 0))), ("proxy-v2", write_v2(None, None)), ("none", b"")],
+    [("proxy-v1", write_v1(("127.0.0.1", 25), ("127.0.0.1", 25))), ("proxy-v2", write_v2(None, None)), ("none", b"")],
 )
 def test_a_probe_is_nobodys_client(announce: str, header: bytes) -> None:
     """Where the MTA expects a PROXY header it gets one that names no client."""
