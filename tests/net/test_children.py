@@ -48,6 +48,7 @@ async def output(*command: str, children: Children | None = None) -> str:
     ends, said = Ends(), b""
     with ours:
         with theirs:
+            theirs.setblocking(False)
             children.start(run_for(*command), CLIENT, theirs.fileno(), ends)
         while piece := await asyncio.get_running_loop().sock_recv(ours, 65536):
             said += piece

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -84,10 +83,9 @@ def of(house: House, kind: type[Any]) -> list[Any]:
     return [event for event in house.events() if isinstance(event, kind)]
 
 
-def closing(house: House) -> tuple[str, bool, bool]:
-    """Return how the last session ended: who ended it, whether the client was greeted, whether the MTA had it."""
-    close = of(house, schema.Close)[-1]
-    return close.ended, close.greeted, close.mta
+def closing(house: House, port: int = 40000) -> tuple[str, bool, bool]:
+    """Return how the last session of a client ended: by whom, whether it was greeted, whether the MTA had it."""
+    return [(close.ended, close.greeted, close.mta) for close in of(house, schema.Close) if close.port == port][-1]
 
 
 # To smtpd.
@@ -216,8 +214,7 @@ def test_a_client_that_goes_while_it_waits(how: str) -> None:
         assert "40001" == (await taken(service)).attributes["client_port"]
         await gone(front, 3)
         assert [schema.Hangup("hold", how)] == of(front, schema.Hangup)
-        (left,) = [close for close in of(front, schema.Close) if close.port == 40000]
-        assert ("client", False, False) == (left.ended, left.greeted, left.mta)
+        assert ("client", False, False) == closing(front)
         stayer.close()
         await front.leave()
 
@@ -355,19 +352,6 @@ def test_a_client_is_given_to_a_command(talks: bool) -> None:
     run(scenario)
 
 
-def test_a_command_that_is_killed() -> None:
-    """The record says by what."""
-
-    async def scenario() -> None:
-        front = house(command("kill -KILL $$"))
-        assert b"" == await hear(front.take(), b"")
-        await gone(front)
-        assert [-signal.SIGKILL] == [event.status for event in of(front, schema.Exit)]
-        await front.leave()
-
-    run(scenario)
-
-
 # Going down.
 
 
@@ -401,6 +385,23 @@ def test_going_down(screening: Policy) -> None:
 
         await drained(front, meanwhile)
         assert [True, False] == sorted((event.ok for event in of(front, schema.Handoff)), reverse=True)
+
+    run(scenario)
+
+
+def test_an_smtpd_that_dies_while_tarry_goes_down() -> None:
+    """Its client is told to come again, and nothing is left to wait for."""
+
+    async def scenario() -> None:
+        service, front = Smtpd(), house()
+        client = front.take()
+        await until(lambda: front.front._giving)
+
+        async def meanwhile() -> None:
+            service.stop()
+            assert (await hear(client, b"")).startswith(b"421 ")
+
+        await drained(front, meanwhile)
 
     run(scenario)
 

@@ -247,6 +247,24 @@ def test_an_smtpd_that_does_not_end_is_let_go(desk: Desk) -> None:
     assert b"220 late\r\n" == client.recv(100)
 
 
+def test_each_has_its_own_time_to_be_taken(desk: Desk) -> None:
+    """Also one that came later; who was taken meanwhile is forgotten."""
+    server = Smtpd()
+    desk.give()
+    desk.loop.advance(40.0)
+    desk.give()
+    server.take()
+    assert [("given", 0)] == [one[:2] for one in desk.hears()]
+    desk.loop.advance(20.0)
+    desk.give()
+    desk.loop.advance(GIVE_UP - 20.1)
+    assert [] == desk.told
+    desk.loop.advance(0.2)
+    assert [("let go", 1)] == [one[:2] for one in desk.told]
+    desk.loop.advance(20.0)
+    assert [("let go", 1), ("let go", 2)] == [one[:2] for one in desk.told]
+
+
 def test_who_waits_goes_on_when_one_is_let_go(desk: Desk) -> None:
     """Its place is free."""
     server = Smtpd()
