@@ -16,9 +16,9 @@ from tarry.core.client import OURSELVES, Client, Endpoint
 from tarry.net import passing
 from tarry.net.passing import GIVE_UP, RETRY, PassConnector, PassDesk, PassTo, attributes, hand_over
 from tests import smtpd
-from tests.shell import pair
+from tests.shell import close_all, pair
 from tests.side import RUNNERS, Run, Side, descriptors, until
-from tests.smtpd import Desk, Smtpd, receive
+from tests.smtpd import TO, Desk, Smtpd, receive
 
 IPV4 = Client(Endpoint("192.0.2.7", 40000), Endpoint("198.51.100.1", 25))
 IPV6 = Client(Endpoint("2001:db8::7", 1), Endpoint("2001:db8::1", 65535), via=Endpoint("127.0.0.1", 9))
@@ -107,7 +107,6 @@ def refused() -> None:
         (refused, "smtpd", "Connection refused"),
         (lambda: Path("smtpd").touch(), "smtpd", "Connection refused"),
         (lambda: None, "smtpd", "No such file or directory"),
-        (lambda: Path("smtpd").touch(), "smtpd/smtpd", "Not a directory"),
         (lambda: None, "x" * 108, "AF_UNIX path too long"),
     ],
 )
@@ -168,6 +167,25 @@ def test_waiting_has_its_time(desk: Desk) -> None:
     assert [("given", 0)] == [one[:2] for one in desk.hears()]
     server.take()
     assert [("given", 2)] == [one[:2] for one in desk.hears()]
+
+
+@pytest.mark.parametrize("how", ["stopped", "busy"])
+def test_a_crowd_is_told_in_slices(desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """So that the other clients have their turn."""
+    monkeypatch.setattr(passing, "SLICE", 2)
+    server = Smtpd(backlog=0)
+    for _ in range(6):
+        desk.give()
+    if how == "stopped":
+        server.stop()
+        assert 1 + 2 == len(desk.hears())
+    else:
+        desk.loop.advance(TO.timeout - RETRY)
+        assert [] == desk.hears()
+    for _ in range(8):
+        desk.loop.advance(RETRY)
+        assert len(desk.hears()) <= 2
+    assert int(how == "busy") == len(desk.desk)
 
 
 def test_no_more_than_max_waiting_are_under_way(desk: Desk) -> None:
@@ -265,16 +283,6 @@ def test_each_has_its_own_time_to_be_taken(desk: Desk) -> None:
     assert [("let go", 1), ("let go", 2)] == [one[:2] for one in desk.told]
 
 
-def test_who_waits_goes_on_when_one_is_let_go(desk: Desk) -> None:
-    """Its place is free."""
-    server = Smtpd()
-    for _ in range(2):
-        desk.give(PassTo("smtpd", 1, 500.0))
-    desk.loop.advance(GIVE_UP + 1)
-    assert [("let go", 0)] == [one[:2] for one in desk.told]
-    assert ["0", "1"] == [server.take().attributes["client_port"] for _ in range(2)]
-
-
 def test_a_reused_descriptor_does_not_get_the_old_ones_deadline(desk: Desk) -> None:
     """Each is given its own time."""
     server = Smtpd()
@@ -308,10 +316,7 @@ def test_going_down_at_once(desk: Desk, how: Callable[[PassDesk], None]) -> None
     for _ in range(2):
         desk.give()
     how(desk.desk)
-    assert [
-        ("not given", 1, "tarry is going down"),
-        ("let go", 0, "tarry went down before smtpd had taken it"),
-    ] == desk.told
+    assert [("not given", 1, "tarry is going down"), ("let go", 0, "tarry went down before smtpd had taken it")] == desk.told
     assert 0 == len(desk.desk)
 
 
@@ -320,16 +325,16 @@ def test_no_descriptor_is_left(desk: Desk) -> None:
     server = Smtpd(backlog=0)
     before = descriptors()
     for die in (Smtpd.take, die_unread, Smtpd.accept):
-        ends = [desk.give(), desk.give()]
+        desk.give()
+        desk.give()
         with suppress(AttributeError):
             die(server).sock.close()  # type: ignore[func-returns-value]
         desk.loop.settle()
         desk.desk.abort()
-        for end in (*ends, *(guest.sock for guest in desk.guests)):
-            end.close()
+        close_all()
     server.stop()
-    desk.give().close()
-    desk.guests[-1].sock.close()
+    desk.give()
+    close_all()
     smtpd.close_all()
     assert before - 1 == descriptors()
 

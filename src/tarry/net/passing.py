@@ -34,6 +34,8 @@ GIVE_UP = 100.0
 """Seconds until a hand-off that smtpd has not taken is let go."""
 RETRY = 0.1
 """Seconds between attempts while all smtpds are busy."""
+SLICE = 256
+"""How many are dealt with at a time: when Postfix is stopped all who wait are told, and 4,000 at once kept the loop for 0.19 s."""
 _STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _BUSY = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.EINTR})
 
@@ -149,15 +151,15 @@ class PassDesk:
 
     def _go_on(self) -> None:
         """Give away as many as can be taken; the first in the queue goes first."""
-        queue = self._queue
-        while queue and len(self._under_way) < queue[0].to.max_waiting:
+        queue, room = self._queue, SLICE
+        while queue and room and len(self._under_way) < queue[0].to.max_waiting:
+            room -= 1
             waiting = queue.popleft()
             is_there = not waiting.has_waited or waiting.teller.is_still_quiet(waiting.guest)
             if is_there and not self._hand_over(waiting):
                 queue.appendleft(waiting)
                 break
-        if queue:
-            self._expire()
+        self._expire(room)
         if queue and self._timer is None:
             self._timer = self._loop.call_later(RETRY, self._on_timer)
 
@@ -178,9 +180,10 @@ class PassDesk:
             self._giving_up = self._loop.call_later(GIVE_UP, self._on_given_up)
         return True
 
-    def _expire(self) -> None:
+    def _expire(self, room: int) -> None:
         now = self._clock.monotonic()
-        while self._queue and now >= self._queue[0].since + self._queue[0].to.timeout:
+        while self._queue and room and now >= self._queue[0].since + self._queue[0].to.timeout:
+            room -= 1
             waiting = self._queue.popleft()
             waiting.teller.not_given(waiting.guest, "all its smtpds are busy")
 
