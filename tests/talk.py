@@ -16,10 +16,11 @@
 What is put in   ``C:`` a line of the client, ``M<`` a line of the MTA; ``C+`` and ``M+`` raw bytes of theirs, with Python's escapes
                  and no line end of our own. Lines of one kind that follow each other come in one block; ``--`` parts them.
                  ``! opened``, ``! secured``, ``! not secured: why``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``,
-                 ``! MTA full``, ``! MTA takes``, and ``! 5s``: that much time goes by.
+                 ``! MTA full``, ``! MTA takes``, ``! TLS`` (the client's handshake is done), ``! TLS failed: why``, and ``! 5s``:
+                 that much time goes by.
 What comes out   ``S:`` a line to the client, ``M>`` a line to the MTA, ``S+`` and ``M-`` bytes to them that end no line, and the
                  other effects: ``* open the MTA``, ``* secure the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
-                 ``* close at once``, ``* pump``.
+                 ``* close at once``, ``* pump``, ``* start TLS``.
 
 The whole transcript is compared, so nothing goes unmentioned. Records are kept in ``events``. ``due`` is called when its
 time has come and never between, as a timer does.
@@ -31,12 +32,13 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, TypeVar, assert_never
 
-from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect
+from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
 from tarry.core.policy import Policy
 from tarry.core.result import Reason
+from tarry.core.starttls import Established
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities, read_capabilities
 from tarry.smtp.reply import reply
@@ -172,6 +174,10 @@ class Talk:
                 self._take(talk.client_left(self.now, reset=False))
             case "RST", _, _:
                 self._take(talk.client_left(self.now, reset=True))
+            case "TLS", _, _:
+                self._take(talk.tls_established(Established("TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example", 2.5), self.now))
+            case "TLS failed", _, why:
+                self._take(talk.tls_failed(why, self.now))
             case "drain", _, _:
                 self._take(talk.drain(self.now))
             case ("MTA full" | "MTA takes", _, _) as which:
@@ -229,6 +235,8 @@ def shown(effect: SessionEffect) -> Iterator[str]:
             yield "* close" if linger else "* close at once"
         case Pump():
             yield "* pump"
+        case StartTls():
+            yield "* start TLS"
         case Emit() | Learn():
             return
         case _ as unreachable:

@@ -15,11 +15,12 @@ from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
-from tarry.core.border import Close, CloseMta, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.core.border import Close, CloseMta, OpenMta, Pump, Relay, Send, SessionEffect, StartTls
 from tarry.core.client import Phase
 from tarry.core.conversation import BACKLOG, TURN, Conversation
 from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit
 from tarry.core.result import Action
+from tarry.core.starttls import Established
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities
 from tests.playbook import armed, policy
@@ -740,55 +741,6 @@ def test_a_client_that_piles_up_commands_takes_turns() -> None:
     assert [TURN, 2] == replies
 
 
-# STARTTLS.
-
-TLS = f"C: STARTTLS\n{LOGIN}\nM> STARTTLS"
-
-
-def test_starttls_gives_the_session_away() -> None:
-    """After the MTA's 220 bytes are only pumped; tarry is blind."""
-    talk = Talk().plays(HELLO, TLS, "M< 220 go\nS: 220 go\n* pump")
-    assert schema.Handoff("proxy", "127.0.0.1:10025", True, blind=True) == talk.events[-1]
-    talk.plays("! 9999s")
-
-
-def test_the_mta_may_refuse_starttls() -> None:
-    """Its refusal is relayed, and the session goes on in the clear."""
-    Talk().plays(HELLO, TLS, "M< 454 not now\nS: 454 not now\nC: NOOP\nS: 250 2.0.0 Ok")
-
-
-def test_who_is_refused_at_mail_is_refused_before_tls() -> None:
-    """Behind STARTTLS tarry sees no MAIL: the refusal comes before it, and the MTA is not opened."""
-    Talk(policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL), reasons=(found("pregreet"),)).plays(
-        HELLO,
-        "C: STARTTLS\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]",
-    )
-
-
-def test_who_is_delayed_at_rcpt_is_delayed_before_tls() -> None:
-    """A client does not get round its delay by going blind."""
-    talk = Talk(
-        Policy(checks=policy(Pregreet(), action=Action.DELAY).checks, delay=Delay(Span(60.0, 60.0))), reasons=(found("pregreet"),)
-    )
-    talk.plays(HELLO, "C: STARTTLS\n! 56s", LOGIN, "M> STARTTLS\nM< 220 go\nS: 220 go\n* pump")
-
-
-TOO_EARLY = "S: 503 5.5.1 Wait for the reply to STARTTLS"
-
-
-def test_commands_behind_starttls_are_an_injection() -> None:
-    """What was said in the clear must not count inside TLS: RFC 3207, section 6."""
-    Talk().plays(HELLO, f"C: STARTTLS\nC: NOOP\n{TOO_EARLY}\n* close")
-    Talk().plays(HELLO, TLS, f"C: NOOP\nM< 220 go\n{TOO_EARLY}\n* abort the MTA\n* close")
-
-
-@pytest.mark.parametrize("more", ["250 injected", "2"])
-def test_replies_behind_the_220_are_an_injection(more: str) -> None:
-    """What the MTA says behind its 220 would be read as if it came from inside TLS."""
-    Talk().plays(HELLO, TLS, f"M+ 220 go\\r\\n{more}\n{GONE}\n* abort the MTA\n* close")
-    Talk().plays(HELLO, TLS, f"M< 220 go\nM< {more}50 x\n{GONE}\n* abort the MTA\n* close")
-
-
 @pytest.mark.parametrize(
     "script",
     [
@@ -866,15 +818,17 @@ happenings = st.one_of(
     st.tuples(st.just("client"), client_bytes),
     st.tuples(st.just("mta"), mta_bytes),
     st.tuples(st.just("good mta"), st.just(b"")),
-    st.tuples(st.sampled_from(("opened", "lost", "full", "more", "FIN", "RST", "drain", "soon", "later")), st.just(b"")),
+    st.tuples(
+        st.sampled_from(("opened", "lost", "full", "more", "FIN", "RST", "drain", "TLS", "no TLS", "soon", "later")), st.just(b"")
+    ),
 )
 
 
 class Watched:
     """A conversation that is watched: what may come out of it depends on what came before."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.conversation = Conversation(setting(policy, reasons=(found("pipelining"),)))
+    def __init__(self, policy: Policy, **changed: Any) -> None:
+        self.conversation = Conversation(setting(policy, reasons=(found("pipelining"),), **changed))
         self.now = BEGUN_AT
         self.asked = b""  # the MTA's last question, as the well-behaved MTA hears it
         self.is_closed = False
@@ -884,7 +838,7 @@ class Watched:
 
     def watch(self, effects: list[SessionEffect]) -> None:
         for effect in effects:
-            assert not self.is_closed or not isinstance(effect, Send | Relay | OpenMta | Pump | Close)
+            assert not self.is_closed or not isinstance(effect, Send | Relay | OpenMta | Pump | StartTls | Close)
             match effect:
                 case Send(data=data):
                     assert data
@@ -924,6 +878,10 @@ class Watched:
                 self.watch(talk.client_left(self.now, reset=what == "RST"))
             case "drain":
                 self.watch(talk.drain(self.now))
+            case "TLS":
+                self.watch(talk.tls_established(Established("TLSv1.3", "x"), self.now))
+            case "no TLS":
+                self.watch(talk.tls_failed("x", self.now))
             case "soon" | "later":
                 self.now = min(self.now + (1.0 if what == "soon" else 50.0), max(self.now, talk.wake_at))
                 self.watch(talk.due(self.now))
@@ -955,10 +913,12 @@ class Watched:
 
 @pytest.mark.slow
 @settings(max_examples=400)
-@given(rules=st.sampled_from(POLICIES), story=st.lists(happenings, max_size=25))
-def test_whatever_happens_nothing_raises_and_nothing_follows_the_end(rules: Policy, story: list[tuple[str, bytes]]) -> None:
+@given(rules=st.sampled_from(POLICIES), ends_tls=st.booleans(), story=st.lists(happenings, max_size=25))
+def test_whatever_happens_nothing_raises_and_nothing_follows_the_end(
+    rules: Policy, ends_tls: bool, story: list[tuple[str, bytes]]
+) -> None:
     """Any bytes from both sides, at any time, in any order."""
-    watched = Watched(rules)
+    watched = Watched(rules, ends_tls=ends_tls)
     for what, data in story:
         watched.happen(what, data)
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.smtp.extensions import RELAYED, Capabilities, ehlo_reply, read_capabilities, words_of
+from tarry.smtp.extensions import (
+    RELAYED,
+    Capabilities,
+    ehlo_reply,
+    read_capabilities,
+    with_starttls,
+    without_starttls,
+    words_of,
+)
 from tarry.smtp.reply import Reply, reply
 
 NEVER = ("PIPECONNECT", "X_PIPE_CONNECT", "X_PIPECONNECT", "XCLIENT", "XFORWARD", "XVERP", "ETRN", "VRFY", "EXPN", "TURN", "HELP")
@@ -89,3 +97,13 @@ def test_what_stands_behind_a_keyword(lines: tuple[str, ...], words: tuple[str, 
     """In upper case, of all lines with that keyword; the first line is the MTA's name."""
     assert words == words_of(ehlo(*lines), "XCLIENT")
     assert None is words_of(reply(250, "XCLIENT NAME"), "XCLIENT")
+
+
+@pytest.mark.parametrize("lines", [(), ("SIZE 9",), ("STARTTLS", "SIZE 9"), ("SIZE 9", "starttls now", "STARTTLS")])
+def test_starttls_may_be_tarrys_own(lines: tuple[str, ...]) -> None:
+    """Whatever the MTA says of its own, it is offered once, without words of the MTA's, or not at all."""
+    known = read_capabilities(ehlo(*lines))
+    rest = tuple(line.encode() for line in lines if "SIZE" in line)
+    assert rest == tuple(line for _, line in without_starttls(known).keywords)
+    assert (*rest, b"STARTTLS") == tuple(line for _, line in with_starttls(known).keywords)
+    assert known.name == with_starttls(known).name

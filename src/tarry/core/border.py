@@ -144,6 +144,13 @@ class Pump(msgspec.Struct, frozen=True, gc=False):
     """From here on pass bytes both ways unread (STARTTLS in relay mode)."""
 
 
+class StartTls(msgspec.Struct, frozen=True, gc=False):
+    """What was sent until now was the last in the clear: begin the handshake, and read nothing in between.
+
+    Answered by `Conversation.tls_established` or `tls_failed`.
+    """
+
+
 class Close(msgspec.Struct, frozen=True, gc=False):
     """End the client's connection once what was sent has gone out.
 
@@ -154,7 +161,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     linger: bool = True
 
 
-SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | SecureMta | Pump | Close
+SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | SecureMta | Pump | StartTls | Close
 
 
 class Outbox:

@@ -4,7 +4,8 @@ What      A state machine without I/O: the shell tells what the client and the M
 Promises  The client sees 250 for a message only after the MTA's 250, and a 5xx to MAIL, RCPT, DATA or a message only when the
           MTA said it or the operator's policy asks for it. One command is handled at a time, so replies and commands stay in step.
           The MTA is opened by the first command that it must judge, and not at all for a client that policy refuses.
-Parts     core/exchange answers, asks and gives up; core/envelope has MAIL and RCPT, core/delivery the message; here is the rest.
+Parts     core/exchange answers, asks and gives up; core/envelope has MAIL and RCPT; core/delivery has the message;
+          core/starttls has STARTTLS; here are the order of things and the other commands.
 Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 4954, RFC 3207; DESIGN §2 rules 2, 4, 9 and 10.
 """
 
@@ -14,13 +15,14 @@ import math
 from typing import assert_never
 
 from tarry.core import replies
-from tarry.core.border import Emit, Piled, Pump, SessionEffect, Stray, Unrecognised
+from tarry.core.border import Emit, Piled, SessionEffect, Stray, Unrecognised
 from tarry.core.client import Phase
 from tarry.core.delay import residual, tarpit
 from tarry.core.delivery import Delivery
 from tarry.core.envelope import Envelope
 from tarry.core.exchange import Exchange, Setting, Waiting
 from tarry.core.result import Action, Verdict
+from tarry.core.starttls import Established, Starttls
 from tarry.core.upstream import Answered, Broken, Stage, TurnedAway
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities, ehlo_reply, read_capabilities
@@ -42,7 +44,7 @@ from tarry.smtp.reply import Reply
 from tarry.smtp.text import TEXT_LIMIT, escape
 
 _PHASES = {"HELO": Phase.HELO, "EHLO": Phase.HELO, "MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "BDAT": Phase.DATA}
-_REFUSED = frozenset({*_PHASES, "AUTH", "STARTTLS"})
+_REFUSED = frozenset({*_PHASES, "AUTH"})
 BACKLOG = 65536
 """Octets of piled-up commands beyond which the client is not read; below it a hang-up during a hold is noticed at once."""
 TURN = 128
@@ -63,6 +65,7 @@ class Conversation:
         self._receiver = Receiver(line_limit=policy.limits.line, normalize=policy.normalize)
         self._envelope = Envelope(self._x)
         self._delivery = Delivery(self._x, self._envelope, self._receiver)
+        self._tls = Starttls(self._x, self._receiver)
         self._capabilities = setting.capabilities or Capabilities()
         self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
         self._rsets = 0
@@ -125,11 +128,32 @@ class Conversation:
             if x.waiting is Waiting.HOLD:
                 x.release(now, "left")
                 x.end()
-            elif reset:
+            elif x.waiting is Waiting.HANDSHAKE:
+                self._tls.failed("the client hung up", now)
+            elif reset or self._tls.is_inside:
+                # The end of TLS is the end of all: what comes behind it is nobody's, and half of a message is none.
                 x.end()
             else:
                 self._go_on(now)
         return x.outbox.take()
+
+    def tls_established(self, how: Established, now: float) -> list[SessionEffect]:
+        """The handshake that StartTls asked for is done: nothing that was said before counts any more (RFC 3207 §4.2)."""
+        x = self._x
+        if x.waiting is Waiting.HANDSHAKE:
+            self._tls.established(how, now)
+            self._envelope.forget()
+            self._delivery.reset()
+            self._esmtp = x.is_authenticated = False
+            self._screen.skip = self._setting.is_exempt
+            self._go_on(now)
+        return x.outbox.take()
+
+    def tls_failed(self, why: str, now: float) -> list[SessionEffect]:
+        """The handshake came to nothing, and nothing more can be said."""
+        if self._x.waiting is Waiting.HANDSHAKE:
+            self._tls.failed(why, now)
+        return self._x.outbox.take()
 
     def mta_opened(self, now: float) -> list[SessionEffect]:
         """The connection that OpenMta asked for stands; the MTA has its time for the greeting from here."""
@@ -200,6 +224,8 @@ class Conversation:
                     x.be_late(now)
                 case Waiting.NOTHING:
                     x.end_with(replies.TOO_SLOW, now)
+                case Waiting.HANDSHAKE:
+                    self._tls.failed("no handshake in time", now)
                 case Waiting.END:
                     pass
         return x.outbox.take()
@@ -268,9 +294,10 @@ class Conversation:
         if bare:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)
-        # Behind STARTTLS tarry sees no MAIL and no RCPT: who is to be refused or delayed there meets it before.
-        verdict = self._screen.verdict(max(x.phase, Phase.RCPT) if verb == "STARTTLS" else x.phase)
-        if verdict.action is Action.DROP or (verdict.action.refuses and verb in _REFUSED):
+        # Behind an STARTTLS of the MTA's tarry sees no MAIL and no RCPT: who is to be refused or delayed there meets it before.
+        is_last = verb == "STARTTLS" and not self._tls.ends_here
+        verdict = self._screen.verdict(max(x.phase, Phase.RCPT) if is_last else x.phase)
+        if verdict.action is Action.DROP or (verdict.action.refuses and (verb in _REFUSED or is_last)):
             # No honest client comes to DATA after its recipients were refused; one that does would go on with its message.
             x.refuse(verdict, now, end=verb in ("DATA", "BDAT"))
             return
@@ -315,7 +342,7 @@ class Conversation:
                 else:
                     x.answer(replies.NOT_OFFERED, now)
             case "STARTTLS":
-                self._starttls(command, now)
+                self._tls.command(command, self._capabilities, now)
             case "VRFY":
                 x.answer(replies.CANNOT_VERIFY, now)
             case "HELP":
@@ -340,18 +367,7 @@ class Conversation:
 
     def _helo_reply(self, verb: str) -> Reply:
         self._esmtp = verb == "EHLO"
-        return ehlo_reply(self._setting.name, self._capabilities if self._esmtp else Capabilities())
-
-    def _starttls(self, command: Command, now: float) -> None:
-        if not self._capabilities.offers("STARTTLS"):
-            self._x.answer(replies.NOT_OFFERED, now)
-        elif command.argument:
-            self._x.answer(replies.NO_ARGUMENT, now)
-        elif self._receiver.has_pending:
-            # RFC 3207 §6: what was said in the clear must not count inside TLS.
-            self._x.end_with(replies.TALK_AFTER_STARTTLS, now, to="STARTTLS")
-        else:
-            self._x.ask("STARTTLS", command.line, now)
+        return ehlo_reply(self._setting.name, self._tls.offer(self._capabilities) if self._esmtp else Capabilities())
 
     def _answered(self, reply: Reply, now: float) -> None:
         x = self._x
@@ -384,25 +400,10 @@ class Conversation:
                 if code == 235:
                     self._screen.skip = x.is_authenticated = True
                 x.answer(reply, now, by="mta")
-            case "STARTTLS" if code == 220:
-                self._start_pump(reply, now)
-            case "STARTTLS" if code >= 400:
-                x.answer(reply, now, by="mta")
+            case "STARTTLS" if code >= 400 or code == 220:
+                self._tls.answered(reply, now)
             case _:
                 x.fail(now, f"{code} is no answer to {asked}")
-
-    def _start_pump(self, reply: Reply, now: float) -> None:
-        x = self._x
-        if self._mta.has_unread:
-            # What the MTA said behind its 220 would be read as if it came from inside TLS (response injection).
-            x.fail(now, "it said more than its 220 to STARTTLS")
-        elif self._receiver.has_pending:
-            x.end_with(replies.TALK_AFTER_STARTTLS, now, to="STARTTLS")
-        else:
-            x.answer(reply, now, by="mta")
-            x.outbox.put(Emit(schema.Handoff(self._setting.mode, self._setting.to, True, blind=True)))
-            x.outbox.put(Pump())
-            x.stop()
 
     # Small parts.
 
@@ -429,7 +430,7 @@ class Conversation:
             if not self._screen.skip:
                 seconds, why = tarpit(self._rsets, self._policy.tarpit_rset), "tarpit.rset"
         is_delayed_here = verb in _PHASES and phase >= self._policy.delay.at
-        if verdict.action is Action.DELAY and (is_delayed_here or verb == "STARTTLS"):
+        if verdict.action is Action.DELAY and (is_delayed_here or (verb == "STARTTLS" and not self._tls.ends_here)):
             count = len(self._screen.standing)
             if count > self._envelope.delayed_for:
                 self._envelope.delayed_for = count

@@ -38,7 +38,8 @@ class Setting:
     ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting;
     ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
     ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``way`` is
-    the login that it needs, if any.
+    the login that it needs, if any; ``ends_tls`` says that STARTTLS is tarry's own and ends here;
+    ``in_tls`` that the client came with TLS from its first byte on.
     """
 
     id: str
@@ -56,6 +57,8 @@ class Setting:
     without: frozenset[str] = frozenset()
     away: str = ""
     way: Way | None = None
+    ends_tls: bool = False
+    in_tls: bool = False
 
 
 class Waiting(Enum):
@@ -64,6 +67,7 @@ class Waiting(Enum):
     NOTHING = "nothing"
     MTA = "mta"
     HOLD = "hold"
+    HANDSHAKE = "handshake"
     END = "end"
 
 

@@ -77,6 +77,19 @@ def words_of(ehlo: Reply, keyword: str) -> tuple[str, ...] | None:
     return found
 
 
+@lru_cache(maxsize=16)  # as below
+def without_starttls(known: Capabilities) -> Capabilities:
+    """Return *known* without STARTTLS: inside TLS it is not offered (RFC 3207 §4.2)."""
+    return Capabilities(known.name, tuple((keyword, line) for keyword, line in known.keywords if keyword != "STARTTLS"))
+
+
+@lru_cache(maxsize=16)
+def with_starttls(known: Capabilities) -> Capabilities:
+    """Return *known* with STARTTLS, whether the MTA offers it or not: tarry does it."""
+    others = without_starttls(known)
+    return Capabilities(others.name, (*others.keywords, ("STARTTLS", b"STARTTLS")))
+
+
 @lru_cache(maxsize=16)  # the same for every client of an MTA
 def ehlo_reply(name: str, known: Capabilities) -> Reply:
     """Return tarry's answer to EHLO: its name, then the MTA's own lines for what it can relay."""
