@@ -175,7 +175,7 @@ class Talk:
             case "RST", _, _:
                 self._take(talk.client_left(self.now, reset=True))
             case "TLS", _, _:
-                self._take(talk.tls_established(Established("TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example", 2.5), self.now))
+                self._take(talk.tls_established(Established("TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example"), self.now))
             case "TLS failed", _, why:
                 self._take(talk.tls_failed(why, self.now))
             case "drain", _, _:

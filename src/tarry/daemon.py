@@ -15,9 +15,11 @@ import random
 import resource
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from tarry.net.maildir import MaildirConnector, prepare
 from tarry.net.mta_tls import MtaTls, make_context
 from tarry.net.notify import Notifier
 from tarry.net.passing import PassConnector, PassTo
+from tarry.net.tls import server_context
 from tarry.record import schema
 from tarry.sinks import Sink, open_sink
 from tarry.version import VERSION
@@ -71,6 +74,7 @@ class Server:
         self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._tls: ssl.SSLContext | None = None
         self._stopped = asyncio.Event()
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
@@ -81,7 +85,7 @@ class Server:
         return [(one.endpoint.host, one.endpoint.port) for one in self._listeners]
 
     async def start(self) -> None:
-        """Listen and serve. Raises OSError where an address or the Maildir cannot be had."""
+        """Listen and serve. Raises OSError where an address, the Maildir or the certificate cannot be had."""
         loop = asyncio.get_running_loop()
         config = self._config
         max_clients, note = fit_descriptors(config.listen.max_clients)
@@ -108,7 +112,10 @@ class Server:
         if terms.backend.capabilities is None:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
-        self._listeners = [Listener(loop, sock, on_client=self._front.take, on_stress=self._on_stress) for sock, _ in sockets]
+        self._listeners = [
+            Listener(loop, sock, on_client=partial(self._front.take, has_tls=has_tls), on_stress=self._on_stress)
+            for sock, has_tls in sockets
+        ]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients))
 
@@ -151,7 +158,7 @@ class Server:
             return False
         try:
             terms = self._terms(loaded.config)
-        except OSError as fault:  # EACCES, ENOSPC: the Maildir that it names cannot be made
+        except OSError as fault:  # the Maildir that it names cannot be made, or the certificate not be used
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
         waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
@@ -190,6 +197,8 @@ class Server:
 
     def _terms(self, config: Config) -> Terms:
         backend = make_backend(config, on_health=self._on_health, children=self._children)
+        if config.tls.mode == "terminate" or config.listen.smtps:
+            self._tls = server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
         return Terms(
             policy=policy(config, observe=self._observe),
             rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
@@ -198,6 +207,8 @@ class Server:
             fingerprint=fingerprint(config),
             header_limit=config.limits.proxy,
             give=given_away_to(config),
+            tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
+            ends_tls=config.tls.mode == "terminate",
         )
 
     def _on_health(self, good: bool, why: str) -> None:

@@ -92,8 +92,8 @@ def ending(rules: Policy | None = None, **changed: object) -> Talk:
 
 def test_a_message_inside_tls() -> None:
     """After the handshake the session begins anew, and the MTA is opened by the first command inside that needs it."""
-    talk = ending().plays(HELLO, INSIDE, HELLO_INSIDE, MAIL, RCPT)
-    assert [schema.Tls("client", True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example", 2.5)] == talk.of(schema.Tls)
+    talk = ending().plays(HELLO, TERMINATED, "! 2.5s\n! TLS", HELLO_INSIDE, MAIL, RCPT)
+    assert [schema.Tls("client", True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example", 2500.0)] == talk.of(schema.Tls)
 
 
 def test_it_is_offered_whatever_the_mta_offers() -> None:
@@ -248,7 +248,7 @@ def test_the_end_of_tls_is_the_end(in_tls: bool, how: str) -> None:
 
 def test_records_of_a_handshake() -> None:
     """Both in the form of the schema."""
-    assert schema.Tls("client", True, "TLSv1.2", "X", "a", 1.0) == Established("TLSv1.2", "X", "a", 1.0).event
+    assert schema.Tls("client", True, "TLSv1.2", "X", "a", 1.0) == Established("TLSv1.2", "X", "a").event(0.001)
     assert schema.Tls("client", False, why="x") == failure("x")
 
 

@@ -24,17 +24,15 @@ from tarry.smtp.reply import Reply
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """A handshake that went well. ``sni`` is the name that the client asked for, escaped; ``ms`` how long it took."""
+    """A handshake that went well. ``sni`` is the name that the client asked for, escaped."""
 
     version: str
     cipher: str
     sni: str = ""
-    ms: float = 0.0
 
-    @property
-    def event(self) -> schema.Tls:
-        """The record of it."""
-        return schema.Tls("client", True, self.version, self.cipher, self.sni, self.ms)
+    def event(self, seconds: float) -> schema.Tls:
+        """Return the record of it; it took *seconds*."""
+        return schema.Tls("client", True, self.version, self.cipher, self.sni, round(seconds * 1000, 3))
 
 
 def failure(why: str) -> schema.Tls:
@@ -77,6 +75,7 @@ class Starttls:
             x.answer(replies.READY_FOR_TLS, now)
             x.outbox.put(StartTls())
             x.waiting = Waiting.HANDSHAKE
+            x.asked_at = now
             x.wake_at = now + x.policy.limits.handshake
         else:
             x.ask("STARTTLS", command.line, now)
@@ -104,7 +103,7 @@ class Starttls:
             # The shell reads nothing between the 220 and the handshake; were it ever to, this must not count inside.
             self.failed("clear text behind STARTTLS", now)
             return
-        x.outbox.put(Emit(how.event))
+        x.outbox.put(Emit(how.event(now - x.asked_at)))
         self.is_inside = True
         x.mta.helo = b""
         x.mta.ehlo = None

@@ -1,6 +1,6 @@
 """front - the way of one client through the shell: accepted, announced, admitted, held, greeted, in line.
 
-What      Joins the listeners, the PROXY header desk, the door's rules, the waiting room and the sessions.
+What      Joins the listeners, the PROXY header desk, the door's rules, the waiting rooms (with and without TLS) and the sessions.
 Promises  Every client that was accepted gets exactly one `connect` and one `close` record, and is counted at the door
           from the one to the other. A reload changes what later clients meet; running sessions keep what they began with.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
 from tarry.core.policy import Policy, Random
+from tarry.core.starttls import failure
 from tarry.net.backend import Backend
 from tarry.net.children import Children, RunFor
 from tarry.net.giveaway import GiveAway
@@ -29,6 +31,8 @@ from tarry.net.linger import Linger
 from tarry.net.passing import PassTo
 from tarry.net.proxied import HeaderDesk
 from tarry.net.session import ClientSide, Session
+from tarry.net.smtps import TlsRoom
+from tarry.net.tls_transport import TlsTransport
 from tarry.net.waiting_room import Guest, WaitingRoom
 from tarry.record import schema
 from tarry.record.journal import Journal, Write
@@ -38,7 +42,8 @@ from tarry.smtp.reply import Reply
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a client that comes in now meets; a reload replaces it whole."""
+    """What a client that comes in now meets; a reload replaces it whole. ``tls`` is None where TLS is nobody's or the MTA's;
+    ``ends_tls`` says that STARTTLS is tarry's own."""
 
     policy: Policy
     rules: Rules
@@ -48,6 +53,8 @@ class Terms:
     header_limit: float
     give: PassTo | RunFor | None = None
     """To whom clients are given at the greeting; None where tarry stays in line."""
+    tls: ssl.SSLContext | None = None
+    ends_tls: bool = False
 
 
 class Front:
@@ -85,13 +92,14 @@ class Front:
             leave=self._door.leave,
             on_fewer=self._tell_if_empty,
         )
+        self._tls_room = TlsRoom(loop, clock, greet=self._greet_inside, leave=self._door.leave)
         self._sessions: set[Session] = set()
         self._on_empty: Callable[[], None] | None = None
 
     @property
     def held(self) -> int:
-        """How many clients are in the waiting room."""
-        return len(self._room)
+        """How many clients have not been greeted yet."""
+        return len(self._room) + len(self._tls_room)
 
     @property
     def in_session(self) -> int:
@@ -103,14 +111,16 @@ class Front:
         self._terms = terms
         self._door.change(terms.rules)
 
-    def take(self, sock: socket.socket, host: str, port: int, server: Endpoint) -> None:
-        """A client was accepted."""
+    def take(self, sock: socket.socket, host: str, port: int, server: Endpoint, *, has_tls: bool = False) -> None:
+        """A client was accepted; *has_tls*: it begins with TLS."""
         now = self._clock.monotonic()
         packed = _pack(host)
         if packed in self._terms.proxy_from:
-            self._desk.read(sock, self._terms.header_limit, partial(self._announced, Endpoint(host, port), server, packed, now))
+            self._desk.read(
+                sock, self._terms.header_limit, partial(self._announced, Endpoint(host, port), server, packed, now, has_tls)
+            )
         else:
-            self._admit(sock, Client(Endpoint(host, port), server), packed, now)
+            self._admit(sock, Client(Endpoint(host, port), server), packed, now, has_tls)
 
     def relieve(self) -> None:
         """Descriptors are short: let go of the held clients that have closed their side."""
@@ -121,6 +131,7 @@ class Front:
         """Send the held ones away, let transactions finish, and call *on_empty* when the last session has ended."""
         self._desk.close()
         self._room.close(replies.GOING_DOWN.raw)
+        self._tls_room.drain(replies.GOING_DOWN)
         self._on_empty = on_empty
         self._giving.drain()
         for session in list(self._sessions):
@@ -137,16 +148,24 @@ class Front:
         """Let go of what lingers. Call after `drain`."""
         self._giving.close()
         self._linger.close()
+        self._tls_room.close()
 
     def _announced(
-        self, peer: Endpoint, server: Endpoint, packed: bytes, accepted_at: float, sock: socket.socket, header: Header | HeaderFault
+        self,
+        peer: Endpoint,
+        server: Endpoint,
+        packed: bytes,
+        accepted_at: float,
+        has_tls: bool,
+        sock: socket.socket,
+        header: Header | HeaderFault,
     ) -> None:
         if isinstance(header, Header):
             if header.source is None or header.destination is None:
-                self._admit(sock, Client(peer, server), packed, accepted_at)
+                self._admit(sock, Client(peer, server), packed, accepted_at, has_tls)
                 return
             client = Client(Endpoint(*header.source), Endpoint(*header.destination), via=peer)
-            self._admit(sock, client, _pack(header.source[0]), accepted_at)
+            self._admit(sock, client, _pack(header.source[0]), accepted_at, has_tls)
             return
         now = self._clock.monotonic()
         journal = self._journal(accepted_at)
@@ -155,12 +174,15 @@ class Front:
         sock.close()
         journal.close(now)
 
-    def _admit(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float) -> None:
+    def _admit(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, has_tls: bool) -> None:
         terms = self._terms
         admitted = self._door.admit(packed, client.address)
         if admitted is Admitted.TOO_MANY and self._room.release_one_that_left():
             self._door.leave(packed)
             admitted = self._door.admit(packed, client.address)
+        if has_tls:
+            self._admit_inside(sock, client, packed, accepted_at, admitted)
+            return
         match admitted:
             case Admitted.HELD:
                 wait = terms.policy.wait.draw(self._random)
@@ -181,6 +203,24 @@ class Front:
                 self._turn_away(sock, client, packed, accepted_at, lambda _: replies.TOO_MANY_CLIENTS)
             case Admitted.TOO_MANY_FROM_CLIENT:
                 self._turn_away(sock, client, packed, accepted_at, lambda _: replies.TOO_MANY_FROM_CLIENT)
+
+    def _admit_inside(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, admitted: Admitted) -> None:
+        terms = self._terms
+        journal = self._journal(accepted_at)
+        is_exempt = admitted is Admitted.EXEMPT
+        if terms.tls is not None and admitted in (Admitted.HELD, Admitted.EXEMPT):
+            wait = 0.0 if is_exempt else terms.policy.wait.draw(self._random)
+            journal.emit(self._connect(client, wait, "exempt" if is_exempt else ""), accepted_at)
+            guest = Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=is_exempt)
+            self._tls_room.enter(guest, terms.tls, wait)
+            return
+        # Without TLS there are no words that the client would understand, and a handshake for those who may not stay costs
+        # more than they do: the connection is closed.
+        journal.emit(self._connect(client, 0.0, ""), accepted_at)
+        journal.emit(failure(f"not begun: {admitted.value}"), accepted_at)
+        self._linger.send_off(sock, b"")
+        journal.close(accepted_at)
+        self._door.leave(packed)
 
     def _turn_away(
         self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, reply_for: Callable[[str], Reply]
@@ -204,7 +244,37 @@ class Front:
 
     def _serve(self, guest: Guest, away: str = "") -> None:
         """Greet, and put the client in line. *away* says why the MTA could not take it: then it is only told so."""
-        backend = self._terms.backend
+        session, words = self._begin(guest, away=away)
+        if session is not None and _try_to_send(guest.sock, words):
+            self._sessions.add(session)
+            guest.sock.setblocking(False)
+            session.attaching = self._loop.create_task(self._attach(session, guest.sock))
+            return
+        now = self._clock.monotonic()
+        if session is None:
+            self._linger.send_off(guest.sock, words)
+        else:
+            guest.journal.emit(schema.Hangup("greeted", "reset"), now)
+            guest.sock.close()
+        guest.journal.close(now)
+        self._door.leave(guest.packed)
+
+    def _greet_inside(self, guest: Guest, inside: TlsTransport, early: bytes) -> bool:
+        """The hold inside TLS is over: the same, with what the client has said already. False where it ends here."""
+        session, words = self._begin(guest, in_tls=True)
+        inside.write(words)
+        if session is None:
+            return False
+        self._sessions.add(session)
+        inside.set_protocol(ClientSide(session))
+        session.client_made(inside)
+        if early:
+            session.client_data(early)
+        return True
+
+    def _begin(self, guest: Guest, *, in_tls: bool = False, away: str = "") -> tuple[Session | None, bytes]:
+        """Return the client's session, None where it ends with its first words, and these words."""
+        terms, backend = self._terms, self._terms.backend
         setting = Setting(
             id=guest.journal.id,
             client=self._seen_by_server(guest),
@@ -221,10 +291,12 @@ class Front:
             without=backend.without,
             away=away,
             way=backend.way,
+            ends_tls=terms.ends_tls,
+            in_tls=in_tls,
         )
         conversation = Conversation(setting)
         now = self._clock.monotonic()
-        words, ended = b"", False
+        words, ended = b"", guest.left  # it has closed its side in silence: it is greeted as any other, and can say nothing more
         for effect in conversation.begin(now):
             match effect:
                 case Emit(event=event):
@@ -235,29 +307,19 @@ class Front:
                     ended = True
                 case _:
                     pass  # nothing else is ordered before the client has spoken
-        if guest.left:
-            ended = True  # it has closed its side in silence: it is greeted as any other, and can say nothing more
-        if not ended and _try_to_send(guest.sock, words):
-            session = Session(
-                self._loop,
-                self._clock,
-                conversation=conversation,
-                setting=setting,
-                journal=guest.journal,
-                backend=backend,
-                on_end=partial(self._ended, guest.packed),
-            )
-            self._sessions.add(session)
-            guest.sock.setblocking(False)
-            session.attaching = self._loop.create_task(self._attach(session, guest.sock))
-            return
         if ended:
-            self._linger.send_off(guest.sock, words)
-        else:
-            guest.journal.emit(schema.Hangup("greeted", "reset"), now)
-            guest.sock.close()
-        guest.journal.close(now)
-        self._door.leave(guest.packed)
+            return None, words
+        session = Session(
+            self._loop,
+            self._clock,
+            conversation=conversation,
+            setting=setting,
+            journal=guest.journal,
+            backend=backend,
+            on_end=partial(self._ended, guest.packed),
+            tls=terms.tls,
+        )
+        return session, words
 
     async def _attach(self, session: Session, sock: socket.socket) -> None:
         try:

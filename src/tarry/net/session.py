@@ -1,7 +1,8 @@
 """session - one greeted client: two transports and the conversation between them.
 
 What      Performs what core/conversation orders: writes to the client and to the MTA, opens the MTA, keeps the deadline,
-          pumps after STARTTLS, and ends in a way that lets the last reply arrive.
+          puts TLS between itself and the client (net/tls_transport) or pumps after STARTTLS, and ends in a way that lets the
+          last reply arrive.
 Promises  Bounded memory: while the MTA's side is full, or a reply is due, the client is not read; while the client does
           not take its replies, it is not read, and no further command of its is taken. After a turn (core/conversation) the
           other clients go first. Nothing the peers do raises here; what the code itself gets wrong ends this
@@ -15,16 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect
+from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
 from tarry.net import linger as lingering
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import secure
+from tarry.net.tls_transport import TlsTransport
 from tarry.record import schema
 from tarry.record.journal import Journal
 
@@ -37,7 +40,7 @@ honest client notices; without a pause one that floods kept the loop, and 45 MB 
 
 
 class Session:
-    """One client in line. ``on_end`` is called once, when both connections are gone."""
+    """One client in line. ``on_end`` is called once, when both connections are gone; ``tls`` are the terms for a STARTTLS."""
 
     def __init__(
         self,
@@ -49,7 +52,9 @@ class Session:
         journal: Journal,
         backend: Backend,
         on_end: Callable[[Session], None],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self._loop = loop
         self._clock = clock
         self._conversation = conversation
@@ -212,6 +217,8 @@ class Session:
                 case Pump():
                     self._pumping = True
                     self._stop_timer()
+                case StartTls():
+                    self._start_tls()
                 case Close(linger=linger):
                     self._closing = True
                     self._close_client(linger=linger)
@@ -235,6 +242,20 @@ class Session:
             self._client.write(b"421 4.3.0 Internal fault, try again later\r\n")
         self._closing = True
         self._close_client()
+
+    def _start_tls(self) -> None:
+        below = self._client
+        if below is None:
+            return
+        assert self._tls is not None, "STARTTLS is offered only where there is a certificate"
+        inside = TlsTransport(
+            self._tls,
+            ClientSide(self),
+            on_established=lambda how: self._perform(lambda now: self._conversation.tls_established(how, now)),
+            on_failed=lambda why: self._perform(lambda now: self._conversation.tls_failed(why, now)),
+        )
+        inside.begin(below)
+        self._client = inside
 
     def _open_mta(self) -> None:
         self._mta_serial += 1
