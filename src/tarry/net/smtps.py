@@ -1,7 +1,8 @@
 """smtps - clients that begin with TLS: the handshake first, then the hold inside it.
 
 What      Takes accepted clients of listen.smtps, has TLS done, keeps them for their hold, tells core/hold what they do
-          meanwhile, and does what it orders: the same checks, records and verdicts as in the waiting room, on what comes inside TLS.
+          meanwhile, and does what it orders: the same checks, records and verdicts as in the waiting room, on what comes
+          inside TLS.
 Promises  The handshake has a deadline, and its failure is recorded and ends the connection. The hold counts from accept.
           What comes inside TLS before the greeting is early talk; where it is let in, the session gets it, and nothing of
           it is lost. A refusal is one reply and close_notify. Bytes that are in the socket when the hold ends are read before the
@@ -149,6 +150,9 @@ class Newcomer(asyncio.Protocol):
         self._failed("no handshake in time")
 
     def _on_due(self) -> None:
+        if self._room.clock.monotonic() < self._due_at:
+            self._timer = self._later(self._due_at, self._on_due)  # uvloop's clock has milliseconds; a greeting is never early
+            return
         if not self._held.talked and self._looks and peek(self.guest.sock, 1) is not None:
             # It counts to the last millisecond, and only the loop can decrypt it.
             self._looks -= 1
