@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +41,7 @@ from tarry.net.children import CommandConnector, RunFor
 from tarry.net.maildir import MaildirConnector
 from tarry.net.notify import Notifier
 from tarry.net.passing import PassConnector, PassTo
+from tests.certificates import make
 from tests.side import descriptors
 
 
@@ -447,6 +449,75 @@ def test_a_reload_with_errors_keeps_the_old_one() -> None:
         assert (False, False) == (wrong["ok"], unmade["ok"])
         assert "hold.wiat" in wrong["why"]
         assert "file" in unmade["why"]
+
+    run(scenario())
+
+
+# Certificates.
+
+
+def tls_config(certificate: Path, key: Path) -> Config:
+    """Return a configuration with both forms of TLS."""
+    listen = '"127.0.0.1:0"]\nsmtps = ["127.0.0.1:0"'
+    return config_of(f"[tls]\nmode = 'terminate'\ncertificate = '{certificate}'\nkey = '{key}'", listen=listen)
+
+
+async def certificate_of(server: Server, number: int = 0, *, smtps: bool = False) -> bytes | None:
+    """Return what certificate a client is shown, in DER form."""
+    host, port = server.addresses[number]
+    terms = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    terms.check_hostname, terms.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection(host, port, ssl=terms if smtps else None)
+    await reader.readline()
+    if not smtps:
+        writer.write(b"STARTTLS\r\n")
+        await reader.readline()
+        await writer.start_tls(terms)
+    writer.write(b"NOOP\r\n")
+    assert (await reader.readline()).startswith(b"250 ")
+    shown: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
+
+
+def der(certificate: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.read_text())
+
+
+def test_a_reload_reads_the_certificate_again() -> None:
+    """New clients see the new one; one that cannot be used is told, and the old one stays."""
+
+    async def scenario() -> None:
+        first, key = make(Path())
+        async with serve(tls_config(first, key)) as server:
+            assert der(first) == await certificate_of(server) == await certificate_of(server, 1, smtps=True)
+            old = der(first)
+            make(Path())  # another one under the same name
+            assert server.reload(loaded_of(tls_config(first, key)))
+            assert old != der(first) == await certificate_of(server)
+            key.write_bytes(make(Path(), "other")[1].read_bytes())
+            assert not server.reload(loaded_of(tls_config(first, key)))
+            assert der(first) == await certificate_of(server)
+            # listen.smtps holds until a restart, and goes on with the last certificate.
+            assert server.reload(loaded(""))
+            assert der(first) == await certificate_of(server, 1, smtps=True)
+        _, unusable, _ = records("config")
+        assert not unusable["ok"]
+        assert "the key is that of another certificate" in unusable["why"]
+
+    run(scenario())
+
+
+def loaded_of(config: Config) -> Loaded:
+    return replace(loaded(""), config=config)
+
+
+def test_a_certificate_that_cannot_be_used() -> None:
+    """The start fails with a sentence that names the key and the file."""
+
+    async def scenario() -> None:
+        with pytest.raises(OSError, match=r"tls\.certificate: none\.pem: No such file or directory"):
+            await serve(tls_config(Path("none.pem"), Path("none.key")))
 
     run(scenario())
 

@@ -91,6 +91,7 @@ class Server:
         max_clients, note = fit_descriptors(config.listen.max_clients)
         if note:
             self.notes.append(note)
+        terms = self._terms(config)
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
         if trouble:
@@ -98,7 +99,6 @@ class Server:
                 f"the records cannot be written to {config.record.path}: {trouble}; they are lost until that is mended"
             )
         self._sink.start()
-        terms = self._terms(config)
         draw = random.Random().random
         self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children)
         self._asking = loop.create_task(terms.backend.keep_asking())

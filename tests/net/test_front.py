@@ -24,6 +24,7 @@ from tarry.net.front import Front, Terms
 from tarry.record import schema
 from tarry.record.summary import fold
 from tarry.smtp.proxy_header import write_v1, write_v2
+from tests.certificates import context, wrap
 from tests.playbook import policy
 from tests.shell import await_mask, pair, reset
 from tests.talk import EHLO
@@ -559,6 +560,43 @@ def test_aborting() -> None:
         house.front.close()
         with suppress(ConnectionResetError):
             await hear(client, b"")
+        house.check()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("ends_tls", [True, False])
+def test_starttls_may_be_tarrys_own(ends_tls: bool) -> None:
+    """With a certificate it is done here; otherwise it is what the MTA makes of it."""
+
+    def client(sock: socket.socket) -> bytes:
+        sock.settimeout(5.0)
+        heard = sock.recv(1000)
+        for line in (b"EHLO x\r\n", b"STARTTLS\r\n"):
+            sock.sendall(line)
+            heard += sock.recv(1000)
+        if not ends_tls:
+            sock.close()
+            return heard
+        with wrap(sock) as tls:
+            tls.sendall(b"EHLO x\r\n")
+            heard += b"--" + tls.recv(1000)
+        return heard
+
+    async def scenario() -> None:
+        house = House(tls=context() if ends_tls else None, ends_tls=ends_tls)
+        heard = await asyncio.to_thread(client, house.take())
+        clear, _, inside = heard.partition(b"--")
+        assert b"250 STARTTLS\r\n" in clear
+        if ends_tls:
+            assert clear.endswith(b"220 2.0.0 Ready to start TLS\r\n")
+            assert inside.startswith(b"250-mail.example\r\n")
+            assert b"STARTTLS" not in inside
+        async with asyncio.timeout(5):
+            while house.front._door.inside:
+                await asyncio.sleep(0.002)
+        await house.leave()
+        assert int(ends_tls) == sum(isinstance(event, schema.Tls) for event in house.events())
         house.check()
 
     run(scenario())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
 
@@ -17,10 +18,12 @@ from tarry.net import session as module
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import MtaTls, make_context
 from tarry.net.session import BREATHER, LINGER, ClientSide, MtaSide, Session
+from tarry.net.tls_transport import TlsSide, TlsTransport
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tarry.record.summary import fold
 from tarry.smtp.proxy_header import write_v2
+from tests.certificates import client_context, context
 from tests.shell import Loop
 from tests.talk import ACCEPTED_AT, EHLO, setting
 
@@ -35,6 +38,7 @@ class Wire(asyncio.Transport):
         self.reads = True
         self.full = 0
         self.is_gone = False
+        self.protocol: Any = None
         self._can_half_close = can_half_close
 
     def write(self, data: Any) -> None:
@@ -68,6 +72,9 @@ class Wire(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return self.full
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def said(self) -> bytes:
         """Return what was written since the last call."""
@@ -152,7 +159,12 @@ class Line:
     """A session between two wires."""
 
     def __init__(
-        self, rules: Policy | None = None, connector: Connector | None = None, announce: str = "none", tls: MtaTls | None = None
+        self,
+        rules: Policy | None = None,
+        connector: Connector | None = None,
+        announce: str = "none",
+        tls: ssl.SSLContext | None = None,
+        to_mta: MtaTls | None = None,
     ) -> None:
         self.clock = ManualClock(ACCEPTED_AT)
         self.loop = TaskLoop(self.clock)
@@ -169,9 +181,9 @@ class Line:
             without=frozenset(),
             timeout=1.0,
             on_health=lambda good, why: self.learned.append(good),
-            tls=tls,
+            tls=to_mta,
         )
-        known = setting(rules, way=self.backend.way)
+        known = setting(rules, way=self.backend.way, ends_tls=tls is not None)
         self.conversation = Conversation(known)
         self.conversation.begin(ACCEPTED_AT)
         journal = Journal("K3X9", accepted_at=ACCEPTED_AT, accepted_wall=1.7e9, write=self.lines.append)
@@ -184,7 +196,10 @@ class Line:
             journal=journal,
             backend=self.backend,
             on_end=self.ended.append,
+            tls=tls,
         )
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
         self.side = ClientSide(self.session)
         self.client = Wire()
         self.side.connection_made(self.client)
@@ -217,6 +232,29 @@ class Line:
         self.says(b"STARTTLS\r\n")
         assert b"220 go\r\n" == self.mta_says(b"220 go\r\n")
         self.mta.said()
+
+    def talk_tls(self, data: bytes) -> None:
+        """The client says something inside TLS; the handshake is done first where it has not been."""
+        if self._tls is None:
+            self._tls = client_context().wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+            while True:
+                try:
+                    self._tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    self.client.protocol.data_received(self._outgoing.read())
+                    self._incoming.write(self.client.said())
+        self._tls.write(data)
+        self.client.protocol.data_received(self._outgoing.read())
+
+    def inside(self) -> bytes:
+        """Return what the client hears inside TLS."""
+        assert self._tls is not None
+        self._incoming.write(self.client.said())
+        try:
+            return self._tls.read(65536)
+        except ssl.SSLWantReadError:
+            return b""
 
     def events(self) -> list[schema.AnyEvent]:
         return [schema.read_line(line).event for line in self.lines]
@@ -275,7 +313,7 @@ SECURED = schema.Tls("mta", True, "TLSv1.3", "X", ms=1.0)
 def securing(monkeypatch: pytest.MonkeyPatch) -> tuple[Line, Handshakes, Task]:
     """Come as far as an MTA that has said 220 to STARTTLS."""
     handshakes = Handshakes(monkeypatch)
-    line = Line(tls=TERMS)
+    line = Line(to_mta=TERMS)
     line.says(b"EHLO x\r\nMAIL FROM:<a@b>\r\n")
     for said in (b"220 mta\r\n", b"250-mta\r\n250 STARTTLS\r\n", b"220 go\r\n"):
         assert b"" == line.mta_says(said)
@@ -668,3 +706,74 @@ def test_an_order_to_nobody_is_no_fault() -> None:
     line.session._mta = None
     line.says(b"x")
     assert line.side.eof_received()
+
+
+# STARTTLS that ends here.
+
+
+def upgrading(line: Line) -> TlsTransport:
+    """Come as far as the handshake; return the inside."""
+    assert b"220 2.0.0 Ready to start TLS\r\n" == line.says(b"STARTTLS\r\n")
+    inside = line.session._client
+    assert isinstance(inside, TlsTransport)
+    assert isinstance(line.client.protocol, TlsSide)
+    return inside
+
+
+def test_starttls_puts_tls_in_between() -> None:
+    """In the same turn as the 220, so that nothing that comes is clear text to anyone; the session goes on inside."""
+    line = Line(tls=context())
+    upgrading(line)
+    line.talk_tls(b"EHLO x\r\n")
+    assert line.inside().startswith(b"250-mail.example\r\n")
+    assert b"STARTTLS" not in line.inside()
+    (tls,) = (event for event in line.events() if isinstance(event, schema.Tls))
+    assert (True, "TLSv1.3", "localhost") == (tls.ok, tls.version, tls.sni)
+
+
+def test_a_handshake_that_fails_ends_the_session() -> None:
+    """Recorded; both sides are closed, ours by a FIN, and what still comes is thrown away."""
+    line = Line(tls=context())
+    upgrading(line)
+    line.client.protocol.data_received(b"MAIL FROM:<injected@b.example>\r\n")
+    assert ["wrong version number"] == [event.why for event in line.events() if isinstance(event, schema.Tls)]
+    assert ["eof"] == line.client.done
+    line.client.protocol.data_received(b"QUIT\r\n")
+    line.loop.advance(LINGER + 1)
+    assert ["eof", "abort"] == line.client.done
+    line.client.protocol.connection_lost(None)
+    assert [line.session] == line.ended
+
+
+def test_a_handshake_that_does_not_come() -> None:
+    """The session's own timer has its deadline."""
+    line = Line(Policy(limits=Limits(handshake=5.0)), tls=context())
+    upgrading(line)
+    line.client.protocol.data_received(b"\x16")
+    line.loop.advance(5.1)
+    assert ["no handshake in time"] == [event.why for event in line.events() if isinstance(event, schema.Tls)]
+
+
+def test_the_end_of_tls_in_a_message_aborts_it() -> None:
+    """A bare FIN: nothing more is sent to the MTA, and both sides are closed."""
+    line = Line(tls=context())
+    upgrading(line)
+    line.talk_tls(b"EHLO x\r\nMAIL FROM:<a@b>\r\n")
+    line.mta_says(b"220 mta\r\n")
+    line.mta_says(EHLO.raw)
+    line.mta_says(b"250 ok\r\n")
+    line.talk_tls(b"DATA\r\n")
+    line.mta_says(b"354 go\r\n")
+    line.talk_tls(b"half a mess")
+    line.mta.said()
+    assert not line.client.protocol.eof_received()
+    assert (b"", ["abort"]) == (line.mta.said(), line.mta.done)
+    assert "close" in line.client.done
+
+
+def test_a_client_that_is_gone_needs_no_tls() -> None:
+    """The order comes to nothing."""
+    line = Line(tls=context())
+    line.session._client = None
+    line.session._start_tls()
+    assert line.session._client is None
