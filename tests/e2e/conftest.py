@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,18 @@ def doors() -> Iterator[Doors]:
 
 
 @pytest.fixture(scope="session")
-def tls_sink(tmp_path_factory: pytest.TempPathFactory) -> TlsSink:
+def tls_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate and its key."""
     need("openssl")
-    paths = certificate.make(tmp_path_factory.mktemp("tls"))
-    return TlsSink(partial(Sink, tls=paths), paths[0])
+    return certificate.make(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def tls_sink(tls_files: tuple[Path, Path]) -> TlsSink:
+    return TlsSink(partial(Sink, tls=tls_files), tls_files[0])
+
+
+@pytest.fixture(scope="session")
+def terminate(tls_files: tuple[Path, Path]) -> str:
+    """A configuration's [tls] table, for TLS that ends in tarry."""
+    return f'[tls]\nmode = "terminate"\ncertificate = "{tls_files[0]}"\nkey = "{tls_files[1]}"\n'

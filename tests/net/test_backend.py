@@ -11,11 +11,12 @@ import uvloop
 
 from tarry.core.client import Client, Endpoint
 from tarry.core.login import Way
+from tarry.core.starttls import Established
 from tarry.net import backend as module
 from tarry.net.backend import Backend, TcpConnector, UnixConnector
 from tarry.net.mta_tls import MtaTls, make_context
 from tarry.smtp.extensions import Capabilities, read_capabilities
-from tarry.smtp.proxy_header import write_v1, write_v2
+from tarry.smtp.proxy_header import SSL, UNIQUE_ID, Header, read_header, ssl_value, write_v1, write_v2
 from tarry.smtp.reply import Reply, reply
 from tests.e2e.servers.certificate import make, server_context
 from tests.e2e.servers.need import need
@@ -349,3 +350,18 @@ def test_it_keeps_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(one.keep_asking())
     assert [module.RETRY, module.REFRESH, module.RETRY] == waited
+
+
+def test_what_a_version_2_header_tells() -> None:
+    """The session's id, and the client's TLS where it ends here; Exim reads 232 octets and no more."""
+    one = backend(announce="proxy-v2")
+    tls = Established("TLSv1.3", "ECDHE-ECDSA-CHACHA20-POLY1305")
+    far = Client(Endpoint("2001:db8::1", 40000), Endpoint("2001:db8::2", 465))
+    longest = one.announcement(far, id="6B015D17-0001", tls=tls)
+    header = read_header(longest)
+    assert isinstance(header, Header)
+    assert ((UNIQUE_ID, b"6B015D17-0001"), (SSL, ssl_value(tls.version, tls.cipher))) == header.tlvs
+    assert len(longest) <= 121
+    for announce in ("none", "proxy-v1"):
+        plain = backend(announce=announce)
+        assert plain.announcement(far) == plain.announcement(far, id="x", tls=tls)

@@ -23,7 +23,7 @@ from tarry.net.backend import Backend
 from tarry.net.front import Front, Terms
 from tarry.record import schema
 from tarry.record.summary import fold
-from tarry.smtp.proxy_header import write_v1, write_v2
+from tarry.smtp.proxy_header import UNIQUE_ID, write_v1, write_v2
 from tests.certificates import context, wrap
 from tests.playbook import policy
 from tests.shell import await_mask, pair, reset
@@ -378,13 +378,14 @@ def test_the_mta_is_told_which_address_was_called(server: Endpoint, told: tuple[
 
     async def scenario() -> None:
         house = House(announce="proxy-v2")
-        house.connector._header = len(write_v2(("127.0.0.1", 1), ("127.0.0.1", 1)))
+        id = house.front._ids.text(1).encode()
+        house.connector._header = len(write_v2(("127.0.0.1", 1), ("127.0.0.1", 1), ((UNIQUE_ID, id),)))
         client = house.take(server=server)
         port = client.getpeername()[1]
         await send(client)
         client.close()
         await house.leave()
-        assert write_v2(("127.0.0.1", 40000), told or ("127.0.0.1", port)) == house.connector.heard[0]
+        assert write_v2(("127.0.0.1", 40000), told or ("127.0.0.1", port), ((UNIQUE_ID, id),)) == house.connector.heard[0]
 
     run(scenario())
 

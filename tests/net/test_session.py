@@ -22,7 +22,7 @@ from tarry.net.tls_transport import TlsSide, TlsTransport
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tarry.record.summary import fold
-from tarry.smtp.proxy_header import write_v2
+from tarry.smtp.proxy_header import SSL, UNIQUE_ID, Header, read_header, ssl_value, write_v2
 from tests.certificates import client_context, context
 from tests.shell import Loop
 from tests.talk import ACCEPTED_AT, EHLO, setting
@@ -286,7 +286,18 @@ def test_the_client_is_announced_before_anything_is_said() -> None:
     """With the address that the conversation knows."""
     line = Line(announce="proxy-v2")
     line.says(b"MAIL FROM:<a@b>\r\n")
-    assert write_v2(("192.0.2.7", 40000), ("198.51.100.1", 25)) == line.mta.said()
+    told = ((UNIQUE_ID, b"K3X9-0001"),)
+    assert write_v2(("192.0.2.7", 40000), ("198.51.100.1", 25), told) == line.mta.said()
+
+
+def test_the_mta_hears_of_the_clients_tls() -> None:
+    """Its version and cipher stand in the PROXY header."""
+    line = Line(announce="proxy-v2", tls=context())
+    upgrading(line)
+    line.talk_tls(b"MAIL FROM:<a@b>\r\n")
+    header = read_header(line.mta.said())
+    assert isinstance(header, Header)
+    assert (SSL, ssl_value("TLSv1.3", "TLS_AES_256_GCM_SHA384")) in header.tlvs
 
 
 class Handshakes:

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from tarry.smtp.proxy_header import (
     SIGNATURE,
+    SSL,
+    UNIQUE_ID,
     V1_CAP,
     V2_CAP,
     Header,
     HeaderFault,
     looks_like_header,
     read_header,
+    ssl_value,
     write_v1,
     write_v2,
 )
@@ -299,3 +302,10 @@ def test_aiosmtpd_takes_and_refuses_the_same(data: bytes) -> None:
     if isinstance(header, Header) and header.source:
         assert header.source == (str(seen.src_addr), seen.src_port)
         assert isinstance(seen.src_addr, IPv4Address | IPv6Address)
+
+
+def test_the_value_that_tells_of_tls() -> None:
+    """Section 2.2.6: flags, a certificate that was not verified, and the version and cipher as TLVs of their own."""
+    value = b"\x01\0\0\0\x01\x21\0\x07TLSv1.3\x23\0\x16TLS_AES_256_GCM_SHA384"
+    assert value == ssl_value("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+    assert "TLSv1.3" == as_aiosmtpd_reads(write_v2(FROM, TO, ((SSL, value), (UNIQUE_ID, b"x")))).tlv["SSL_VERSION"].decode()

@@ -16,10 +16,11 @@ from typing import Protocol, cast
 from tarry.core.border import CloseMta, Learn, Outbox, Relay, SecureMta
 from tarry.core.client import OURSELVES, Client
 from tarry.core.login import Way
+from tarry.core.starttls import Established
 from tarry.core.upstream import Answered, Broken, TurnedAway, Upstream
 from tarry.net.mta_tls import MtaTls, secure
 from tarry.smtp.extensions import Capabilities, read_capabilities
-from tarry.smtp.proxy_header import write_v1, write_v2
+from tarry.smtp.proxy_header import SSL, UNIQUE_ID, ssl_value, write_v1, write_v2
 from tarry.smtp.reply import Reply
 
 REFRESH = 300.0
@@ -120,15 +121,18 @@ class Backend:
         """True when the MTA is told who the client is."""
         return self.announce != "none" or self.mode == "exec"
 
-    def announcement(self, client: Client) -> bytes:
-        """Return what is written to the MTA before it greets."""
+    def announcement(self, client: Client, *, id: str = "", tls: Established | None = None) -> bytes:
+        """Return what is written to the MTA before it greets: who the client is, and what TLS it has with tarry."""
         source = (client.endpoint.host, client.endpoint.port)
         destination = (client.server.host, client.server.port)
         match self.announce:
             case "proxy-v1":
                 return write_v1(source, destination)
             case "proxy-v2":
-                return write_v2(source, destination)
+                told = ((UNIQUE_ID, id.encode("ascii")),) if id else ()
+                if tls is not None:
+                    told = (*told, (SSL, ssl_value(tls.version, tls.cipher)))
+                return write_v2(source, destination, told)
             case _:
                 return b""
 

@@ -132,7 +132,8 @@ class Session:
             transport.abort()
             return
         self._mta = transport
-        announcement = self._backend.announcement(self._setting.client)
+        tls = self._client.established if isinstance(self._client, TlsTransport) else None
+        announcement = self._backend.announcement(self._setting.client, id=self._setting.id, tls=tls)
         if announcement:
             transport.write(announcement)
         self._perform(self._conversation.mta_opened)
