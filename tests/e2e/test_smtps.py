@@ -1,7 +1,6 @@
 """listen.smtps: TLS from the first byte on, the hold inside it, and real clients."""
 
 import contextlib
-import os
 import signal
 import smtplib
 import ssl
@@ -44,7 +43,8 @@ class Both:
 @contextlib.contextmanager
 def serving(files: Files, more: str = "", listen: str = "", backend: int | None = None) -> Iterator[Both]:
     port = free_port()
-    config = f'[listen]\nmax_per_client = 0\nsmtps = ["127.0.0.1:{port}"]\n{listen}\n[tls]\ncertificate = "{files[0]}"\nkey = "{files[1]}"\n'
+    tls = f'[tls]\ncertificate = "{files[0]}"\nkey = "{files[1]}"\n'
+    config = f'[listen]\nmax_per_client = 0\nsmtps = ["127.0.0.1:{port}"]\n{listen}\n{tls}'
     announce = "proxy-v2" if backend is not None else "none"
     with Tarry(config + more, wait=f"{WAIT}s", backend=backend, announce=announce) as tarry:
         yield Both(tarry, port, files[0])
@@ -112,14 +112,9 @@ def test_a_real_postfix_behind(tls_files: Files) -> None:
             client.command(b"DATA")
             assert client.command(clients.MESSAGE + b".").code == 250
             client.command(b"QUIT")
-        assert wait_until(lambda: len(postfix.messages()) == 1, 10)
+        (message,) = postfix.wait_messages(1)
 
-    assert b"192.0.2.77" in postfix_message(postfix)
-
-
-def postfix_message(postfix: Postfix) -> bytes:
-    (message,) = postfix.messages()
-    return message if isinstance(message, bytes) else bytes(message.raw)
+    assert b"192.0.2.77" in message
 
 
 def test_the_hold_is_kept_inside_tls(both: Both) -> None:
@@ -182,9 +177,14 @@ def test_what_is_no_handshake(both: Both, first: bytes, why: str) -> None:
     assert (record["ok"], record["why"]) == (False, why)
 
 
+def descriptors(tarry: Tarry) -> int:
+    """Return how many descriptors it has open."""
+    return sum(1 for _ in Path(f"/proc/{tarry.pid}/fd").iterdir())
+
+
 def test_nothing_stays_behind(both: Both) -> None:
     """Clients that come and go in the handshake and in the hold leave no descriptor."""
-    held = len(os.listdir(f"/proc/{both.tarry.pid}/fd"))
+    held = descriptors(both.tarry)
     for number in range(60):
         client = RawClient(both.port)
         if number % 2:
@@ -193,7 +193,7 @@ def test_nothing_stays_behind(both: Both) -> None:
             client.reset()
         client.close()
 
-    assert wait_until(lambda: len(os.listdir(f"/proc/{both.tarry.pid}/fd")) <= held, 15)
+    assert wait_until(lambda: descriptors(both.tarry) <= held, 15)
 
 
 def test_sigterm_and_sighup(tls_files: Files, tmp_path: Path) -> None:

@@ -59,29 +59,19 @@ def smtplib_sends(port: int, trusted: Path) -> int:
 
 
 def openssl_sends(port: int, trusted: Path) -> int:
-    """With openssl s_client, which waits for each reply because we do."""
-    command = [
-        "openssl",
-        "s_client",
-        "-connect",
-        f"localhost:{port}",
-        "-starttls",
-        "smtp",
-        "-CAfile",
-        str(trusted),
-        "-verify_return_error",
-    ]
-    with subprocess.Popen(
-        [*command, "-quiet"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as running:
-        assert running.stdin and running.stdout
-        assert running.stdout.readline().startswith(b"250")  # the last line of the reply to its own EHLO
+    """With openssl s_client, and a moment between the lines in place of reading the replies."""
+    command = ["openssl", "s_client", "-quiet", "-starttls", "smtp", "-connect", f"localhost:{port}", "-CAfile", str(trusted)]
+    with subprocess.Popen([*command, "-verify_return_error"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        assert running.stdin
+        time.sleep(0.5)
         for line in (b"EHLO client.example", b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@d.example>", b"DATA", b"hello\r\n.", b"QUIT"):
             running.stdin.write(line + b"\r\n")
             running.stdin.flush()
-            while running.stdout.readline()[3:4] == b"-":
-                pass
-        return running.wait(10)
+            time.sleep(0.1)
+        try:
+            return running.wait(5)
+        finally:
+            running.kill()
 
 
 PEOPLE: dict[str, Callable[[int, Path], int]] = {
@@ -196,9 +186,14 @@ def test_a_client_hello_that_dribbles_is_cut_off(door: Door) -> None:
     assert took < 6.0
 
 
+def descriptors(tarry: Tarry) -> int:
+    """Return how many descriptors it has open."""
+    return sum(1 for _ in Path(f"/proc/{tarry.pid}/fd").iterdir())
+
+
 def test_failed_handshakes_leave_nothing_behind(door: Door) -> None:
     """After sixty of them, in all ways, tarry has no more descriptors than before."""
-    held = len(os.listdir(f"/proc/{door.tarry.pid}/fd"))
+    held = descriptors(door.tarry)
     for number in range(60):
         with door.client() as client:
             client.greeted()
@@ -207,7 +202,7 @@ def test_failed_handshakes_leave_nothing_behind(door: Door) -> None:
             if number % 2:
                 client.reset()
 
-    assert wait_until(lambda: len(os.listdir(f"/proc/{door.tarry.pid}/fd")) <= held, 10)
+    assert wait_until(lambda: descriptors(door.tarry) <= held, 10)
     assert door.connections == []
 
 
@@ -242,7 +237,7 @@ def half_sent(door: Door, trusted: Path) -> RawClient:
 def test_the_end_of_tls_in_a_message_is_no_end_of_the_message(door: Door, tls_files: Files, end: str) -> None:
     """It is not delivered, the MTA's transaction is aborted, and no clear text behind it is read (CVE-2026-45185)."""
     with half_sent(door, tls_files[0]) as client:
-        wire = client.sock.dup()
+        wire = socket.socket(fileno=os.dup(client.sock.fileno()))
         port = client.address[1]
         if "close_notify" in end:
             client.sock.settimeout(0.0)
