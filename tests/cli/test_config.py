@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from tests.certificates import make
 
 from tarry.cli.config import command
 from tarry.config import render
@@ -138,6 +139,19 @@ def test_check_of_a_missing_file() -> None:
     """A file that is not there is an error like others."""
     result = run("check", "none.toml")
     assert (1, True) == (result.exit_code, result.stdout.startswith("none.toml: error: there is no such file; "))
+
+
+@pytest.mark.parametrize("table", ['[tls]\nmode = "terminate"', '[listen]\nsmtps = ["127.0.0.1:2465"]\n[tls]'])
+def test_check_looks_at_the_certificate(table: str) -> None:
+    """A file that cannot be used is an error of the line that names it, and nothing is found in a pair that fits."""
+    certificate, key = make(Path())
+    write(f'{table}\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    assert 0 == run("check").exit_code
+    key.unlink()
+    failed = run("check")
+    line = table.count("\n") + 3
+    assert 1 == failed.exit_code
+    assert f"tarry.toml:{line}: error: tls.key: {key}: No such file or directory" in " ".join(failed.stdout.split())
 
 
 def test_check_json() -> None:

@@ -15,6 +15,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tarry.config.origin import Origin, Problem
 from tarry.config.schema import Config
 from tarry.config.values import write_span
 from tarry.core.result import Action
+from tarry.net.tls import server_context
 from tarry.sinks.terminal import wants_colour
 
 _DEFAULT_FILE = "tarry.toml"
@@ -96,7 +98,7 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
     Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 usage.
     """
     name = _name(ctx, file, option) or _DEFAULT_FILE
-    loaded = load(Path(name))
+    loaded = _with_certificate(load(Path(name)))
     failed = bool(loaded.errors or (strict and loaded.warnings))
     if as_json:
         click.echo(json.dumps(_report(name, loaded, failed), indent=2))
@@ -104,6 +106,21 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
         told = [_told(problem) for problem in loaded.problems]
         click.echo("\n".join([*told, *map(_fitted, _conclusion(name, loaded))]))
     ctx.exit(1 if failed else 0)
+
+
+def _with_certificate(loaded: Loaded) -> Loaded:
+    """Return *loaded* with what is wrong with the certificate: the one thing in a file that only other files can tell."""
+    config = loaded.config
+    if loaded.errors or not (config.tls.mode == "terminate" or config.listen.smtps):
+        return loaded
+    try:
+        server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+    except OSError as fault:
+        where, what = str(fault).split(": ", 1)
+        origin = loaded.origins[where]
+        problem = Problem(where, what, "tarry would not start with it", file=origin.name, line=origin.line)
+        return replace(loaded, problems=(*loaded.problems, problem))
+    return loaded
 
 
 @command.command("show", short_help="Show each value and where it comes from.")
