@@ -115,7 +115,7 @@ def _say(text: str) -> None:
 
 
 def _explain(fault: OSError, config: Config) -> None:
-    where = ", ".join(str(one) for one in config.listen.smtp)
+    where = ", ".join(str(one) for one in (*config.listen.smtp, *config.listen.smtps))
     match fault.errno:
         case errno.EADDRINUSE:
             what = f"{where}: address in use: something listens there already; stop it, or choose another port in listen.smtp"
