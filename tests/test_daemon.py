@@ -12,12 +12,12 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tarry.config.compile import fingerprint
 from tarry.config.load import Loaded, load
