@@ -15,11 +15,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from tarry.config import render
 from tarry.config.compile import destination, fingerprint
