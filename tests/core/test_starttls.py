@@ -70,6 +70,13 @@ def test_replies_behind_the_220_are_an_injection(more: str) -> None:
 
 # tarry's own (tls.mode = "terminate").
 
+CLEAR = f"""{GREETED}
+C: EHLO client.example
+S: 250-mail.example
+S: 250-PIPELINING
+S: 250-CHUNKING
+S: 250 STARTTLS
+"""
 TERMINATED = """
 C: STARTTLS
 S: 220 2.0.0 Ready to start TLS
@@ -92,7 +99,7 @@ def ending(rules: Policy | None = None, **changed: object) -> Talk:
 
 def test_a_message_inside_tls() -> None:
     """After the handshake the session begins anew, and the MTA is opened by the first command inside that needs it."""
-    talk = ending().plays(HELLO, TERMINATED, "! 2.5s\n! TLS", HELLO_INSIDE, MAIL, RCPT)
+    talk = ending().plays(CLEAR, TERMINATED, "! 2.5s\n! TLS", HELLO_INSIDE, MAIL, RCPT)
     assert [schema.Tls("client", True, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example", 2500.0)] == talk.of(schema.Tls)
 
 
@@ -113,61 +120,63 @@ def test_helo_is_offered_nothing() -> None:
 @pytest.mark.parametrize("in_tls", [True, False])
 def test_inside_it_is_neither_offered_nor_taken(in_tls: bool) -> None:
     """503, whoever does TLS, and also where the client came with TLS from the first byte on."""
-    talk = Talk(in_tls=True).plays(GREETED) if in_tls else ending().plays(HELLO, INSIDE)
+    talk = Talk(in_tls=True).plays(GREETED) if in_tls else ending().plays(CLEAR, INSIDE)
     talk.plays(HELLO_INSIDE, "C: STARTTLS\nS: 503 5.5.1 TLS is on already\nC: NOOP\nS: 250 2.0.0 Ok")
 
 
 def test_the_reply_of_an_mta_inside_tls_is_not_believed_either() -> None:
     """The MTA's EHLO reply to a later EHLO is cleared of its STARTTLS too."""
     ending().plays(
-        HELLO, INSIDE, HELLO_INSIDE, MAIL, "C: EHLO again\nM> EHLO again\nM< 250-mta.example\nM< 250 STARTTLS\nS: 250 mail.example"
+        CLEAR, INSIDE, HELLO_INSIDE, MAIL, "C: EHLO again\nM> EHLO again\nM< 250-mta.example\nM< 250 STARTTLS\nS: 250 mail.example"
     )
 
 
 def test_an_argument_is_refused() -> None:
     """RFC 3207, section 4."""
-    ending().plays(HELLO, "C: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument", INSIDE)
+    ending().plays(CLEAR, "C: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument", INSIDE)
 
 
 @pytest.mark.parametrize("more", ["C: NOOP", "C+ \\0", "C+ \\x16\\x03\\x01", "C: STARTTLS"])
 def test_what_is_piled_up_behind_it_is_an_injection(more: str) -> None:
     """No 220 and no handshake: the session ends."""
-    talk = ending().plays(HELLO, f"C: STARTTLS\n{more}\n{TOO_EARLY}\n* close")
+    talk = ending().plays(CLEAR, f"C: STARTTLS\n{more}\n{TOO_EARLY}\n* close")
     assert [] == talk.of(schema.Tls)
 
 
 def test_what_comes_in_the_clear_after_the_220_counts_for_nothing() -> None:
     """The shell reads nothing there; should it ever, the session ends and the command is never taken."""
-    talk = ending().plays(HELLO, TERMINATED, "C: MAIL FROM:<injected@b.example>", "! TLS\n* close")
+    talk = ending().plays(CLEAR, TERMINATED, "C: MAIL FROM:<injected@b.example>", "! TLS\n* close")
     assert [failure("clear text behind STARTTLS")] == talk.of(schema.Tls)
 
 
 def test_the_mta_of_the_time_before_is_given_up() -> None:
     """It knows the name, the sender and perhaps a login of the time before; a new one is opened when one is needed."""
-    talk = ending().plays(HELLO, MAIL, "C: STARTTLS\nM> QUIT\n* close the MTA\nS: 220 2.0.0 Ready to start TLS\n* start TLS\n! TLS")
+    talk = ending().plays(CLEAR, MAIL, "C: STARTTLS\nM> QUIT\n* close the MTA\nS: 220 2.0.0 Ready to start TLS\n* start TLS\n! TLS")
     talk.plays(
         "C: RCPT TO:<c@d.example>\nS: 503 5.5.1 MAIL first",
         "C: MAIL FROM:<a@b.example>\n* open the MTA\n! opened\nM< 220 mta.example\nM> MAIL FROM:<a@b.example>",
     )
 
 
-def test_a_login_of_the_time_before_is_forgotten() -> None:
-    """Who has logged in in the clear is screened again, and tarry does not vouch for it at a new MTA."""
-    talk = ending(policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL), reasons=(found("pregreet"),))
-    talk.plays(HELLO).conversation._x.is_authenticated = talk.conversation._screen.skip = True
-    talk.plays(INSIDE, "C: MAIL FROM:<a@b.example>\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]")
+def test_passwords_are_taken_inside_only() -> None:
+    """AUTH is offered inside TLS and not before, and one that comes before is told so (RFC 4954, section 4)."""
+    refused = "C: AUTH PLAIN AGEAYg==\nS: 538 5.7.1 Say STARTTLS first: passwords are taken inside TLS only"
+    talk = ending().plays(CLEAR, refused, INSIDE, HELLO_INSIDE)
+    talk.plays("C: AUTH PLAIN AGEAYg==", LOGIN, "M> AUTH PLAIN AGEAYg==\nM< 235 ok\nS: 235 ok")
+    without = Capabilities("mta.example", (("SIZE", b"SIZE 9"),))
+    ending(capabilities=without).plays(GREETED, "C: AUTH PLAIN AGEAYg==\nS: 502 5.5.1 Command not offered")
 
 
 def test_an_exempt_client_stays_exempt() -> None:
     """That is about its address, which TLS does not change."""
     talk = ending(policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL), reasons=(found("pregreet"),), is_exempt=True)
-    talk.plays(HELLO, INSIDE, HELLO_INSIDE, MAIL)
+    talk.plays(CLEAR, INSIDE, HELLO_INSIDE, MAIL)
 
 
 def test_who_is_refused_at_mail_is_refused_inside() -> None:
     """tarry sees what is said inside, so that nobody need be refused TLS."""
     talk = ending(policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL), reasons=(found("pregreet"),))
-    talk.plays(HELLO, INSIDE, "C: MAIL FROM:<a@b.example>\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]")
+    talk.plays(CLEAR, INSIDE, "C: MAIL FROM:<a@b.example>\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]")
     talk.plays("C: EHLO x\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]")
 
 
@@ -180,7 +189,7 @@ def test_who_is_dropped_is_dropped_at_starttls_too() -> None:
 def test_who_is_delayed_at_rcpt_is_delayed_inside() -> None:
     """And STARTTLS is answered at once."""
     rules = Policy(checks=policy(Pregreet(), action=Action.DELAY).checks, delay=Delay(Span(60.0, 60.0)))
-    talk = ending(rules, reasons=(found("pregreet"),)).plays(HELLO, INSIDE, HELLO_INSIDE)
+    talk = ending(rules, reasons=(found("pregreet"),)).plays(CLEAR, INSIDE, HELLO_INSIDE)
     talk.plays("C: MAIL FROM:<a@b.example>\nS: 250 2.1.0 Ok", "C: RCPT TO:<c@d.example>\n! 56s\n* open the MTA")
     assert ["residual"] == [hold.why for hold in talk.of(schema.Hold)]
 
@@ -192,7 +201,7 @@ def test_the_checks_go_on_inside_and_the_reasons_stay() -> None:
         tarpit_rset=Tarpit(1, 1.0),
     )
     talk = ending(rules, reasons=(found("pregreet"),)).plays(
-        HELLO, "C: RSET\nS: 250 2.0.0 Ok\nC: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument"
+        CLEAR, "C: RSET\nS: 250 2.0.0 Ok\nC: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument"
     )
     talk.plays(INSIDE, "C: RSET\n! 2s\nS: 250 2.0.0 Ok")
     talk.plays(
@@ -207,32 +216,32 @@ def test_the_checks_go_on_inside_and_the_reasons_stay() -> None:
 @pytest.mark.parametrize("why", ["no shared cipher", "http request"])
 def test_a_handshake_that_fails_ends_the_session(why: str) -> None:
     """Nothing can be said any more: it is recorded, and both sides are closed."""
-    talk = ending().plays(HELLO, TERMINATED, f"! TLS failed: {why}\n* close\n! TLS failed: twice\n! TLS")
+    talk = ending().plays(CLEAR, TERMINATED, f"! TLS failed: {why}\n* close\n! TLS failed: twice\n! TLS")
     assert [failure(why)] == talk.of(schema.Tls)
 
 
 def test_the_handshake_has_a_deadline() -> None:
     """limits.handshake, whatever dribbles in."""
-    talk = ending(Policy(limits=Limits(handshake=9.0))).plays(HELLO, TERMINATED, "! 8.9s\n! 0.2s\n* close")
+    talk = ending(Policy(limits=Limits(handshake=9.0))).plays(CLEAR, TERMINATED, "! 8.9s\n! 0.2s\n* close")
     assert [failure("no handshake in time")] == talk.of(schema.Tls)
 
 
 @pytest.mark.parametrize(("how", "word"), [("FIN", "fin"), ("RST", "reset")])
 def test_a_client_that_leaves_in_the_handshake(how: str, word: str) -> None:
     """Its hang-up and the failure are recorded."""
-    talk = ending().plays(HELLO, TERMINATED, f"! {how}\n* close")
+    talk = ending().plays(CLEAR, TERMINATED, f"! {how}\n* close")
     assert [schema.Hangup("helo", word), failure("the client hung up")] == talk.events[-2:]
 
 
 def test_going_down_waits_for_the_handshake() -> None:
     """A 421 in the clear would be taken for a broken handshake: it is said inside."""
-    ending().plays(HELLO, TERMINATED, "! drain\n! TLS\nS: 421 4.3.2 Service is going down, try again later\n* close")
+    ending().plays(CLEAR, TERMINATED, "! drain\n! TLS\nS: 421 4.3.2 Service is going down, try again later\n* close")
 
 
 def test_inside_a_command_has_its_time() -> None:
     """From the end of the handshake on."""
     ending(Policy(limits=Limits(command=60.0))).plays(
-        HELLO, INSIDE, "! 59s\n! 2s\nS: 421 4.4.2 Timeout, closing the connection\n* close"
+        CLEAR, INSIDE, "! 59s\n! 2s\nS: 421 4.4.2 Timeout, closing the connection\n* close"
     )
 
 
@@ -241,7 +250,7 @@ def test_inside_a_command_has_its_time() -> None:
 def test_the_end_of_tls_is_the_end(in_tls: bool, how: str) -> None:
     """In the middle of a message and in the middle of an answer: the MTA's transaction is aborted, and nothing is said."""
     for stage in ("C: DATA\nM> DATA\nM< 354 go\nS: 354 go\nC+ half a mess", "C: DATA\nM> DATA"):
-        talk = Talk(in_tls=True).plays(GREETED) if in_tls else ending().plays(HELLO, INSIDE)
+        talk = Talk(in_tls=True).plays(GREETED) if in_tls else ending().plays(CLEAR, INSIDE)
         text = "M- half a mess\n" if "half" in stage else ""
         talk.plays(HELLO_INSIDE, MAIL, RCPT, stage, f"{text}! {how}\n* abort the MTA\n* close")
 

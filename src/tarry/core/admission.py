@@ -100,6 +100,17 @@ class Door:
         else:
             del self._per_client[key]
 
+    def expect(self) -> bool:
+        """Give a place to a connection whose client is not known yet, until `arrived`; False where there is none."""
+        if self.inside >= self.rules.max_clients:
+            return False
+        self.inside += 1
+        return True
+
+    def arrived(self) -> None:
+        """The client of such a connection is known, and `admit` counts it anew; or the connection has gone."""
+        self.inside -= 1
+
     def change(self, rules: Rules) -> None:
         """Take new rules; who is inside stays. Counting that is switched on starts from nothing."""
         if not rules.max_per_client:

@@ -144,8 +144,7 @@ class Conversation:
             self._tls.established(how, now)
             self._envelope.forget()
             self._delivery.reset()
-            self._esmtp = x.is_authenticated = False
-            self._screen.skip = self._setting.is_exempt
+            self._esmtp = False
             self._go_on(now)
         return x.outbox.take()
 
@@ -337,10 +336,12 @@ class Conversation:
             case "NOOP":
                 x.answer(replies.OK, now)
             case "AUTH":
-                if self._capabilities.offers("AUTH"):
-                    x.ask("AUTH", command.line, now)
-                else:
+                if not self._capabilities.offers("AUTH"):
                     x.answer(replies.NOT_OFFERED, now)
+                elif self._tls.is_due:
+                    x.answer(replies.TLS_FIRST, now)
+                else:
+                    x.ask("AUTH", command.line, now)
             case "STARTTLS":
                 self._tls.command(command, self._capabilities, now)
             case "VRFY":

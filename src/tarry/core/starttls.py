@@ -51,6 +51,11 @@ class Starttls:
         self.ends_here = exchange.setting.ends_tls
         self.is_inside = exchange.setting.in_tls
 
+    @property
+    def is_due(self) -> bool:
+        """True while the client could begin TLS with tarry and has not: a password would go in the clear."""
+        return self.ends_here and not self.is_inside
+
     def offer(self, known: Capabilities) -> Capabilities:
         """Return what an EHLO reply offers, of what the MTA offers: its own STARTTLS, tarry's, or none inside TLS."""
         if self.is_inside:

@@ -85,9 +85,9 @@ def without_starttls(known: Capabilities) -> Capabilities:
 
 @lru_cache(maxsize=16)
 def with_starttls(known: Capabilities) -> Capabilities:
-    """Return *known* with STARTTLS, whether the MTA offers it or not: tarry does it."""
-    others = without_starttls(known)
-    return Capabilities(others.name, (*others.keywords, ("STARTTLS", b"STARTTLS")))
+    """Return *known* with STARTTLS, whether the MTA offers it or not: tarry does it. AUTH comes inside TLS (RFC 4954 §4)."""
+    others = tuple((keyword, line) for keyword, line in known.keywords if keyword not in ("STARTTLS", "AUTH"))
+    return Capabilities(known.name, (*others, ("STARTTLS", b"STARTTLS")))
 
 
 @lru_cache(maxsize=16)  # the same for every client of an MTA
