@@ -20,6 +20,7 @@ from tarry.smtp.proxy_header import SSL, UNIQUE_ID, Header, read_header, ssl_val
 from tarry.smtp.reply import Reply, reply
 from tests.e2e.servers.certificate import make, server_context
 from tests.e2e.servers.need import need
+from tests.shell import LeapingLoop
 
 CLIENT = Client(Endpoint("192.0.2.7", 40000), Endpoint("198.51.100.1", 25))
 EHLO = reply(250, "mta.example", "SIZE 1000", "STARTTLS")
@@ -330,26 +331,43 @@ def test_waiting_for_the_first_answer() -> None:
     assert "[Errno 111] refused" == asyncio.run(wait(backend(Nowhere(ConnectionRefusedError(111, "refused"))), True))
 
 
-def test_it_keeps_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Soon while there is no answer, now and then while there is one."""
-    answers = iter(["away", "", "away"])
-    waited: list[float] = []
+class Stop(Exception):
+    """The test has seen enough."""
 
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        if len(waited) == 3:
-            raise asyncio.CancelledError
 
-    one = backend()
+@pytest.mark.parametrize(
+    ("answers", "doubts", "asked_at"),
+    [
+        (["away", "away", ""], [], [0, 5, 10]),
+        (["", "", ""], [], [0, 300, 600]),
+        (["", "", ""], [100], [0, 100, 400]),
+        (["", "", ""], [2], [0, 5, 305]),
+        (["away", "", ""], [2], [0, 5, 305]),
+    ],
+)
+def test_it_keeps_asking(answers: list[str], doubts: list[float], asked_at: list[float]) -> None:
+    """Soon while there is no answer or a session met none, at most every five seconds, and now and then while all is well."""
+    asked: list[int] = []
 
-    async def probe() -> str:
-        return next(answers)
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        one = backend()
+        start = loop.time()
 
-    monkeypatch.setattr(one, "probe", probe)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(one.keep_asking())
-    assert [module.RETRY, module.REFRESH, module.RETRY] == waited
+        async def probe() -> str:
+            asked.append(round(loop.time() - start))
+            if len(asked) == len(answers):
+                raise Stop
+            return answers[len(asked) - 1]
+
+        one.probe = probe  # type: ignore[method-assign]
+        for at in doubts:
+            loop.call_later(at, one.doubt)
+        await one.keep_asking()
+
+    with pytest.raises(Stop), asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        runner.run(scenario())
+    assert asked_at == asked
 
 
 def test_what_a_version_2_header_tells() -> None:

@@ -1,8 +1,8 @@
 """backend - the MTA: how to reach it, and what it says of itself.
 
 What      Opens connections for sessions, announces the client to the MTA, and keeps what the MTA's EHLO reply offers:
-          asked at start, again every REFRESH seconds, every RETRY seconds while there is no answer, and learned from
-          each session that reaches it.
+          asked at start, again every REFRESH seconds, every RETRY seconds while there is no answer, soon when a session could
+          not reach it, and learned from each session that does.
 Promises  A held client costs no connection. The probe is a session of its own (greeting, EHLO, QUIT) and never carries a client.
 Source    The PROXY protocol's LOCAL command for the probe under version 2.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
 from tarry.core.border import CloseMta, Learn, Outbox, Relay, SecureMta
@@ -108,6 +109,7 @@ class Backend:
         self._known = b""
         self._healthy: bool | None = None
         self._answered = asyncio.Event()
+        self._doubted = asyncio.Event()
         self.trouble = ""
         """Why the last probe got no answer."""
 
@@ -183,8 +185,17 @@ class Backend:
     async def keep_asking(self) -> None:
         """Probe for as long as the daemon runs."""
         while True:
+            self._doubted.clear()
             why = await self.probe()
-            await asyncio.sleep(RETRY if why else REFRESH)
+            await asyncio.sleep(RETRY)
+            if not why:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REFRESH - RETRY):
+                        await self._doubted.wait()
+
+    def doubt(self) -> None:
+        """A session could not reach the MTA: ask it soon, so that its state is known, and its return."""
+        self._doubted.set()
 
     def probe_announcement(self) -> bytes:
         """Return what the probe writes before the MTA greets: it is nobody's client."""

@@ -267,6 +267,7 @@ class Session:
             await self._backend.connector.connect(lambda: MtaSide(self, serial), self._setting.client)
         except OSError as fault:
             # ECONNREFUSED, ENOENT, EMFILE, EHOSTUNREACH: to the client all of them are "try again later".
+            self._backend.doubt()
             if serial == self._mta_serial:
                 why = f"cannot be reached: {fault.strerror or fault}"
                 self._perform(lambda now: self._conversation.mta_left(now, why))
