@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -274,7 +275,7 @@ def test_serving_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_defaults() -> None:
     """Without a configuration it is the default one."""
-    assert (("127.0.0.1", 2525),) == tuple((one.host, one.port) for one in serve()._config.listen.smtp)
+    assert ["127.0.0.1:2525"] == [str(one) for one in serve()._config.listen.smtp]
     assert [] == serve().addresses
 
 
@@ -349,6 +350,93 @@ def test_sockets_that_nobody_handed_over(wanted: str, handed: list[str]) -> None
     with pytest.raises(OSError, match=f"{wanted}: no such socket was handed over; start tarry by its socket unit"):
         open_sockets(listen, sockets)
     assert before - len(handed) == descriptors()
+
+
+# An embedding program goes on after it.
+
+
+async def left_behind(server: Server) -> tuple[int, int]:
+    """Return how many readers of the loop and how many tasks a start that fails leaves there."""
+    selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    readers, tasks = len(selector.get_map()), len(asyncio.all_tasks())
+    with suppress(OSError, asyncio.CancelledError):
+        await server.start()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return len(selector.get_map()) - readers, len(asyncio.all_tasks()) - tasks
+
+
+def test_a_start_that_fails_leaves_nothing_in_the_loop() -> None:
+    """No reader, no task, no descriptor, no thread: the program may mend the configuration and try again."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f'"127.0.0.1:0", "127.0.0.1:{taken.getsockname()[1]}"'
+            await left_behind(serve(config_of(listen=listen)))  # what the loop and the executor open once
+            before = descriptors(), threading.active_count()
+            assert (0, 0) == await left_behind(serve(config_of(listen=listen)))
+            assert before == (descriptors(), threading.active_count())
+        Path("mail").rename("elsewhere")
+        Path("mail").touch()
+        assert (0, 0) == await left_behind(serve(config_of()))
+        assert before[1] == threading.active_count()
+
+    run(scenario())
+
+
+def test_a_start_that_is_cancelled_leaves_nothing_in_the_loop() -> None:
+    """While it waits for the MTA's first answer."""
+
+    async def scenario() -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+            text = f'[handoff]\nmode = "proxy"\nannounce = "proxy-v2"\naddress = "127.0.0.1:{mute.getsockname()[1]}"'
+            for is_warm in (False, True):
+                before = descriptors()
+                starting = asyncio.create_task(left_behind(serve(config_of(text))))
+                await asyncio.sleep(0.01)
+                starting.cancel()
+                assert (0, 0) == await starting
+                assert not is_warm or before == descriptors()
+
+    run(scenario())
+
+
+def test_a_second_stop_waits_for_the_first() -> None:
+    """`stop` inside of `async with` is no error."""
+
+    async def scenario() -> None:
+        async with serve(config_of()) as server:
+            client = await in_transaction(server)
+            first = asyncio.create_task(server.stop("first"))
+            await asyncio.sleep(0)
+            await client.says("QUIT")
+            await server.stop("second")
+            assert server._stopped.is_set()
+            await first
+            await client.leaves()
+        assert ["first"] == [one["why"] for one in records("stop")]
+
+    run(scenario())
+
+
+def test_a_stop_that_is_cancelled_ends_at_once() -> None:
+    """Sessions are aborted, and nothing is left in the loop."""
+
+    async def scenario() -> None:
+        server = serve(config_of())
+        await server.start()
+        client = await in_transaction(server)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.01)
+        stopping.cancel()
+        with suppress(asyncio.CancelledError):
+            await stopping
+        assert "" == await client.hears()
+        await server.stop()
+        assert 0 == server._front.in_session
+        await client.leaves()
+
+    run(scenario())
 
 
 def test_a_client_that_no_smtpd_takes_while_the_server_stops() -> None:

@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,7 @@ class Server:
         self._asking: asyncio.Task[None] | None = None
         self._tls: ssl.SSLContext | None = None
         self._stopped = asyncio.Event()
+        self._is_stopping = False
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
 
@@ -102,13 +104,18 @@ class Server:
         draw = random.Random().random
         self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children)
         self._asking = loop.create_task(terms.backend.keep_asking())
+        sockets: list[tuple[socket.socket, bool]] = []
         try:
-            sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
-        except BaseException:
+            sockets += open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
+            self._backend = terms.backend
+            await terms.backend.wait_for_answer(FIRST_PROBE)
+        except BaseException:  # an address that cannot be had; cancelled
+            for sock, _ in sockets:
+                sock.close()
+            self._front.drain(lambda: None)
+            self._front.close()
             await self._let_go()
             raise
-        self._backend = terms.backend
-        await terms.backend.wait_for_answer(FIRST_PROBE)
         if terms.backend.capabilities is None:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
@@ -120,7 +127,11 @@ class Server:
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients))
 
     async def stop(self, why: str = "stop") -> None:
-        """Drain and end, within ``limits.drain`` seconds."""
+        """Drain and end, within ``limits.drain`` seconds; at once where it is cancelled. Who calls it again waits for the first."""
+        if self._is_stopping:
+            await self._stopped.wait()
+            return
+        self._is_stopping = True
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             listener.close()
@@ -129,19 +140,22 @@ class Server:
         sessions = self._front.held + self._front.in_session
         self._front.drain(empty.set)
         try:
-            async with asyncio.timeout(self._config.limits.drain):
-                await empty.wait()
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.limits.drain):
+                    await empty.wait()
+            if not empty.is_set():
+                self.abort()
+                async with asyncio.timeout(5):
+                    await empty.wait()
+            # One turn of the loop for the transports that are closing, and for the lingerers that have had their last word.
+            await asyncio.sleep(0)
+        finally:
             self.abort()
-            async with asyncio.timeout(5):
-                await empty.wait()
-        # One turn of the loop for the transports that are closing, and for the lingerers that have had their last word.
-        await asyncio.sleep(0)
-        self._front.close()
-        self._children.close()
-        self._record(schema.Stop(why, sessions))
-        await self._let_go()
-        loop.call_soon(self._stopped.set)
+            self._front.close()
+            self._children.close()
+            self._record(schema.Stop(why, sessions))
+            await self._let_go()
+            loop.call_soon(self._stopped.set)
 
     def abort(self) -> None:
         """End every session at once."""

@@ -130,6 +130,17 @@ def test_the_door_counts_right(limit: int, moves: list[tuple[bool, str]]) -> Non
         assert inside.total() == door.inside
 
 
+def test_a_connection_whose_client_is_not_known_yet() -> None:
+    """It takes a place like any other, which is free again when its client is known or it has gone."""
+    door = Door(Rules(max_clients=2))
+    assert [True, True, False] == [door.expect() for _ in range(3)]
+    door.arrived()
+    assert Admitted.HELD is door.admit(b"\x7f\0\0\1", "127.0.0.1")
+    assert (2, False) == (door.inside, door.expect())
+    door.arrived()
+    assert 1 == door.inside
+
+
 def test_new_rules_hold_from_now_on() -> None:
     """Who is inside stays and is counted; counting that is switched on begins with nothing."""
     door = Door(Rules(max_per_client=1))

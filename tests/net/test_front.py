@@ -367,6 +367,48 @@ def test_going_down_at_the_proxy_desk() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_a_proxy_without_headers_takes_no_more_than_all_places(has_tls: bool) -> None:
+    """Who waits for a header is counted: above max_clients the next is turned away, and a place that comes free is used."""
+
+    async def scenario() -> None:
+        house = House(proxy_from=HOME, rules=Rules(max_clients=2), header_limit=9.0)
+        house.take(port=40001), house.take(port=40002)
+        assert 2 == house.front._door.inside
+        ours, third = pair()
+        third.setblocking(False)
+        house.front.take(ours, "127.0.0.1", 40003, SERVER, has_tls=has_tls)
+        assert (b"" if has_tls else b"421 4.7.0 Too many connections, try again later\r\n") == await hear(third, b"")
+        await house.leave()
+        assert 0 == house.front._door.inside
+        house.check()
+
+    run(scenario())
+
+
+def test_a_client_whose_header_has_come_has_one_place() -> None:
+    """That of its connection; one that has closed its side in the room makes room for a proxy's connection as for any other."""
+
+    async def scenario() -> None:
+        house = House(replace(NO_WAIT, wait=Span(9.0, 9.0)), proxy_from=HOME, rules=Rules(max_clients=1), header_limit=9.0)
+        first = house.take(port=40001)
+        await say(first, write_v1(("192.0.2.7", 4711), ("198.51.100.1", 25)))
+        async with asyncio.timeout(5):
+            while not house.front.held:
+                await asyncio.sleep(0)
+        assert 1 == house.front._door.inside
+        first.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(5):
+            while not house.front._room._left:
+                await asyncio.sleep(0)
+        house.take(port=40002)
+        assert (0, 1, 1) == (house.front.held, len(house.front._desk), house.front._door.inside)
+        await house.leave()
+        house.check()
+
+    run(scenario())
+
+
 # What the MTA is told.
 
 

@@ -116,6 +116,13 @@ class Front:
         now = self._clock.monotonic()
         packed = _pack(host)
         if packed in self._terms.proxy_from:
+            if not (self._door.expect() or (self._room.release_one_that_left() and self._door.expect())):
+                admitted, proxy = self._door.admit(packed, host), Client(Endpoint(host, port), server)
+                if has_tls:
+                    self._admit_inside(sock, proxy, packed, now, admitted)
+                else:
+                    self._turn_away(sock, proxy, packed, now, lambda _: replies.TOO_MANY_CLIENTS)
+                return
             self._desk.read(
                 sock, self._terms.header_limit, partial(self._announced, Endpoint(host, port), server, packed, now, has_tls)
             )
@@ -160,6 +167,7 @@ class Front:
         sock: socket.socket,
         header: Header | HeaderFault,
     ) -> None:
+        self._door.arrived()
         if isinstance(header, Header):
             if header.source is None or header.destination is None:
                 self._admit(sock, Client(peer, server), packed, accepted_at, has_tls)
