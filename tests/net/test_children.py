@@ -11,13 +11,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tarry.cli.serve import _keep_descriptors
 from tarry.core.client import Client, Endpoint
-from tarry.net.children import Children, CommandConnector, RunFor, clean
+from tarry.net.children import MOST_OWN, Children, CommandConnector, RunFor, clean
 from tests.side import RUNNERS, Run, Side, descriptors, until
 
 CLIENT = Client(Endpoint("2001:db8::7", 40000), Endpoint("2001:db8::1", 25))
@@ -277,6 +278,54 @@ def test_a_child_that_cannot_be_watched_is_none(monkeypatch: pytest.MonkeyPatch)
     assert [False] == [Path(f"/proc/{pid}").exists() for pid in spawned]
 
 
+def test_without_a_descriptor_for_its_end_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A command that runs for a moment could greet the client that is told to come again."""
+    asyncio.run(starve(tmp_path / "ran"))
+    assert not (tmp_path / "ran").exists()
+
+
+async def starve(ran: Path) -> None:
+    ours, theirs = socket.socketpair()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    children = Children()
+    with ours, theirs:
+        theirs.setblocking(False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(ours.fileno(), theirs.fileno()) + 1, hard))
+        fillers = []
+        try:
+            with suppress(OSError):
+                while True:
+                    fillers.append(os.dup(theirs.fileno()))
+            with pytest.raises(OSError, match="Too many open files"):
+                children.start(run_for(SH, "-c", f"touch {ran}"), CLIENT, theirs.fileno(), Ends())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for fd in fillers:
+                os.close(fd)
+        assert (0, False) == (len(children), theirs.getblocking())
+
+
+def test_commands_for_ourselves_are_few() -> None:
+    """One that hangs is asked again and again: it has no more than MOST_OWN for company, and takes no client's place."""
+
+    async def scenario() -> None:
+        children = Children()
+        pairs = [socket.socketpair() for _ in range(MOST_OWN + 2)]
+        for _, theirs in pairs[:MOST_OWN]:
+            children.start(run_for("/bin/cat", max_children=1), None, theirs.fileno())
+        with pytest.raises(BlockingIOError, match=f"{MOST_OWN} commands run already that have not answered"):
+            children.start(run_for("/bin/cat", max_children=1), None, pairs[-1][1].fileno())
+        children.start(run_for("/bin/cat", max_children=1), CLIENT, pairs[-2][1].fileno())
+        with pytest.raises(BlockingIOError, match="1 commands run already"):
+            children.start(run_for("/bin/cat", max_children=1), CLIENT, pairs[-1][1].fileno())
+        for end in (end for ends in pairs for end in ends):
+            end.close()
+        await until(lambda: not children._running)
+        assert 0 == len(children)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("when", ["before it is watched", "later"])
 def test_an_embedding_program_that_reaps_first(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The end is told all the same, once, and its place is free; the status is not known."""
@@ -310,7 +359,7 @@ def test_an_embedding_program_that_reaps_first(monkeypatch: pytest.MonkeyPatch, 
 
 @BOTH
 def test_having_done_with_them(run: Run) -> None:
-    """They go on by themselves; nothing is watched any more and nobody is told."""
+    """They go on by themselves; the loop watches nothing any more, nobody is told, and none is left as a zombie."""
 
     async def scenario() -> None:
         children, ends = Children(), Ends()
@@ -322,10 +371,11 @@ def test_having_done_with_them(run: Run) -> None:
             ours.settimeout(5)
             pid = int(ours.recv(100))
             children.close()
-            assert (0, before - 1) == (len(children), descriptors())
+            assert 0 == len(children)
             ours.send(b"still there\n")
             assert b"still there\n" == ours.recv(100)
-        await until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG))
+        await until(lambda: not Path(f"/proc/{pid}").exists())
+        await until(lambda: before - 2 == descriptors())
         assert [] == ends.told
 
     run(scenario())
@@ -370,6 +420,28 @@ def test_a_command_that_ends(run: Run) -> None:
         await CommandConnector(run_for(SH, "-c", "echo 421; exit 1"), children).connect(lambda: side, CLIENT)
         assert [b"421\n", b""] == [await side.hears(), await side.hears()]
         await until(lambda: not len(children))
+
+    run(scenario())
+
+
+@BOTH
+@pytest.mark.parametrize("turns", range(4))
+def test_a_connection_that_is_cancelled(run: Run, turns: int) -> None:
+    """In whatever turn of the loop: each descriptor is closed once, and the command hears of it."""
+
+    async def scenario() -> None:
+        children = Children()
+        await CommandConnector(run_for("/bin/cat"), children).connect(Side, CLIENT)  # uvloop opens one for itself
+        before = descriptors()
+        connecting = asyncio.create_task(CommandConnector(run_for("/bin/cat"), children).connect(Side, CLIENT))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not connecting.done():
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            await until(lambda: descriptors() <= before)
+        children.close()
 
     run(scenario())
 

@@ -265,7 +265,11 @@ class Conversation:
                 self._delivery.end_of_chunk(now)
             case AuthLine(line=line):
                 self._in_auth = False
-                x.ask("AUTH", line, now)
+                if self._mta.is_ready:
+                    x.ask("AUTH", line, now)
+                else:
+                    # A new connection would take the line for a command: a password, or an XCLIENT of the client's own.
+                    x.fail(now, "it went away in the middle of a login")
             case BrokenLine(what=what, line=line):
                 in_auth, self._in_auth, x.asked = self._in_auth, False, ""
                 # A line of an AUTH exchange is a password, or half of one: it goes into no log.

@@ -82,8 +82,8 @@ class Delivery:
         elif x.transaction.refusal is not None or not self._envelope.has_mta or not self._envelope.is_open:
             self._transfer.begin_discarded(x.transaction.refusal or replies.MAIL_FIRST, now)
             self._await_chunk(chunk.octets)
-        elif not x.mta.is_ready:
-            self._envelope.ask("BDAT", b"", now)  # it went away: this fails
+        elif not x.mta.is_ready or x.mta.has_unread:
+            self._envelope.ask("BDAT", b"", now)  # it went away, or speaks unasked: this fails
         elif x.mta.ehlo is None:  # the client said HELO: it was offered nothing
             self._transfer.begin_discarded(replies.NOT_OFFERED, now)
             self._await_chunk(chunk.octets)

@@ -91,8 +91,8 @@ class Envelope:
             self._x.relay_reply(reply, now)
 
     def lose(self, why: str) -> None:
-        """The MTA's connection is gone."""
-        if self.is_open:
+        """The MTA's connection is gone, and with it what it had accepted."""
+        if self.is_open or not self._x.transaction.can_park:
             self._lost = why
 
     def forget(self) -> None:

@@ -99,6 +99,7 @@ class Exchange:
         self._then: Callable[[float], None] | None = None
         self._hold = ("", 0.0, 0.0)  # why, how long, since when
         self._restored: Callable[[float], None] | None = None  # what waits until the MTA has heard the transaction again
+        self._restore_by = math.inf
 
     def answer(self, reply: Reply, now: float, *, by: str = "tarry", size: int = 0) -> None:
         """Send the reply to what the client asked. An error too many is answered by the refusal that it earns, and the end."""
@@ -160,8 +161,12 @@ class Exchange:
             self._put(line, now)
 
     def restore(self, then: Callable[[float], None], now: float) -> None:
-        """Give the MTA the parked transaction again, then go on with *then*, which has to look whether it was taken."""
+        """Give the MTA the parked transaction again, then go on with *then*, which has to look whether it was taken.
+
+        All of it has the time of one command: an MTA that is slow with each of 1,000 lines would keep a client that gave up long ago.
+        """
         self._restored = then
+        self._restore_by = now + self.policy.limits.command
         self._put(self.transaction.next_line, now)
 
     def restored(self, reply: Reply, now: float) -> bool:
@@ -259,12 +264,14 @@ class Exchange:
         self.wake_at = math.inf
 
     def _put(self, line: bytes, now: float) -> None:
-        if self.mta.is_ready and self.mta.early is not None:
-            self.fail(now, f"it ended the session with {self.mta.early.code}")
+        if self.mta.is_ready and self.mta.has_unread:
+            early = self.mta.early
+            self.fail(now, f"it ended the session with {early.code}" if early is not None else "it speaks unasked")
             return
         self.asked_at = now
         self.mta.ask(line)
-        self.await_mta(now, self.policy.limits.backend)
+        limit = self.policy.limits.backend
+        self.await_mta(now, limit if self._restored is None else min(limit, max(0.0, self._restore_by - now)))
 
     def _park(self) -> None:
         """Give the MTA's connection up for the time of a hold, if it can be had again as it is."""

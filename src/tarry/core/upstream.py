@@ -64,7 +64,7 @@ class Upstream:
     """
 
     __slots__ = (
-        "_asked", "_client", "_knows_client", "_line", "_login", "_outbox", "_reader", "_way", "early", "ehlo", "helo", "stage",
+        "_asked", "_began_early", "_client", "_knows_client", "_line", "_login", "_outbox", "_reader", "_way", "early", "ehlo", "helo", "stage",
         "step",
     )  # fmt: skip
 
@@ -77,6 +77,7 @@ class Upstream:
         self._reader = ReplyReader()
         self._line = b""
         self._asked = False
+        self._began_early = False  # a part of the reply had come before it was asked for
         self.stage = Stage.CLOSED
         self.step = 0
         self.helo = b""  # the client's own EHLO or HELO line, replayed to the MTA; empty where it gave none
@@ -107,6 +108,7 @@ class Upstream:
             self.stage = Stage.OPENING
             self._reader = ReplyReader()
             self.early = None
+            self._began_early = False
             self._outbox.put(OpenMta())
 
     def pass_on(self, data: bytes) -> None:
@@ -121,6 +123,7 @@ class Upstream:
         if data:
             self._outbox.relay(data)
         self._asked = True
+        self._began_early = len(self._reader) > 0
         return None
 
     def opened(self) -> None:
@@ -166,7 +169,8 @@ class Upstream:
         match self.stage:
             case Stage.READY if self._asked:
                 self._asked = False
-                return Answered(reply)
+                began_early, self._began_early = self._began_early, False
+                return Broken("it answered the message before its end") if began_early and reply.code < 400 else Answered(reply)
             case Stage.READY if self.early is None:
                 # A 421 on the way out, or a refusal while the message is still coming: kept for the command that needs it.
                 self.early = reply
@@ -230,8 +234,9 @@ class Upstream:
             self._begin()
 
     def _greeted(self, reply: Reply) -> None:
-        if self.helo[:4].upper() == b"EHLO":
-            self.ehlo = reply
+        is_esmtp = self.helo[:4].upper() == b"EHLO"
+        self.ehlo = reply if is_esmtp else None
+        if is_esmtp:
             self._outbox.put(Learn(reply))
         self._begin()
 

@@ -17,9 +17,11 @@ import errno
 import os
 import resource
 import signal
+import select
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,6 +30,8 @@ from tarry.net import ucspi
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 """What a command is told of tarry's own environment."""
+MOST_OWN = 2
+"""Commands that run at once for tarry itself. It asks every few seconds, and one that hangs would have many for company."""
 _HANDLED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -57,13 +61,18 @@ class Children:
         None is tarry itself, which takes no client's place. Raises OSError: EAGAIN above the limit, what exec says (ENOENT,
         EACCES), EMFILE; nothing runs then.
         """
-        if client is not None and self._count >= run.max_children:
-            raise OSError(errno.EAGAIN, f"{self._count} commands run already")
-        loop = asyncio.get_running_loop()
         is_counted = client is not None
+        running, most = (self._count, run.max_children) if is_counted else (len(self._running) - self._count, MOST_OWN)
+        if running >= most:
+            raise OSError(errno.EAGAIN, f"{running} commands run already{'' if is_counted else ' that have not answered'}")
+        loop = asyncio.get_running_loop()
+        spare = os.dup(fd)  # the pidfd's place: without one nothing must run, for it might greet the client that is told 421
         os.set_blocking(fd, True)
         try:
-            pid = self._spawn(run.command, client or OURSELVES, fd)
+            try:
+                pid = self._spawn(run.command, client or OURSELVES, fd)
+            finally:
+                os.close(spare)
             pidfd = _watch(pid)
         except BaseException:
             os.set_blocking(fd, False)
@@ -78,11 +87,12 @@ class Children:
         loop.add_reader(pidfd, self._on_end, pidfd, is_counted)
 
     def close(self) -> None:
-        """Have done with all: they go on by themselves, and nobody is told of their end."""
+        """Have done with all: they go on by themselves, and nobody is told of their end. They are reaped all the same."""
         loop = asyncio.get_running_loop()
         for pidfd in self._running:
             loop.remove_reader(pidfd)
-            os.close(pidfd)
+        if self._running:  # an embedding program lives on, and its loop may not
+            threading.Thread(target=_reap_all, args=(list(self._running),), name="tarry-reaper", daemon=True).start()
         self._running.clear()
         self._count = 0
 
@@ -138,7 +148,8 @@ class CommandConnector:
             # Its end needs no heed: it is the end of the connection, and the session tells that.
             self._children.start(self._run, client, theirs.fileno())
             ours.setblocking(False)
-            await asyncio.get_running_loop().create_unix_connection(factory, sock=ours)
+            # Not create_unix_connection: uvloop before 0.23 closes the socket of one that is cancelled, and then we would again.
+            await asyncio.get_running_loop().connect_accepted_socket(factory, ours)
         except BaseException:
             ours.close()
             raise
@@ -162,6 +173,20 @@ def _watch(pid: int) -> int | None:
         os.kill(pid, signal.SIGKILL)
         _reap(os.P_PID, pid)
         raise
+
+
+def _reap_all(pidfds: Collection[int]) -> None:
+    """Reap each child when it ends, and close its pidfd."""
+    poll = select.poll()
+    left = set(pidfds)
+    for pidfd in left:
+        poll.register(pidfd, select.POLLIN)
+    while left:
+        for pidfd, _ in poll.poll():
+            poll.unregister(pidfd)
+            left.remove(pidfd)
+            _reap(os.P_PIDFD, pidfd)
+            os.close(pidfd)
 
 
 def _reap(which: int, id: int) -> int:

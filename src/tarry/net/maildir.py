@@ -61,7 +61,8 @@ class MaildirConnector:
         theirs.setblocking(False)
         try:
             await loop.connect_accepted_socket(self._server, theirs)
-            await loop.create_unix_connection(factory, sock=ours)
+            # Not create_unix_connection: uvloop before 0.23 closes the socket of one that is cancelled, and then we would again.
+            await loop.connect_accepted_socket(factory, ours)
         except BaseException:  # cancelled meanwhile, as a rule; an end that has its transport already is closed by it as well
             ours.close()
             theirs.close()

@@ -266,7 +266,8 @@ class PassConnector:
                         raise OSError(fault.errno, "all its smtpds are busy") from None
                 await asyncio.sleep(RETRY)
             _Receipt(loop, control)
-            await loop.create_unix_connection(factory, sock=ours)
+            # Not create_unix_connection: uvloop before 0.23 closes the socket of one that is cancelled, and then we would again.
+            await loop.connect_accepted_socket(factory, ours)
         except BaseException:
             ours.close()
             raise

@@ -291,6 +291,9 @@ class Session:
             if abort:
                 mta.abort()
             else:
+                if mta.get_write_buffer_size():
+                    # An MTA that takes no more would keep the socket for as long as it likes.
+                    self._loop.call_later(LINGER, mta.abort)
                 mta.close()
 
     def _close_client(self, *, linger: bool = True) -> None:
