@@ -10,12 +10,14 @@ from tarry.record.schema import (
     Command,
     Config,
     Connect,
+    Exit,
     Greet,
     Handoff,
     Hangup,
     Hold,
     Lost,
     Outcome,
+    Parked,
     ProcessEvent,
     Readable,
     Reason,
@@ -24,6 +26,7 @@ from tarry.record.schema import (
     Start,
     Stop,
     Stress,
+    Tls,
     Verdict,
 )
 from tarry.sinks.story import Said, Session, tell, tell_process
@@ -55,6 +58,14 @@ def test_an_early_talker_is_one_line() -> None:
         (0.03, Reply(554, "5.7.1 You spoke before the greeting", "connect")),
         (0.1, Close("127.0.0.1", 50122, early=0.03, action="reject")),
     ) == ["connected, held for 4.2 s", 'spoke after 0.03 s: "EHLO x\\r\\n" -> refused 554 (pregreet.spoke)']
+
+
+def test_who_was_given_away_is_told_where_to() -> None:
+    """What the MTA did with it is the MTA's to tell."""
+    given = (1.0, Handoff("pass", "unix:/smtpd", True, 0.3))
+    assert ["connected, held for 4.2 s", "handed to unix:/smtpd"] == story(
+        (0.0, CONNECT), given, (1.0, Close("127.0.0.1", 50122, ended="handoff", greeted=True))
+    )
 
 
 def test_a_good_session_is_told_by_its_milestones() -> None:
@@ -198,6 +209,11 @@ def test_a_milder_verdict_is_told_when_it_changes() -> None:
             Handoff("proxy", "127.0.0.1:10025", False, why="ECONNREFUSED"),
             "the MTA at 127.0.0.1:10025 cannot be used: ECONNREFUSED",
         ),
+        (Parked("rcpt", 2), "parked at rcpt: the MTA is free meanwhile"),
+        (Tls("client", True, "TLSv1.3", "AES"), "TLS with the client: TLSv1.3 AES"),
+        (Tls("mta", True, "TLSv1.2", "AES"), "TLS with the MTA: TLSv1.2 AES"),
+        (Tls("client", False, why="http request"), "no TLS with the client: http request"),
+        (Exit(-9, 1.25), "the command ended after 1.2 s with status -9"),
         (Handoff("proxy", "127.0.0.1:10025", True, blind=True), "encrypted from here on: bytes are only passed on"),
         (Hangup("greeted", "reset"), "reset the connection after 7.0 s without a word"),
         (Close("192.0.2.7", 1, hangup=2.0, total=2.0), "hung up after 2.0 s without a word"),

@@ -229,8 +229,8 @@ def _tell_close(session: Session, event: Close) -> list[Said]:
         if event.action in _REFUSING and not event.observed:
             return [Said(Tone.BAD, f"{event.action} after {event.total:.1f} s ({', '.join(event.reasons)})")]
     told = _early(session, event.action)
-    if session.is_told and not event.commands:  # a client that half-closed in the hold may still have sent mail
-        return told
+    if event.ended == "handoff" or (session.is_told and not event.commands):
+        return told  # told already; but a client that half-closed in the hold may still have sent mail
     if not event.greeted:
         return [*told, Said(Tone.QUIET, f"gone after {event.total:.1f} s")]
     counts = f"{_plural(event.messages, 'message')}, {_plural(event.commands, 'command')}, {event.total:.1f} s"
