@@ -11,6 +11,7 @@ Source   postconf(5), master(5), postscreen(8), and postfix-files for the owners
 """
 
 import contextlib
+import grp
 import os
 import pwd
 import re
@@ -199,8 +200,9 @@ class Postfix:
             _make(self.folder / name, mode)
         for name in _PRIVATE:
             _make(self.folder / "queue" / name, 0o700, mail.pw_uid, mail.pw_gid)
-        _make(self.folder / "queue/public", 0o710, mail.pw_uid, mail.pw_gid)
-        _make(self.folder / "queue/maildrop", 0o730, mail.pw_uid, mail.pw_gid)
+        postdrop = grp.getgrnam("postdrop").gr_gid
+        _make(self.folder / "queue/public", 0o710, mail.pw_uid, postdrop)
+        _make(self.folder / "queue/maildrop", 0o730, mail.pw_uid, postdrop)
         os.chown(self.folder / "data", mail.pw_uid, mail.pw_gid)
         os.chown(self.folder / "mail", nobody.pw_uid, nobody.pw_gid)
 
