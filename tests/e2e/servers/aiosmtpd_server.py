@@ -12,13 +12,10 @@ import asyncio
 import itertools
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from aiosmtpd.proxy_protocol import ProxyData
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -29,11 +26,15 @@ ROOT = Path(__file__).parents[3]
 PROXY_TIMEOUT = 30.0  # seconds a client has for its header
 
 
-class Aiosmtpd:
+class Aiosmtpd(private.Server):
     """A running aiosmtpd; see the module text.
 
     *proxy_protocol* demands a PROXY header of either version. *tls* is a certificate and its key, and turns STARTTLS on.
+    A delivered message is below one Received line, its lines ending in CRLF.
     """
+
+    name = "aiosmtpd"
+    is_fetched = False
 
     def __init__(
         self,
@@ -43,75 +44,21 @@ class Aiosmtpd:
         tls: tuple[Path, Path] | None = None,
         address: str = "127.0.0.1",
     ) -> None:
-        self.address = address
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, address=address)
         self._proxy_protocol = proxy_protocol
         self._tls = tls
 
-    def __enter__(self) -> Self:
-        self._home = private.Home("aiosmtpd")
-        try:
-            for recipient in self._recipients:
-                for name in ("tmp", "new"):
-                    Path(self.folder, "mail", recipient, name).mkdir(parents=True)
-            private.start_somewhere(self._start, self.address)
-        except BaseException:
-            self._home.close()
-            raise
-        return self
+    def _lay_out(self) -> None:
+        self._make_maildirs()
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End it and remove its folder."""
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
-
-    @property
-    def pid(self) -> int:
-        """Its only process."""
-        return self._home.program.pid
-
-    def pids(self) -> list[int]:
-        """Return all its processes."""
-        return self._home.pids()
-
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: one Received line, then the message, lines ending in CRLF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what aiosmtpd logged so far."""
-        return (self.folder / "output").read_text(errors="backslashreplace")
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End it but keep port and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
-
-    def _start(self, port: int) -> None:
-        self.port = port
+    def _command(self) -> list[str]:
         options = ["--proxy-protocol"] if self._proxy_protocol else []
         if self._tls is not None:
             options += ["--tls", *map(str, self._tls)]
-        command = [sys.executable, "-m", __name__, self.address, str(port), str(self.folder / "mail"), *options]
-        self._home.start(command, port, {**os.environ, "PYTHONPATH": str(ROOT)}, lambda: "")
+        return [sys.executable, "-m", __name__, self.address, str(self.port), str(self.folder / "mail"), *options]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 class Mailboxes:

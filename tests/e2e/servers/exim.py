@@ -12,20 +12,16 @@ Source   spec.txt of Exim 4.96: 5.1 and 5.2 (-bs, -C, -oMa), 14 (main options), 
 """
 
 import pwd
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.e2e.servers import install, private
-from tests.e2e.servers.processes import NotStarted, wait_until
+from tests.e2e.servers import private
 
 USER = "Debian-exim"
 
 
-class Exim:
+class Exim(private.ServerWithQueue):
     """A running Exim; see the module text.
 
     *port* is where clients connect, 0 without *listen*. *relay_to* makes it accept mail for everyone from loopback and from
@@ -34,7 +30,11 @@ class Exim:
     certificate and its key, and turns STARTTLS on. *pipelining_connect* leaves PIPECONNECT advertised, as Exim does by default;
     it then takes what a client sends before the greeting for a use of that extension. *greet_delay* are whole seconds before
     the greeting. *settings* are further main options and win over ours.
+    The log is the main log, then the panic log; a delivered message is below Exim's own Received, its lines ending in LF.
     """
+
+    name = "exim"
+    logs = ("log/mainlog", "log/paniclog")
 
     def __init__(
         self,
@@ -51,53 +51,21 @@ class Exim:
         address: str = "127.0.0.1",
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        if problem := install.missing("exim"):
-            raise NotStarted(problem)
-        self.address = address
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, listen=listen, address=address)
         self._relay_to = relay_to
         self._source = source
-        self._program = install.folder("exim") / "usr/sbin/exim4"
+        self._binary = self._tree / "usr/sbin/exim4"
         self._reuse = reuse
         self._proxy_protocol = proxy_protocol
         self._tls = tls
         self._pipelining_connect = pipelining_connect
         self._greet_delay = greet_delay
-        self._listen = listen
         self._settings = dict(settings or {})
-
-    def __enter__(self) -> Self:
-        self._home = private.Home("exim")
-        try:
-            self._lay_out()
-            if self._listen:
-                private.start_somewhere(self._start, self.address)
-        except BaseException:
-            self._home.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End all its processes and remove its folder."""
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
 
     @property
     def file(self) -> Path:
         """Its configuration."""
         return self.folder / "exim.conf"
-
-    @property
-    def pid(self) -> int:
-        """The daemon."""
-        return self._home.program.pid
 
     @property
     def inetd_command(self) -> tuple[str, ...]:
@@ -109,50 +77,13 @@ class Exim:
         """The same for a pipe or socket pair; `{client}` and `{client_port}` are to be filled in. The caller must be root."""
         return (*self._exim, "-bs", "-oMa", "[{client}]:{client_port}")
 
-    def pids(self) -> list[int]:
-        """Return all processes of the daemon; those of `inetd_command` belong to whoever started them."""
-        return self._home.pids()
-
-    def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
-        """Put *message*, whose lines end in LF, into the queue; it sets out at once."""
-        private.submit(self.address, self.port, sender, recipients, message)
-
-    def queue_empty(self, timeout: float = 10.0) -> bool:
-        """Say whether all queued mail is delivered or returned within *timeout* seconds."""
-        return wait_until(lambda: not self.queued(), timeout)
-
     def queued(self) -> list[Path]:
         """Return the queue files there are now, one for each message."""
         return list(Path(self.folder, "spool", "input").glob("**/*-H"))
 
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: Exim's own Received, then the message, lines ending in LF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what Exim logged so far, its main log first, then its panic log."""
-        logs = [self.folder / "log" / name for name in ("mainlog", "paniclog")]
-        return "".join(log.read_text(errors="backslashreplace") for log in logs if log.exists())
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End all its processes but keep port, queue and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
-
     @property
     def _exim(self) -> tuple[str, ...]:
-        return str(self._program), "-C", str(self.file)
+        return str(self._binary), "-C", str(self.file)
 
     def _lay_out(self) -> None:
         exim = pwd.getpwnam(USER)
@@ -160,9 +91,9 @@ class Exim:
             private.make_folder(self.folder / name, 0o755, exim.pw_uid, exim.pw_gid)
         if self._reuse:
             # For each further message it starts itself anew, as a user who may not reach the unpacked program.
-            self._program = Path(shutil.copy(self._program, self.folder))
+            self._binary = Path(shutil.copy(self._binary, self.folder))
         if self._tls is not None:
-            self._tls = self._home.keep(self._tls, exim.pw_uid, exim.pw_gid)
+            self._tls = self._keep(self._tls, exim.pw_uid, exim.pw_gid)
         # What a client says is tainted and may not name a file; what a lookup found may.
         self.folder.joinpath("recipients").write_text(
             "".join(f"{recipient}: {self.folder}/mail/{recipient}\n" for recipient in self._recipients)
@@ -173,28 +104,25 @@ class Exim:
         self.file.write_text("\n".join(lines) + _ACL_CONNECT.format(self._greet_delay) + sections)
         self.file.chmod(0o644)
 
-    def _start(self, port: int) -> None:
-        self.port = port
+    def _command(self) -> list[str]:
         # A message sets out as soon as it is there; the queue runs are for what had to wait.
         queue_runs = ["-q1s"] if self._relay_to is not None else []
-        where = f"<; [{self.address}]:{port}"
-        command = [*self._exim, "-bdf", *queue_runs, "-oX", where, "-oP", str(self.folder / "pid")]
-        self._home.start(command, port, install.environment("exim"), self.log_text)
+        where = f"<; [{self.address}]:{self.port}"
+        return [*self._exim, "-bdf", *queue_runs, "-oX", where, "-oP", str(self.folder / "pid")]
 
     def _main(self) -> dict[str, str]:
-        domains = sorted({recipient.rpartition("@")[2] for recipient in self._recipients})
         settings = {
             "exim_user": USER,
             "exim_group": USER,
             # Deliver as that user and in the process at hand: started anew with -C, Exim would not be root any more.
             "deliver_drop_privilege": "true",
-            "exim_path": str(self._program),
+            "exim_path": str(self._binary),
             "spool_directory": str(self.folder / "spool"),
             "log_file_path": str(self.folder / "log" / "%slog"),
             "log_selector": "+incoming_port +proxy +smtp_connection +smtp_incomplete_transaction",
             "keep_environment": "",
             "primary_hostname": "exim.example.org",
-            "domainlist local_domains": " : ".join(domains),
+            "domainlist local_domains": " : ".join(self._domains),
             # No look-ups: no DNS server is there to answer, and each question would wait for its timeout.
             "host_lookup": "",
             "rfc1413_hosts": "",

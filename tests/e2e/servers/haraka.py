@@ -11,15 +11,11 @@ Source   Haraka 3.1.1: docs/CoreConfig.md, docs/HAProxy.md, docs/Outbound.md, pl
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.e2e.servers import install, private
-from tests.e2e.servers.processes import NotStarted, wait_until
+from tests.e2e.servers import private
 
 # Haraka has no mailbox of its own to deliver to: this is one. What it does not decide, Haraka decides in its own words.
 PLUGIN = """
@@ -58,14 +54,17 @@ exports.hook_deferred = (next) => next(DENYSOFT, 1)  // seconds; the configurati
 """
 
 
-class Haraka:
+class Haraka(private.ServerWithQueue):
     """A running Haraka; see the module text.
 
     *relay_to* makes it accept mail for everyone and bring it to that port, from the loopback address *source*, with STARTTLS
     where that is offered, whatever the certificate. *proxy_protocol* demands a PROXY header of version 1, the only one it
     reads. *trust* are further addresses that may say XCLIENT; with any, 127.0.0.1 and ::1 always may. *tls* is a certificate
     and its key, and turns STARTTLS on. *settings* are further files of its config folder, by name, and win over ours.
+    The log has the dialogues, too; a delivered message is below Haraka's own Received, its lines ending in CRLF.
     """
+
+    name = "haraka"
 
     def __init__(
         self,
@@ -79,11 +78,7 @@ class Haraka:
         address: str = "127.0.0.1",
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        if problem := install.missing("haraka"):
-            raise NotStarted(problem)
-        self.address = address
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, address=address)
         self._relay_to = relay_to
         self._source = source
         self._proxy_protocol = proxy_protocol
@@ -91,88 +86,30 @@ class Haraka:
         self._tls = tls
         self._settings = dict(settings or {})
 
-    def __enter__(self) -> Self:
-        self._home = private.Home("haraka")
-        try:
-            self._lay_out()
-            private.start_somewhere(self._start, self.address)
-        except BaseException:
-            self._home.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End all its processes and remove its folder."""
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
-
-    @property
-    def pid(self) -> int:
-        """Its only process."""
-        return self._home.program.pid
-
-    def pids(self) -> list[int]:
-        """Return all its processes."""
-        return self._home.pids()
-
-    def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
-        """Put *message*, whose lines end in LF, into the queue of a relay; it sets out at once."""
-        private.submit(self.address, self.port, sender, recipients, message)
-
-    def queue_empty(self, timeout: float = 10.0) -> bool:
-        """Say whether all queued mail is delivered or returned within *timeout* seconds."""
-        return wait_until(lambda: not self.queued(), timeout)
-
     def queued(self) -> list[Path]:
         """Return the queue files there are now."""
         return [path for path in Path(self.folder, "queue").iterdir() if path.is_file()]
 
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: Haraka's own Received line, then the message, lines ending in CRLF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what Haraka logged so far, the dialogues included."""
-        return (self.folder / "output").read_text(errors="backslashreplace")
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End it but keep port, queue and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
-
     def _lay_out(self) -> None:
-        for name in ("config", "plugins", "queue", "tmp", *(f"mail/{recipient}/new" for recipient in self._recipients)):
-            Path(self.folder, name).mkdir(parents=True)
+        for name in ("config", "plugins", "queue", "tmp"):
+            Path(self.folder, name).mkdir()
+        self._make_maildirs()
         relay = {"port": self._relay_to, "source": self._source} if self._relay_to is not None else None
         options = {"folder": str(self.folder), "recipients": self._recipients, "relay": relay}
         Path(self.folder, "options.json").write_text(json.dumps(options))
         Path(self.folder, "plugins", "tarry.js").write_text(PLUGIN)
 
-    def _start(self, port: int) -> None:
-        self.port = port
+    def _configure(self) -> None:
         for name, text in {**self._config(), **self._settings}.items():
             Path(self.folder, "config", name).write_text(text)
+
+    def _command(self) -> list[str | Path]:
         node = shutil.which("node")
         assert node is not None
-        command: list[str | Path] = [node, install.folder("haraka") / "node_modules/Haraka/bin/haraka", "-c", self.folder]
-        self._home.start(command, port, {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)}, lambda: "")
+        return [node, self._tree / "node_modules/Haraka/bin/haraka", "-c", self.folder]
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder)}
 
     def _config(self) -> dict[str, str]:
         host = f"[{self.address}]" if ":" in self.address else self.address

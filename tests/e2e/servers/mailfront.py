@@ -10,16 +10,12 @@ Not      It is Debian's mailfront, unpacked and not installed (see install), wit
 Source   mailfront 2.12: mailfront.html, mailrules.html, plugin-add-received.html; qmail-queue(8); tcpserver(1).
 """
 
-import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.e2e.servers import install, private
-from tests.e2e.servers.processes import NotStarted
+from tests.e2e.servers import private
 
 # Its rules and its queue are the only things that it is given; the rest is its own.
 START = """#!/bin/sh
@@ -41,90 +37,33 @@ for recipient in (field[1:].decode() for field in envelope.split(b'\\0') if fiel
 """
 
 
-class Mailfront:
-    """A running mailfront; see the module text."""
+class Mailfront(private.Server):
+    """A running mailfront; see the module text.
+
+    The log has commands, refusals and deliveries, and names no client; a delivered message is below mailfront's own Received, its
+    lines ending in LF.
+    """
+
+    name = "mailfront"
+    logs = ("log",)
 
     def __init__(self, *, recipients: Sequence[str] = private.RECIPIENTS, connection_limit: int = 100, listen: bool = True) -> None:
-        if problem := install.missing("mailfront"):
-            raise NotStarted(problem)
-        self.address = "127.0.0.1"  # Debian's tcpserver has no IPv6
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, listen=listen)  # on IPv4: Debian's tcpserver has no IPv6
         self._connection_limit = connection_limit
-        self._listen = listen
-        self._tree = install.folder("mailfront")
-
-    def __enter__(self) -> Self:
-        self._home = private.Home("mailfront")
-        try:
-            self._lay_out()
-            if self._listen:
-                private.start_somewhere(self._start, self.address)
-        except BaseException:
-            self._home.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End all its processes and remove its folder."""
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
-
-    @property
-    def pid(self) -> int:
-        """The tcpserver."""
-        return self._home.program.pid
 
     @property
     def inetd_command(self) -> tuple[str, ...]:
         """A program that serves one client on stdin and stdout. It needs the TCPREMOTE* and TCPLOCAL* variables, no others."""
         return (str(self.folder / "mailfront"),)
 
-    def pids(self) -> list[int]:
-        """Return all its processes: tcpserver, and one for each client."""
-        return self._home.pids()
-
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: mailfront's own Received, then the message, lines ending in LF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what mailfront logged so far: commands, refusals and deliveries. It names no client."""
-        return (self.folder / "log").read_text(errors="backslashreplace")
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End all its processes but keep port and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
-
     def _lay_out(self) -> None:
-        for recipient in self._recipients:
-            for name in ("tmp", "new"):
-                Path(self.folder, "mail", recipient, name).mkdir(parents=True)
-        domains = sorted({recipient.rpartition("@")[2] for recipient in self._recipients})
+        self._make_maildirs()
         rules = [
             ":sender",
             "k*:*",
             ":recipient",
             *(f"k*:{recipient}" for recipient in self._recipients),
-            *(f"d*:*@{domain}:sorry, no mailbox here by that name (#5.1.1)" for domain in domains),
+            *(f"d*:*@{domain}:sorry, no mailbox here by that name (#5.1.1)" for domain in self._domains),
         ]
         (self.folder / "rules").write_text("".join(f"{rule}\n" for rule in rules))
         (self.folder / "log").touch()
@@ -135,10 +74,8 @@ class Mailfront:
             (self.folder / name).write_text(text)
             (self.folder / name).chmod(0o755)
 
-    def _start(self, port: int) -> None:
-        self.port = port
+    def _command(self) -> list[str | Path]:
         limit = str(self._connection_limit)
         # No look-up of names, no question to the client's identd; -v tells of each connection in the output.
         options = ["-v", "-H", "-R", "-l", "mailfront.example.org", "-c", limit, "-b", limit]
-        command: list[str | Path] = [self._tree / "usr/bin/tcpserver", *options, self.address, str(port), *self.inetd_command]
-        self._home.start(command, port, install.environment("mailfront"), self.log_text)
+        return [self._tree / "usr/bin/tcpserver", *options, self.address, str(self.port), *self.inetd_command]

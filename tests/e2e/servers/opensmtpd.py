@@ -15,28 +15,26 @@ Source   smtpd.conf(5), smtpd(8), smtpctl(8) of OpenSMTPD 6.8; resolv.conf(5) of
 """
 
 import pwd
-import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.e2e.servers import install, namespace, private
-from tests.e2e.servers.processes import NotStarted, wait_until
 
 MAILBOX_OWNER = "nobody"
 GROUP = "opensmtpq"  # of its command smtpctl
 INSIDE = Path("/mnt")  # its folder, as it sees it
 
 
-class OpenSmtpd:
+class OpenSmtpd(private.ServerWithQueue):
     """A running OpenSMTPD; see the module text.
 
     *port* is where clients connect. *relay_to* makes it accept mail for everyone from loopback and from `send`, and bring it
     to that port, from the loopback address *source*. *proxy_protocol* demands a PROXY header of version 2. *settings* are
-    further lines of smtpd.conf.
+    further lines of smtpd.conf. A delivered message is below OpenSMTPD's own header lines, its lines ending in LF.
     """
+
+    name = "opensmtpd"
 
     def __init__(
         self,
@@ -48,55 +46,16 @@ class OpenSmtpd:
         address: str = "127.0.0.1",
         settings: Sequence[str] = (),
     ) -> None:
-        if problem := install.missing("opensmtpd"):
-            raise NotStarted(problem)
-        self.address = address
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, address=address)
         self._relay_to = relay_to
         self._source = source
         self._proxy_protocol = proxy_protocol
         self._settings = tuple(settings)
-        self._tree = install.folder("opensmtpd")
-
-    def __enter__(self) -> Self:
-        self._home = private.Home("opensmtpd")
-        try:
-            self._lay_out()
-            private.start_somewhere(self._start, self.address)
-        except BaseException:
-            self._home.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End all its processes and remove its folder."""
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
 
     @property
     def file(self) -> Path:
         """Its smtpd.conf."""
         return self.folder / "smtpd.conf"
-
-    @property
-    def pid(self) -> int:
-        """The parent process."""
-        return self._home.program.pid
-
-    def pids(self) -> list[int]:
-        """Return all its processes, the parent included."""
-        return self._home.pids()
-
-    def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
-        """Put *message*, whose lines end in LF, into the queue; it sets out at once."""
-        private.submit(self.address, self.port, sender, recipients, message)
 
     def retry(self) -> None:
         """Send all that waits in the queue now. Where the relay had refused the connection it still waits 15 s."""
@@ -104,39 +63,10 @@ class OpenSmtpd:
         # It insists on being setgid, which it is once it is installed.
         subprocess.run(command, env=install.environment("opensmtpd"), group=GROUP, capture_output=True, timeout=20, check=True)
 
-    def queue_empty(self, timeout: float = 10.0) -> bool:
-        """Say whether all queued mail is delivered or returned within *timeout* seconds."""
-        return wait_until(lambda: not self.queued(), timeout)
-
     def queued(self) -> list[Path]:
         """Return the queue files there are now, one for each recipient that is left of a message."""
         files = Path(self.folder, "spool", "smtpd", "queue").glob("*/*/*")
         return [path for path in files if path.name != "message"]
-
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: OpenSMTPD's own header lines, then the message, lines ending in LF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what OpenSMTPD logged so far."""
-        output = self.folder / "output"
-        return output.read_text(errors="backslashreplace") if output.exists() else ""
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End all its processes but keep port, queue and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
 
     def _inside(self, program: str, *arguments: str | Path) -> tuple[str, ...]:
         covers = {
@@ -157,12 +87,12 @@ class OpenSmtpd:
         private.make_folder(self.folder / "mail", 0o755, owner.pw_uid, owner.pw_gid)
         self.folder.joinpath("resolv.conf").write_text("lookup file\n")
 
-    def _start(self, port: int) -> None:
-        self.port = port
+    def _configure(self) -> None:
         self.file.write_text("\n".join(self._lines()) + "\n")
         self.file.chmod(0o600)
-        command = self._inside("usr/sbin/smtpd", "-d", "-f", INSIDE / self.file.name)
-        self._home.start(command, port, install.environment("opensmtpd"), self.log_text)
+
+    def _command(self) -> tuple[str, ...]:
+        return self._inside("usr/sbin/smtpd", "-d", "-f", INSIDE / self.file.name)
 
     def _lines(self) -> list[str]:
         options = [f"port {self.port}", "hostname opensmtpd.example.org"]

@@ -12,15 +12,11 @@ Source   qpsmtpd 0.94: the POD of its plugins, Qpsmtpd/TcpServer.pm for the vari
 
 import os
 import pwd
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.e2e.servers import install, private
-from tests.e2e.servers.processes import NotStarted
+from tests.e2e.servers import private
 
 # The forkserver has an option -H against the look-up of a client's name, and looks it up all the same (5 to 15 s where no
 # DNS server answers); so does the plugin for PROXY, which insists on a second resolver that Debian has not.
@@ -50,14 +46,19 @@ $qpsmtpd->run(bless {{}}, 'Client');
 """
 
 
-class Qpsmtpd:
+class Qpsmtpd(private.Server):
     """A running qpsmtpd; see the module text.
 
     *proxy_protocol* makes it take a PROXY header of version 1 from 127.0.0.1, with its plugin for stunnel. It greets before
     that, does without it too, and plugins that look at the client when it connects have not seen it.
     *plugins* are further lines of its plugins file, such as "earlytalker wait 1", and come before ours. *settings* are further
     files of its configuration folder, by name, and win over ours.
+    The log has the dialogues, too, also those of `inetd_command`; a delivered message is below qpsmtpd's own header lines, its
+    lines ending in LF.
     """
+
+    name = "qpsmtpd"
+    logs = ("log",)
 
     def __init__(
         self,
@@ -70,76 +71,15 @@ class Qpsmtpd:
         address: str = "127.0.0.1",
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        if problem := install.missing("qpsmtpd"):
-            raise NotStarted(problem)
-        self.address = address
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, listen=listen, address=address)
         self._plugins = ("stunnel proxy on", *plugins) if proxy_protocol else tuple(plugins)
         self._connection_limit = connection_limit
-        self._listen = listen
         self._settings = dict(settings or {})
-        self._tree = install.folder("qpsmtpd")
-
-    def __enter__(self) -> Self:
-        self._home = private.Home("qpsmtpd")
-        try:
-            self._lay_out()
-            if self._listen:
-                private.start_somewhere(self._start, self.address)
-        except BaseException:
-            self._home.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End all its processes and remove its folder."""
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
-
-    @property
-    def pid(self) -> int:
-        """The process that listens."""
-        return self._home.program.pid
 
     @property
     def inetd_command(self) -> tuple[str, ...]:
         """A program that serves one client on stdin and stdout. It needs the TCPREMOTE* and TCPLOCAL* variables, no others."""
         return (_perl(), "-T", str(self.folder / "inetd.pl"))
-
-    def pids(self) -> list[int]:
-        """Return all its processes: one that listens, and one for each client."""
-        return self._home.pids()
-
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: qpsmtpd's own header lines, then the message, lines ending in LF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what qpsmtpd logged so far, in all its processes and those of `inetd_command`; the dialogues included."""
-        return (self.folder / "log").read_text(errors="backslashreplace")
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End all its processes but keep port and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
 
     def _lay_out(self) -> None:
         for name, mode in {"config": 0o755, "mail": 0o777, "spool": 0o700}.items():
@@ -155,8 +95,7 @@ class Qpsmtpd:
         compiled = self._tree.glob("usr/lib/*/perl5/*")  # machine/perl5/version
         return [self._tree / "usr/share/perl5", *compiled]
 
-    def _start(self, port: int) -> None:
-        self.port = port
+    def _command(self) -> list[str | Path]:
         host = f"[{self.address}]" if ":" in self.address else self.address
         # As the user we are: the unpacked plugins may lie where others cannot read.
         options = ["-u", pwd.getpwuid(os.getuid()).pw_name, "-c", str(self._connection_limit), "-m", str(self._connection_limit)]
@@ -164,16 +103,16 @@ class Qpsmtpd:
         elsewhere: list[str | Path] = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', self.folder]
         # -T, as in its first line, lets it see no PERL5LIB.
         perl = [_perl(), "-T", *(f"-I{folder}" for folder in (*self._library(), self.folder)), "-MNoLookup"]
-        command = [*elsewhere, *perl, self._tree / "usr/bin/qpsmtpd-forkserver", "-l", host, "-p", str(port), *options]
-        environment = {"PATH": os.defpath, "QPSMTPD_CONFIG": str(self.folder / "config")}
-        self._home.start(command, port, environment, self.log_text)
+        return [*elsewhere, *perl, self._tree / "usr/bin/qpsmtpd-forkserver", "-l", host, "-p", str(self.port), *options]
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "QPSMTPD_CONFIG": str(self.folder / "config")}
 
     def _config(self) -> dict[str, str]:
-        domains = sorted({recipient.rpartition("@")[2] for recipient in self._recipients})
         users = self.folder / "config" / "users"
         plugins = [
             *self._plugins,
-            *(f"rcpt_map:{number} domain {each} file {users}" for number, each in enumerate(domains)),
+            *(f"rcpt_map:{number} domain {each} file {users}" for number, each in enumerate(self._domains)),
             "rcpt_ok",  # refuses other domains
             f"queue/maildir {self.folder}/mail %u 777",
         ]
@@ -182,7 +121,7 @@ class Qpsmtpd:
             "plugin_dirs": f"{self._tree}/usr/share/qpsmtpd/plugins\n",
             "plugins": "".join(f"{each}\n" for each in plugins),
             "logging": f"logging/file loglevel LOGINFO {self.folder}/log\n",
-            "rcpthosts": "".join(f"{each}\n" for each in domains),
+            "rcpthosts": "".join(f"{each}\n" for each in self._domains),
             "users": "".join(f"{each} OK \n" for each in self._recipients),
             "spool_dir": f"{self.folder}/spool\n",
             "size_threshold": "10000000\n",  # smaller messages stay in memory

@@ -22,11 +22,9 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.e2e.servers import install, namespace, private
-from tests.e2e.servers.processes import NotStarted, wait_until
+from tests.e2e.servers import namespace, private
+from tests.e2e.servers.processes import NotStarted
 
 MAILBOX_OWNER = "nobody"
 DEVICES = ("null", "zero", "random", "urandom")
@@ -42,14 +40,18 @@ cat >"$box/tmp/$$" && mv "$box/tmp/$$" "$box/new/$$.$(date +%s%N)"
 """
 
 
-class Sendmail:
+class Sendmail(private.ServerWithQueue):
     """A running Sendmail; see the module text.
 
     *port* is where clients connect, 0 without *listen*. *relay_to* makes it accept mail for everyone from loopback and from
     `send`, and bring it to that port, from the loopback address *source*. *greet_pause* are milliseconds before the greeting.
     *tls* is a certificate and its key, and turns STARTTLS on. *options* are further options of sendmail.cf, such as
     MaxDaemonChildren, and win over ours.
+    The log is what it sends to syslog; a delivered message is below Sendmail's own Received, its lines ending in LF.
     """
+
+    name = "sendmail"
+    logs = ("log",)
 
     def __init__(
         self,
@@ -63,47 +65,12 @@ class Sendmail:
         address: str = "127.0.0.1",
         options: Mapping[str, str] | None = None,
     ) -> None:
-        if problem := install.missing("sendmail"):
-            raise NotStarted(problem)
-        self.address = address
-        self.port = 0
-        self._recipients = tuple(recipients)
+        super().__init__(recipients=recipients, listen=listen, address=address)
         self._relay_to = relay_to
         self._source = source
         self._greet_pause = greet_pause
         self._tls = tls
-        self._listen = listen
         self._options = dict(options or {})
-        self._tree = install.folder("sendmail")
-        self._log: _Log | None = None
-
-    def __enter__(self) -> Self:
-        self._home = private.Home("sendmail")
-        try:
-            self._lay_out()
-            self._log = _Log(self.folder / "dev" / "log", self.folder / "log")
-            if self._listen:
-                private.start_somewhere(self._start, self.address)
-            else:
-                self._configure()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End all its processes and remove its folder."""
-        self._home.end()
-        if self._log is not None:
-            self._log.close()
-        self._home.close()
-
-    @property
-    def folder(self) -> Path:
-        return self._home.folder
 
     @property
     def file(self) -> Path:
@@ -111,54 +78,13 @@ class Sendmail:
         return self.folder / "sendmail.cf"
 
     @property
-    def pid(self) -> int:
-        """The daemon."""
-        return self._home.program.pid
-
-    @property
     def inetd_command(self) -> tuple[str, ...]:
         """The words that serve the client whose TCP socket is on descriptors 0 and 1; the caller must be root."""
         return self._inside("-bs")
 
-    def pids(self) -> list[int]:
-        """Return all processes of the daemon; those of `inetd_command` belong to whoever started them."""
-        return self._home.pids()
-
-    def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
-        """Put *message*, whose lines end in LF, into the queue; it sets out at once."""
-        private.submit(self.address, self.port, sender, recipients, message)
-
-    def queue_empty(self, timeout: float = 10.0) -> bool:
-        """Say whether all queued mail is delivered or returned within *timeout* seconds."""
-        return wait_until(lambda: not self.queued(), timeout)
-
     def queued(self) -> list[Path]:
         """Return the queue files there are now, one for each message."""
         return list(Path(self.folder, "queue").glob("qf*"))
-
-    def messages(self, recipient: str = "*") -> list[bytes]:
-        """Return what was delivered, oldest first: Sendmail's own Received, then the message, lines ending in LF."""
-        return private.delivered(self.folder / "mail", recipient)
-
-    def wait_messages(self, count: int, timeout: float = 10.0) -> list[bytes]:
-        """Return the delivered messages once there are *count* of them, or what there is after *timeout* seconds."""
-        return private.wait_delivered(self.folder / "mail", count, timeout)
-
-    def log_text(self) -> str:
-        """Return what Sendmail sent to syslog so far."""
-        return self._log.text() if self._log is not None else ""
-
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str] | None:
-        """Return the first match of *pattern* in the log, None when there is none after *timeout* seconds."""
-        return private.wait_match(pattern, self.log_text, timeout)
-
-    def halt(self) -> None:
-        """End all its processes but keep port, queue and mail, as when an MTA is down for maintenance."""
-        self._home.end()
-
-    def resume(self) -> None:
-        """Start again on the same port after `halt`."""
-        self._start(self.port)
 
     def _inside(self, *arguments: str) -> tuple[str, ...]:
         devices = {self.folder / "dev" / name: Path("/dev", name) for name in DEVICES}  # first the machine's in our folder
@@ -172,32 +98,27 @@ class Sendmail:
         for name in DEVICES:
             self.folder.joinpath("dev", name).touch()
         private.make_folder(self.folder / "queue", 0o700)
-        private.make_folder(self.folder / "mail", 0o755)
-        for recipient in self._recipients:
-            for name in ("", "tmp", "new", "cur"):
-                private.make_folder(self.folder / "mail" / recipient / name, 0o755, owner.pw_uid, owner.pw_gid)
+        self._make_maildirs(owner.pw_uid, owner.pw_gid)
         if self._tls is not None:
-            self._tls = self._home.keep(self._tls, 0, 0)
-        domains = sorted({recipient.rpartition("@")[2] for recipient in self._recipients})
+            self._tls = self._keep(self._tls, 0, 0)
         users = [f"{recipient}|{recipient.replace('@', '_at_')}" for recipient in self._recipients]
         for name, text in {
             # It wants a domain for the name of the machine, and sleeps a minute if it finds none.
             "hosts": f"127.0.0.1 localhost\n::1 localhost\n127.0.0.2 sendmail.example.org {socket.gethostname()}\n",
             "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\n",
             "service.switch": "hosts files\naliases files\n",
-            "users": "\n".join([*users, *(f"@{domain}|error:5.1.1:550 User unknown" for domain in domains)]) + "\n",
+            "users": "\n".join([*users, *(f"@{domain}|error:5.1.1:550 User unknown" for domain in self._domains)]) + "\n",
             "statistics": "",
             "deliver": _DELIVER.format(mail=INSIDE / "mail"),
         }.items():
             self.folder.joinpath(name).write_text(text)
             self.folder.joinpath(name).chmod(0o644)
+        self._cleanup.callback(_Syslog(self.folder / "dev" / "log", self.folder / "log").close)
 
-    def _start(self, port: int) -> None:
-        self.port = port
-        self._configure()
+    def _command(self) -> tuple[str, ...]:
         # A message sets out as soon as it is there; the queue runs are for what had to wait.
         queue_runs = ["-q1s"] if self._relay_to is not None else []
-        self._home.start(self._inside("-bD", *queue_runs), port, install.environment("sendmail"), self.log_text)
+        return self._inside("-bD", *queue_runs)
 
     def _configure(self) -> None:
         cf = self._tree / "usr/share/sendmail/cf"
@@ -217,7 +138,6 @@ class Sendmail:
 
     def _macros(self) -> str:
         family = "inet6" if ":" in self.address else "inet"
-        domains = sorted({recipient.rpartition("@")[2] for recipient in self._recipients})
         defined = {
             "confDOMAIN_NAME": "sendmail.example.org",
             "QUEUE_DIR": str(INSIDE / "queue"),
@@ -265,11 +185,11 @@ class Sendmail:
         if self._greet_pause:
             lines.append(f"FEATURE(`greet_pause', `{self._greet_pause}')")
         if self._relay_to is None:
-            lines.append(f"LOCAL_CONFIG\nCw {' '.join(domains)}")
+            lines.append(f"LOCAL_CONFIG\nCw {' '.join(self._domains)}")
         return "\n".join([*lines, "MAILER(`local')", "MAILER(`smtp')", ""])
 
 
-class _Log:
+class _Syslog:
     """A syslog socket; what comes is kept in a file, one line each."""
 
     def __init__(self, place: Path, kept: Path) -> None:
@@ -279,9 +199,6 @@ class _Log:
         place.chmod(0o666)
         self._thread = threading.Thread(target=self._keep, name="syslog", daemon=True)
         self._thread.start()
-
-    def text(self) -> str:
-        return self._kept.read_text(errors="backslashreplace") if self._kept.exists() else ""
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)  # wakes recv, which close alone does not
