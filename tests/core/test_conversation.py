@@ -679,6 +679,13 @@ def test_a_login_is_gone_with_its_connection() -> None:
     )
 
 
+@pytest.mark.parametrize("line", ["AGEAYg==", "*", "XCLIENT ADDR=127.0.0.1"])
+def test_a_line_of_a_login_goes_to_no_other_connection(line: str) -> None:
+    """That would take it for a command: a password for the MTA's log, or one that tarry alone may say."""
+    started = f"C: AUTH LOGIN\n{LOGIN}\nM> AUTH LOGIN\nM< 334 x\nS: 334 x"
+    Talk().plays(HELLO, started, f"M< 421 too slow\n! MTA left: it closed the connection\nC: {line}\n{GONE}\n* close")
+
+
 BROKEN = "S: 500 5.5.2 A line may hold no bare CR, bare LF or NUL"
 
 

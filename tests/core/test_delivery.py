@@ -145,6 +145,20 @@ def test_the_mta_accepts_a_message_that_has_not_come(answer: str) -> None:
     Talk().plays(SENDING, f"C: text\nM- text\nM< {answer}\nC: .\n{GONE}")
 
 
+@pytest.mark.parametrize(("answer", "end"), [("250 ok", GONE), ("452 4.3.1 full", "S: 452 4.3.1 full")])
+def test_an_answer_that_has_begun_before_the_end_of_the_message(answer: str, end: str) -> None:
+    """It may refuse it, and cannot accept it, wherever the packets were cut."""
+    Talk().plays(SENDING, f"C: text\nM- text\nM+ {answer[:2]}\nC: .\nM>\nM> .\nM+ {answer[2:]}\\r\\n\n{end}")
+    Talk().plays(ENVELOPE, f"C: BDAT 4 LAST\nM> BDAT 4 LAST\nM+ {answer[:2]}\nC+ text\nM- text\nM+ {answer[2:]}\\r\\n\n{end}")
+
+
+@pytest.mark.parametrize("said", ["M< 554 too idle", "M+ 5", "M< 250 ok"])
+def test_what_the_mta_says_unasked_is_no_answer_to_a_chunk(said: str) -> None:
+    """Nor to any other command: the client is told to come again."""
+    for line in ("BDAT 4 LAST", "RCPT TO:<e@f.example>", "DATA", "RSET"):
+        Talk().plays(ENVELOPE, f"{said}\nC: {line}\n{GONE}")
+
+
 def test_two_replies_to_data() -> None:
     """The second does not lie in wait for the end of the message."""
     Talk().plays(ENVELOPE, f"C: DATA\nM> DATA\nM< 354 go\nM< 250 ok\nS: 354 go\nC: text\nC: .\n{GONE}")

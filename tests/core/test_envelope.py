@@ -110,6 +110,13 @@ def test_the_answer_to_an_owed_mail_must_be_one() -> None:
     Talk(DELAYED, reasons=(found("pregreet"),)).plays(HELLO, OWED, HELD, LOGIN, f"M> MAIL FROM:<a@b.example>\nM< 354 go\n{GONE}")
 
 
+@pytest.mark.parametrize("line", ["RCPT TO:<e@f.example>", "DATA"])
+def test_a_transaction_that_tarry_does_not_know_may_be_lost_too(line: str) -> None:
+    """An MTA that kept the sender of a message it refused, and took a recipient for it: the client is not refused for good."""
+    chunk = "C: BDAT 2 LAST\nM> BDAT 2 LAST\nC+ hi\nM- hi\nM< 451 later\nS: 451 later"
+    Talk().plays(HELLO, MAIL, RCPT, chunk, RCPT, f"! MTA left: gone\nC: {line}\n{GONE_LONG_AGO}")
+
+
 def test_an_owed_mail_can_be_taken_back() -> None:
     """RSET needs no MTA for it, and DATA has no recipients."""
     Talk(DELAYED, reasons=(found("pregreet"),)).plays(

@@ -374,6 +374,17 @@ def test_an_mta_that_breaks_off_or_talks_nonsense(where: str, how: str, at_hand:
     changed(at_hand, UNTIL[where], f"{how}\n{GONE}\n* abort the MTA\n* close")
 
 
+def test_an_mta_that_is_slow_with_each_line() -> None:
+    """All that it is given again has the time of one command: the client has long stopped to wait for more."""
+    rules = replace(PIT, limits=Limits(command=100.0))
+    begun = f"{HELD}\n{PARKED}\n! 60s\n* open the MTA\n! opened\nM< 220 mta\nM> EHLO client.example\n! 29s"
+    lines = "M< 250 mta\nM> MAIL FROM:<a@b.example>\n! 29s\nM< 250 ok\nM> RCPT TO:<c@d.example>\n! 29s\nM< 250 ok"
+    again = "M> RCPT TO:<c@d.example>\n! 12s"
+    talk = Talk(replace(rules, tarpit_rcpt=Tarpit(2, 20.0))).plays(HELLO, MAIL, RCPT, RCPT)
+    talk.plays(begun, lines, again, f"! 1s\n{GONE}\n* abort the MTA\n* close")
+    assert "no reply in time" == talk.of(schema.Handoff)[-1].why
+
+
 def test_an_mta_that_cannot_be_reached_after_the_hold() -> None:
     """As at any other time."""
     changed("RCPT", "* open the MTA", f"! MTA left: cannot be reached\n{GONE}\n* abort the MTA\n* close")

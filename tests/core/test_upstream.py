@@ -220,6 +220,18 @@ def test_what_lies_behind_an_answer_is_told() -> None:
     assert [False, True] == [*unread, side.mta.has_unread]
 
 
+@pytest.mark.parametrize(("helo", "is_esmtp"), [(b"EHLO x", True), (b"HELO x", False)])
+def test_what_the_mta_offers_is_known_of_this_connection_alone(helo: bytes, is_esmtp: bool) -> None:
+    """Nothing is left of an EHLO before it where the client says HELO now."""
+    side = ready()
+    side.mta.close(abort=False)
+    side.mta.helo = helo
+    side.mta.ask(b"MAIL FROM:<>")
+    side.mta.opened()
+    assert (None, None) == (side.mta.receive(b"220 mta\r\n"), side.mta.receive(EHLO))
+    assert is_esmtp == (side.mta.ehlo is not None)
+
+
 def test_an_early_answer_answers_the_end_of_the_message() -> None:
     """Then nothing more is sent."""
     side = ready()

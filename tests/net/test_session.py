@@ -491,6 +491,19 @@ def test_a_client_that_does_not_take_its_last_replies() -> None:
     assert ["close", "abort"] == line.client.done
 
 
+def test_an_mta_that_does_not_take_its_quit() -> None:
+    """It is not waited for longer than a client."""
+    line = Line()
+    line.opened()
+    mta = line.mta
+    mta.full = 10
+    line.mta_says(b"250 ok\r\n")
+    line.says(b"QUIT\r\n")
+    assert ["close"] == mta.done
+    line.loop.advance(LINGER + 0.1)
+    assert ["close", "abort"] == mta.done
+
+
 def test_a_client_that_resets() -> None:
     """The MTA's connection is aborted, and the hang-up is recorded."""
     line = Line()

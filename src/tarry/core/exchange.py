@@ -163,7 +163,7 @@ class Exchange:
     def restore(self, then: Callable[[float], None], now: float) -> None:
         """Give the MTA the parked transaction again, then go on with *then*, which has to look whether it was taken.
 
-        All of it has the time of one command: an MTA that is slow with each of 1,000 lines would keep a client that gave up long ago.
+        All of it has the time of one command: else an MTA that is slow with each of 1,000 lines keeps a client that gave up long ago.
         """
         self._restored = then
         self._restore_by = now + self.policy.limits.command
