@@ -16,8 +16,8 @@ import asyncio
 import errno
 import os
 import resource
-import signal
 import select
+import signal
 import socket
 import threading
 import time
