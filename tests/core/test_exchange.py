@@ -80,7 +80,7 @@ M< 220 go
 )
 def test_a_handshake_has_its_own_time(what: str, why: str, tls: list[bool]) -> None:
     """And the step after it the usual one; the MTA counts as handed over only when the client's EHLO was answered."""
-    talk = Talk(Policy(limits=Limits(backend=5.0, handshake=7.0)), way=Way("door.example", tls=True))
+    talk = Talk(Policy(limits=Limits(backend=5.0, handshake=7.0)), login=Way("door.example", tls=True))
     talk.plays(HELLO, ASKED, SECURING, what, f"{GONE}\n* abort the MTA\n* close")
     assert [schema.Handoff("proxy", "127.0.0.1:10025", False, why=why)] == talk.of(schema.Handoff)
     assert tls == [event.ok for event in talk.of(schema.Tls)]

@@ -188,14 +188,14 @@ S: 421 4.3.2 Service not available, try again later [K3X9-0001]
 
 def test_a_session_with_xclient() -> None:
     """The client hears the answer to its MAIL and nothing else; only the EHLO reply after XCLIENT is learned."""
-    talk = Talk(way=XCLIENT, knows_client=True).plays(OPENED, OFFERED, NAMED, THE_CLIENTS_EHLO)
+    talk = Talk(login=XCLIENT, knows_client=True).plays(OPENED, OFFERED, NAMED, THE_CLIENTS_EHLO)
     assert ["SIZE"] == [keyword for known in talk.learned for keyword, _ in known.keywords]
     assert [True] == [one.ok for one in talk.of(schema.Handoff)]
 
 
 def test_a_session_with_both() -> None:
     """TLS begins behind the second EHLO, and the client's comes inside."""
-    talk = Talk(way=BOTH, knows_client=True).plays(
+    talk = Talk(login=BOTH, knows_client=True).plays(
         OPENED,
         OFFERED,
         NAMED,
@@ -215,21 +215,21 @@ def test_a_session_with_both() -> None:
 
 def test_an_mta_that_does_not_trust_us() -> None:
     """The client is told to come again, and the record says what to do."""
-    talk = Talk(way=XCLIENT, knows_client=True).plays(OPENED, "M< 250 mta.example", UNAVAILABLE)
+    talk = Talk(login=XCLIENT, knows_client=True).plays(OPENED, "M< 250 mta.example", UNAVAILABLE)
     assert [NOT_OFFERED] == [one.why for one in talk.of(schema.Handoff)]
 
 
 @pytest.mark.parametrize("greeting", ["554 no", "421 busy"])
 def test_the_first_greeting_is_for_tarry(greeting: str) -> None:
     """The MTA does not know the client yet, so its refusal must bounce no mail."""
-    Talk(way=XCLIENT, knows_client=True).plays(
+    Talk(login=XCLIENT, knows_client=True).plays(
         HELLO, "C: MAIL FROM:<a@b.example>\n* open the MTA\n! opened", f"M< {greeting}", UNAVAILABLE
     )
 
 
 def test_a_verdict_is_the_clients_answer() -> None:
     """As at a greeting of the MTA's own; the session goes on, and the next command asks anew."""
-    Talk(way=XCLIENT, knows_client=True).plays(
+    Talk(login=XCLIENT, knows_client=True).plays(
         OPENED,
         OFFERED,
         NAMED.splitlines()[1],
@@ -246,19 +246,19 @@ def test_a_verdict_is_the_clients_answer() -> None:
 @pytest.mark.parametrize("behind", [r"250 injected\r\n", r"25", r"\x16\x03"])
 def test_what_lies_behind_the_220_ends_it(behind: str) -> None:
     """It would be taken for a reply from inside TLS."""
-    talk = Talk(way=TLS).plays(OPENED, OFFERED, "M> STARTTLS", rf"M+ 220 go\r\n{behind}", UNAVAILABLE)
+    talk = Talk(login=TLS).plays(OPENED, OFFERED, "M> STARTTLS", rf"M+ 220 go\r\n{behind}", UNAVAILABLE)
     assert [INJECTED] == [one.why for one in talk.of(schema.Handoff)]
 
 
 def test_what_comes_before_the_handshake_ends_it() -> None:
     """In another segment, and no reply yet."""
-    talk = Talk(way=TLS).plays(OPENED, OFFERED, "M> STARTTLS\nM< 220 go\n* secure the MTA\n--\nM+ 2", UNAVAILABLE)
+    talk = Talk(login=TLS).plays(OPENED, OFFERED, "M> STARTTLS\nM< 220 go\n* secure the MTA\n--\nM+ 2", UNAVAILABLE)
     assert [INJECTED] == [one.why for one in talk.of(schema.Handoff)]
 
 
 def test_a_handshake_that_fails() -> None:
     """Both records say why, and there is no clear text instead."""
-    talk = Talk(way=TLS).plays(
+    talk = Talk(login=TLS).plays(
         OPENED, OFFERED, "M> STARTTLS\nM< 220 go\n* secure the MTA\n! not secured: bad certificate", UNAVAILABLE
     )
     assert ["bad certificate"] == [one.why for one in talk.of(schema.Tls)]
@@ -268,7 +268,7 @@ def test_a_handshake_that_fails() -> None:
 
 def test_a_handshake_that_takes_too_long() -> None:
     """It has a time of its own."""
-    talk = Talk(Policy(limits=Limits(backend=5.0, handshake=9.0)), way=TLS).plays(
+    talk = Talk(Policy(limits=Limits(backend=5.0, handshake=9.0)), login=TLS).plays(
         OPENED, OFFERED, "M> STARTTLS\nM< 220 go\n* secure the MTA\n! 8.5s\n! 1s", UNAVAILABLE
     )
     assert [schema.Tls("mta", False, why="no handshake in time")] == talk.of(schema.Tls)
@@ -276,7 +276,7 @@ def test_a_handshake_that_takes_too_long() -> None:
 
 def test_each_step_has_its_time() -> None:
     """As every reply of the MTA."""
-    talk = Talk(Policy(limits=Limits(backend=5.0)), way=XCLIENT, knows_client=True)
+    talk = Talk(Policy(limits=Limits(backend=5.0)), login=XCLIENT, knows_client=True)
     talk.plays(OPENED, "! 4s", OFFERED, NAMED.splitlines()[1], "! 4s", NAMED.splitlines()[2], "M> EHLO client.example")
     talk.plays("! 4s\n! 1.5s", UNAVAILABLE)
     assert ["no reply in time"] == [one.why for one in talk.of(schema.Handoff)]
@@ -285,7 +285,7 @@ def test_each_step_has_its_time() -> None:
 @pytest.mark.parametrize("way", [None, XCLIENT, TLS, BOTH])
 def test_a_reply_too_many_answers_nothing(way: Way | None) -> None:
     """It came before the next thing was said: else each reply of the session would answer the command before."""
-    talk = Talk(way=way).plays(HELLO, "C: MAIL FROM:<a@b.example>\n* open the MTA\n! opened")
+    talk = Talk(login=way).plays(HELLO, "C: MAIL FROM:<a@b.example>\n* open the MTA\n! opened")
     talk.plays("M< 220 mta.example\nM< 250 and more", UNAVAILABLE)
     assert ["it said more than it was asked"] == [one.why for one in talk.of(schema.Handoff)]
 

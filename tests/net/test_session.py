@@ -183,7 +183,7 @@ class Line:
             on_health=lambda good, why: self.learned.append(good),
             tls=to_mta,
         )
-        known = setting(rules, way=self.backend.way, ends_tls=tls is not None)
+        known = setting(rules, login=self.backend.way, ends_tls=tls is not None)
         self.conversation = Conversation(known)
         self.conversation.begin(ACCEPTED_AT)
         journal = Journal("K3X9", accepted_at=ACCEPTED_AT, accepted_wall=1.7e9, write=self.lines.append)

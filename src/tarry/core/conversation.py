@@ -5,7 +5,7 @@ Promises  The client sees 250 for a message only after the MTA's 250, and a 5xx 
           MTA said it or the operator's policy asks for it. One command is handled at a time, so replies and commands stay in step.
           The MTA is opened by the first command that it must judge, and not at all for a client that policy refuses.
 Parts     core/exchange answers, asks and gives up; core/envelope has MAIL and RCPT; core/delivery has the message;
-          core/starttls has STARTTLS; here are the order of things and the other commands.
+          core/starttls has STARTTLS, core/pace the holds; here are the order of things and the other commands.
 Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 4954, RFC 3207; DESIGN §2 rules 2, 4, 9 and 10.
 """
 
@@ -17,11 +17,11 @@ from typing import assert_never
 from tarry.core import replies
 from tarry.core.border import Emit, Piled, SessionEffect, Stray, Unrecognised
 from tarry.core.client import Phase
-from tarry.core.delay import residual, tarpit
 from tarry.core.delivery import Delivery
 from tarry.core.envelope import Envelope
 from tarry.core.exchange import Exchange, Setting, Waiting
-from tarry.core.result import Action, Verdict
+from tarry.core.pace import Pace
+from tarry.core.result import Action
 from tarry.core.starttls import Established, Starttls
 from tarry.core.upstream import Answered, Broken, Stage, TurnedAway
 from tarry.record import schema
@@ -64,14 +64,13 @@ class Conversation:
         self._screen = self._x.screen
         self._receiver = Receiver(line_limit=policy.limits.line, normalize=policy.normalize)
         self._envelope = Envelope(self._x)
+        self._pace = Pace(self._x, self._envelope)
         self._delivery = Delivery(self._x, self._envelope, self._receiver)
         self._tls = Starttls(self._x, self._receiver)
         self._capabilities = setting.capabilities or Capabilities()
         self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
-        self._rsets = 0
         self._is_away = False  # there is no MTA for it, and it has yet to be told
         self._hello = b""  # an EHLO or HELO that the MTA is being asked
-        self._target: float | None = None
         self._stalled_at = math.inf  # when an MTA that takes no data is given up
 
     @property
@@ -304,7 +303,8 @@ class Conversation:
             # No honest client comes to DATA after its recipients were refused; one that does would go on with its message.
             x.refuse(verdict, now, end=verb in ("DATA", "BDAT"))
             return
-        seconds, why = self._hold_before(verb, verdict, phase, now)
+        may_delay = is_last or (verb in _PHASES and phase >= self._policy.delay.at)
+        seconds, why = self._pace.hold_before(verb, verdict, now, may_delay=may_delay)
         if seconds > 0:
             x.hold(seconds, why, lambda later: self._dispatch(command, later), now)
         else:
@@ -422,29 +422,6 @@ class Conversation:
             grouping = self._esmtp and self._capabilities.offers("PIPELINING")
             behind = b"" if verb == "AUTH" else self._receiver.pending(TEXT_LIMIT)  # what follows AUTH may be a password
             self._screen.look(Piled(verb, behind, grouping), self._x.phase, now)
-
-    def _hold_before(self, verb: str, verdict: Verdict, phase: Phase, now: float) -> tuple[float, str]:
-        """Return how long this command's reply is to be held back, and why."""
-        seconds, why = 0.0, ""
-        if verb == "RCPT":
-            self._envelope.rcpts += 1
-            if not self._screen.skip:
-                seconds, why = tarpit(self._envelope.rcpts, self._policy.tarpit_rcpt), "tarpit.rcpt"
-        elif verb == "RSET":
-            self._rsets += 1
-            if not self._screen.skip:
-                seconds, why = tarpit(self._rsets, self._policy.tarpit_rset), "tarpit.rset"
-        is_delayed_here = verb in _PHASES and phase >= self._policy.delay.at
-        if verdict.action is Action.DELAY and (is_delayed_here or (verb == "STARTTLS" and not self._tls.ends_here)):
-            count = len(self._screen.standing)
-            if count > self._envelope.delayed_for:
-                self._envelope.delayed_for = count
-                if self._target is None:
-                    self._target = self._policy.delay.target.draw(self._setting.random)
-                left = residual(self._target, self._setting.accepted_at, now)
-                if left > seconds:
-                    seconds, why = left, "residual"
-        return seconds, why
 
     def _shown(self, command: Command) -> str:
         if command.verb in ("EHLO", "HELO"):

@@ -37,8 +37,8 @@ class Setting:
 
     ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting;
     ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
-    ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``way`` is
-    the login that it needs, if any; ``ends_tls`` says that STARTTLS is tarry's own and ends here;
+    ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``login``
+    is what it needs to hear first, if anything; ``ends_tls`` says that STARTTLS is tarry's own and ends here;
     ``in_tls`` that the client came with TLS from its first byte on.
     """
 
@@ -56,7 +56,7 @@ class Setting:
     to: str = ""
     without: frozenset[str] = frozenset()
     away: str = ""
-    way: Way | None = None
+    login: Way | None = None
     ends_tls: bool = False
     in_tls: bool = False
 
@@ -78,7 +78,7 @@ class Exchange:
         self.setting = setting
         self.policy: Policy = setting.policy
         self.outbox = Outbox()
-        self.mta = Upstream(self.outbox, knows_client=setting.knows_client, way=setting.way, client=setting.client)
+        self.mta = Upstream(self.outbox, knows_client=setting.knows_client, way=setting.login, client=setting.client)
         self.transaction = Transaction()
         self.screen = Screen(
             setting.policy,
@@ -163,7 +163,7 @@ class Exchange:
     def restore(self, then: Callable[[float], None], now: float) -> None:
         """Give the MTA the parked transaction again, then go on with *then*, which has to look whether it was taken.
 
-        All of it has the time of one command: else an MTA that is slow with each of 1,000 lines keeps a client that gave up long ago.
+        All of it has the time of one command: else an MTA that is slow with each line keeps a client that gave up long ago.
         """
         self._restored = then
         self._restore_by = now + self.policy.limits.command

@@ -64,8 +64,8 @@ class Upstream:
     """
 
     __slots__ = (
-        "_asked", "_began_early", "_client", "_knows_client", "_line", "_login", "_outbox", "_reader", "_way", "early", "ehlo", "helo",
-        "stage", "step",
+        "_asked", "_began_early", "_client", "_knows_client", "_line", "_login", "_outbox", "_reader", "_way", "early", "ehlo",
+        "helo", "stage", "step",
     )  # fmt: skip
 
     def __init__(self, outbox: Outbox, *, knows_client: bool, way: login.Way | None = None, client: Client | None = None) -> None:

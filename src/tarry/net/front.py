@@ -298,7 +298,7 @@ class Front:
             to=backend.connector.where,
             without=backend.without,
             away=away,
-            way=backend.way,
+            login=backend.way,
             ends_tls=terms.ends_tls,
             in_tls=in_tls,
         )

@@ -1,0 +1,56 @@
+"""pace - how long the reply to each command of a greeted client is held back.
+
+What      Tarpits on RCPT and RSET, which grow with the number of the command, and the residual delay of a client that has given
+          reasons for one: the longer of the two counts.
+Promises  Exempt and authenticated clients wait for nothing. A residual delay is served once, and again only when one more reason
+          has come to light; its target is drawn once a session.
+Not here  The arithmetic (core/delay), the wait before 354 (core/conversation), and what a hold does (core/exchange).
+Source    DESIGN §2 rules 2 and 9.
+"""
+
+from __future__ import annotations
+
+from tarry.core.delay import residual, tarpit
+from tarry.core.envelope import Envelope
+from tarry.core.exchange import Exchange
+from tarry.core.result import Action, Verdict
+
+
+class Pace:
+    """The holds of one session. It counts the commands that a tarpit counts."""
+
+    __slots__ = ("_envelope", "_rsets", "_target", "_x")
+
+    def __init__(self, exchange: Exchange, envelope: Envelope) -> None:
+        self._x = exchange
+        self._envelope = envelope
+        self._rsets = 0
+        self._target: float | None = None
+
+    def hold_before(self, verb: str, verdict: Verdict, now: float, *, may_delay: bool) -> tuple[float, str]:
+        """Return for how many seconds this command's reply is to be held back, and why; to be asked once a command.
+
+        ``may_delay``: a residual delay may be served at this command.
+        """
+        policy, screen, envelope = self._x.policy, self._x.screen, self._envelope
+        seconds, why = 0.0, ""
+        if verb == "RCPT":
+            envelope.rcpts += 1
+            if not screen.skip:
+                seconds, why = tarpit(envelope.rcpts, policy.tarpit_rcpt), "tarpit.rcpt"
+        elif verb == "RSET":
+            self._rsets += 1
+            if not screen.skip:
+                seconds, why = tarpit(self._rsets, policy.tarpit_rset), "tarpit.rset"
+        count = len(screen.standing)
+        if may_delay and verdict.action is Action.DELAY and count > envelope.delayed_for:
+            envelope.delayed_for = count
+            left = residual(self._draw(), self._x.setting.accepted_at, now)
+            if left > seconds:
+                seconds, why = left, "residual"
+        return seconds, why
+
+    def _draw(self) -> float:
+        if self._target is None:
+            self._target = self._x.policy.delay.target.draw(self._x.setting.random)
+        return self._target
