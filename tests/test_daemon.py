@@ -322,6 +322,26 @@ A, B, C = "abc"
 NO_TLS, TLS = False, True
 
 
+def test_a_socket_that_nobody_asks_for_is_closed() -> None:
+    """Clients that the supervisor's unit lets in would wait in it for ever otherwise."""
+    a, b = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    ((found, _),) = open_sockets(Listen(smtp=(Inherited("b"),)), [("a", a), ("b", b)])
+    assert (b, -1) == (found, a.fileno())
+    b.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [("client", "it is a client, and does not listen; write Accept=no"), ("unix", "it is no socket for TCP")]
+)
+def test_what_was_handed_over_cannot_be_used(kind: str, why: str) -> None:
+    """One of Accept=yes would keep the loop busy for ever; and no socket is left open."""
+    before = descriptors()
+    sock = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
+    with pytest.raises(OSError, match=f"systemd: what was handed over cannot be used: {why}"):
+        open_sockets(Listen(smtp=(Inherited(),)), [("unknown", sock)])
+    assert before == descriptors()
+
+
 @pytest.mark.parametrize(
     ("smtp", "smtps", "opened"),
     [

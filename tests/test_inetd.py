@@ -181,6 +181,16 @@ def test_a_stop_in_the_hold(make: Make) -> None:
     assert b"421 4.3.2 Service is going down, try again later\r\n" == house.said()
 
 
+def test_a_stop_before_the_hold(make: Make) -> None:
+    """While the configuration was read, or the client is exempt: the command would not hear of it, so it is not run."""
+    for text in (NOW, '[exempt]\nnetworks = ["192.0.2.0/24"]\n'):
+        house = make(text)
+        house.waiter._on_signal(signal.SIGTERM, None)
+        assert 0 == house.visit()
+        assert [] == house.run
+        assert house.said().startswith(b"421 4.3.2 ")
+
+
 @pytest.mark.parametrize(("command", "fails", "why"), [("/nothing/there", "", "ENOENT"), ("/bin/sh", "ENOEXEC", "ENOEXEC")])
 def test_a_command_that_cannot_be_run(make: Make, command: str, fails: str, why: str) -> None:
     """The client is told to come again, the operator why; where only exec knew it, a second closing line sums up the whole."""
@@ -201,7 +211,12 @@ def test_a_greeting_that_a_teaser_began_is_finished(make: Make, monkeypatch: pyt
     assert 75 == house.visit("/nothing/there")
     assert b"220-wait\r\n220 mx.example ESMTP\r\n221 2.0.0 Bye\r\n" == house.said()
     again = make(f'{NOW}teaser = "wait"\n')
-    again.waiter._on_signal(signal.SIGTERM, None)
+
+    def stopped(*_: object) -> tuple[str, str]:
+        again.waiter._on_signal(signal.SIGTERM, None)
+        return "", "ENOENT"
+
+    monkeypatch.setattr(stdio, "find", stopped)
     assert 75 == again.visit("/nothing/there")
 
 

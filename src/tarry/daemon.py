@@ -264,8 +264,8 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
 def open_sockets(listen: Listen, handed: Sequence[tuple[str, socket.socket]]) -> list[tuple[socket.socket, bool]]:
     """Return the listening sockets, each with whether its clients begin with TLS. *handed* are those of a supervisor, with names.
 
-    ``systemd`` takes those that no ``systemd:NAME`` asks for. Raises OSError where an address cannot be had, or nothing was handed
-    over; no socket is left open then.
+    ``systemd`` takes those that no ``systemd:NAME`` asks for; what nobody asks for is closed. Raises OSError where an address
+    cannot be had, or nothing that listens was handed over; no socket is left open then.
     """
     named = {one.name for one in (*listen.smtp, *listen.smtps) if isinstance(one, Inherited) and one.name}
     opened: list[tuple[socket.socket, bool]] = []
@@ -276,6 +276,9 @@ def open_sockets(listen: Listen, handed: Sequence[tuple[str, socket.socket]]) ->
                     found = [sock for name, sock in handed if (name == one.name if one.name else name not in named)]
                     if not found:
                         raise OSError(f"{one}: no such socket was handed over; start tarry by its socket unit, or name an address")
+                    for sock in found:
+                        if why := inherited.unusable(sock):
+                            raise OSError(f"{one}: what was handed over cannot be used: {why}")
                     opened += [(sock, has_tls) for sock in found]
                 else:
                     opened.append((open_socket(one.host, one.port), has_tls))
@@ -283,6 +286,10 @@ def open_sockets(listen: Listen, handed: Sequence[tuple[str, socket.socket]]) ->
         for sock in (*(sock for sock, _ in opened), *(sock for _, sock in handed)):
             sock.close()
         raise
+    used = {sock for sock, _ in opened}
+    for _, sock in handed:
+        if sock not in used:
+            sock.close()
     return opened
 
 

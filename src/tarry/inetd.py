@@ -130,6 +130,8 @@ class _Visit:
                     case Forget():
                         self._journal.close(time.monotonic())
                         return OK
+        if self._waiter.is_stopped:
+            return self._refuse(replies.GOING_DOWN)  # a command that is run now would not hear of it
         return self._hand_off(command, teaser)
 
     def _hold(self, teaser: str) -> alone.End:

@@ -199,14 +199,15 @@ def test_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, uvloop_is
 
 
 def test_closed_standard_descriptors_are_occupied() -> None:
-    """Or the next socket would be standard output."""
+    """Or the next socket would be standard output; also those of the commands that are run."""
     code = (
         "import os\nfrom tarry.cli.serve import _occupy_standard_descriptors as occupy\n"
         "report = os.dup(1)\n[os.close(fd) for fd in (0, 1, 2)]\noccupy()\nfd = os.open('/dev/null', 0)\n"
-        "os.write(report, b'%d %d' % (fd > 2, os.fstat(1).st_rdev == os.stat('/dev/null').st_rdev))"
+        "kept = all(os.get_inheritable(each) for each in (0, 1, 2))\n"
+        "os.write(report, b'%d %d %d' % (fd > 2, os.fstat(1).st_rdev == os.stat('/dev/null').st_rdev, kept))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, check=False)
-    assert b"1 1" == done.stdout
+    assert b"1 1 1" == done.stdout
     before = os.open(os.devnull, os.O_RDONLY)
     os.close(before)
     serve._occupy_standard_descriptors()

@@ -72,6 +72,7 @@ class Quiet:
 
     def __init__(self) -> None:
         self.told = []
+        self.is_usable = True
 
     def tell(self, text: str) -> None:
         self.told.append(text)
@@ -98,6 +99,18 @@ def test_the_verb_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tarry.inetd, "serve", lambda *args, **kwargs: called.append((args, kwargs["observe"])) or 7)
     assert 7 == straight.serve(Asked(("cmd",), "f", True))
     assert [((("cmd",), "f"), True)] == called
+
+
+@pytest.mark.parametrize("is_usable", [True, False])
+def test_what_click_would_explain_to_a_client(monkeypatch: pytest.MonkeyPatch, is_usable: bool) -> None:
+    """With an old inetd standard error is the client: it hears a 421 in place of the usage, and the operator a sentence."""
+    stderr, said = Quiet(), []
+    stderr.is_usable = is_usable
+    monkeypatch.setattr(straight, "StandardError", lambda: stderr)
+    monkeypatch.setattr(straight, "last_words", said.append)
+    assert (None if is_usable else 2) == straight.turn_away()
+    assert [] == said if is_usable else said[0].startswith(b"421 4.3.0 ")
+    assert is_usable == (not stderr.told)
 
 
 @pytest.mark.parametrize("preset", ["", 'preset = "sendwrap-2004"\n'])

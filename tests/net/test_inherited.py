@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tarry.net.inherited import take
+from tarry.net.inherited import take, unusable
 
 CHILD = """
 import os
@@ -57,6 +57,28 @@ def test_sockets_for_another_process_are_left_alone() -> None:
     environment = {"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "a"}
     assert [] == take(environment, os.getpid())
     assert {} == environment
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "listens", "why"),
+    [
+        (socket.AF_INET, socket.SOCK_STREAM, True, ""),
+        (socket.AF_INET6, socket.SOCK_STREAM, True, ""),
+        (socket.AF_INET, socket.SOCK_STREAM, False, "it is a client, and does not listen; "),
+        (socket.AF_INET, socket.SOCK_DGRAM, False, "it is no socket for TCP; "),
+        (socket.AF_UNIX, socket.SOCK_STREAM, True, "it is no socket for TCP; "),
+    ],
+)
+def test_what_clients_can_be_accepted_on(family: int, kind: int, listens: bool, why: str) -> None:
+    """TCP that listens; all else is a socket unit that was written for something else."""
+    with socket.socket(family, kind) as sock:
+        if listens and family == socket.AF_UNIX:
+            sock.bind("\0" + os.urandom(8).hex())
+        if listens:
+            sock.listen()
+        sock.setblocking(False)
+        assert why == unusable(sock)[: len(why)]
+        assert bool(why) == bool(unusable(sock))
 
 
 def test_nothing_handed_over_is_nothing() -> None:

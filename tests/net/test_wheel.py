@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +105,19 @@ def test_a_closed_wheel_is_still() -> None:
     watch.wheel.add(102.0, 2)
     watch.loop.advance(3.0)
     assert [2] == list(watch.handed_out)
+
+
+def test_a_fault_with_one_is_no_others() -> None:
+    """It is told to the loop, and the rest of the crowd is handed out."""
+    told: list[dict[str, Any]] = []
+    watch = Watch()
+    wheel = Wheel(watch.loop.loop, watch.clock, lambda entry: watch.handed_out.update({entry: 1 / (entry - 2)}))
+    watch.loop.call_exception_handler = told.append  # type: ignore[attr-defined]
+    for entry in (1, 2, 3):
+        wheel.add(101.0, entry)
+    watch.loop.advance(2.0)
+    assert {1, 3} == watch.handed_out.keys()
+    assert ["a deadline ends in a fault of tarry itself"] == [each["message"] for each in told]
 
 
 @given(

@@ -32,8 +32,9 @@ def main() -> None:
         from tarry.cli import straight
 
         asked = straight.parse(sys.argv[2:])
-        if asked is not None:
-            sys.exit(straight.serve(asked))
+        status = straight.serve(asked) if asked is not None else straight.turn_away()
+        if status is not None:
+            sys.exit(status)
     from tarry.cli import cli
 
     try:

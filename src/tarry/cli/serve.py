@@ -63,7 +63,7 @@ def _occupy_standard_descriptors() -> None:
     Otherwise the next socket gets its number: records would be written to a client, and uvloop aborts the process.
     """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+        os.set_inheritable(fd, True)  # or a command would be run without it, and take the first file that it opens for it
     os.close(fd)
 
 

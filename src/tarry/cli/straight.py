@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tarry.net.stdio import StandardError, last_words
 
-EX_TEMPFAIL = 75
+EX_USAGE, EX_TEMPFAIL = 2, 75
 
 
 class Asked(NamedTuple):
@@ -44,6 +44,16 @@ def parse(words: Sequence[str]) -> Asked | None:
             rest.insert(0, word)
             break
     return Asked(tuple(rest), config_file, observe) if rest and rest[0] else None
+
+
+def turn_away() -> int | None:
+    """The words are not plain, and click is to explain; return the exit status where that would be explained to a client."""
+    stderr = StandardError()
+    if stderr.is_usable:
+        return None
+    stderr.tell("tarry inetd: its command line is wrong; try it by hand, with --help")
+    last_words(b"421 4.3.0 The mail server cannot be started, try again later\r\n")
+    return EX_USAGE
 
 
 def serve(asked: Asked) -> int:

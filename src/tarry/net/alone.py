@@ -60,6 +60,11 @@ class Waiter:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
+    @property
+    def is_stopped(self) -> bool:
+        """True when such a signal has come, also while nobody waited."""
+        return self._is_stopped
+
     def __call__(self, sock: socket.socket, mask: int, seconds: float) -> int:
         poll = select.poll()
         poll.register(sock, mask)

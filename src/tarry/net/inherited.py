@@ -16,6 +16,15 @@ FIRST = 3
 """The first descriptor that is handed over (SD_LISTEN_FDS_START)."""
 
 
+def unusable(sock: socket.socket) -> str:
+    """Return why SMTP clients cannot be accepted on a socket; "" where they can."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+        return "it is no socket for TCP; write ListenStream=HOST:PORT in the socket unit"
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return "it is a client, and does not listen; write Accept=no in the socket unit, or run `tarry inetd`"
+    return ""
+
+
 def take(environ: MutableMapping[str, str], pid: int) -> list[tuple[str, socket.socket]]:
     """Return (name, socket) of all that was handed to the process *pid*; a socket without a name has ``unknown``, as systemd says.
 

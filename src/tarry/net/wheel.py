@@ -3,7 +3,7 @@
 What      Deadlines in buckets of TICK seconds, and one timer of the event loop for the earliest bucket.
 Promises  An entry never comes early, and at most a tick and a millisecond plus the loop's own lateness late. Adding one costs an
           append; removing none: the owner tells stale entries by their number. A crowd that is due at once is handed out in
-          slices, so that it cannot keep the loop from accepting and reading.
+          slices, so that it cannot keep the loop from accepting and reading. A fault with one of them is no other's.
 Why       10,000 timer objects of an event loop cost more than the clients they belong to; a bucket entry is 8 bytes.
 """
 
@@ -81,6 +81,9 @@ class Wheel:
                 del self._buckets[heapq.heappop(self._ticks)]
             room -= len(due)
             for entry in due:
-                self._on_due(entry)
+                try:
+                    self._on_due(entry)
+                except Exception as fault:  # our bug: it would take up to _SLICE others with it, who have no other deadline
+                    self._loop.call_exception_handler({"message": "a deadline ends in a fault of tarry itself", "exception": fault})
         if self._ticks and self._ticks[0] < self._timer_tick:  # `on_due` may have added one and set the timer for it
             self._arm(self._ticks[0])
