@@ -13,7 +13,7 @@ from tests.e2e.servers import accounting
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.crowd import Crowd
 from tests.e2e.servers.need import need_ipv6
-from tests.e2e.servers.processes import wait_until
+from tests.e2e.servers.processes import is_alive, wait_until
 from tests.e2e.servers.tarry import Tarry
 from tests.e2e.test_pass import converse
 
@@ -253,7 +253,7 @@ def test_sigterm_leaves_commands_alone(mta: Path) -> None:
         assert (tarry.status, time.monotonic() - began > 0.9) == (0, True)
         assert client.command(b"NOOP").code == 250
         assert client.command(b"QUIT").code == 221
-        assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10)
+        assert wait_until(lambda: not is_alive(pid), 10)
         assert [each["ended"] for each in tarry.records(ev="close")] == ["handoff"]
 
 

@@ -38,10 +38,10 @@ def test_inetd_starts_exim_with_a_client_it_is_told(quiet: Exim) -> None:
     lines = (b"HELO client.example", b"MAIL FROM:<a@b.example>", b"RCPT TO:<nobody@example.org>", b"RCPT TO:<bob@example.org>")
     with inetd.on_socketpair(command) as sock, sock.makefile("rwb", buffering=0) as stream:
         replies = [stream.readline()]
-        for line in (*lines, b"DATA", b"Subject: told\r\n\r\n."):
+        for line in (*lines, b"DATA", b"Subject: told\r\n\r\n.", b"QUIT"):
             stream.write(line + b"\r\n")
             replies.append(stream.readline())
 
-    assert [int(reply[:3]) for reply in replies] == [220, 250, 250, 550, 250, 354, 250]
+    assert [int(reply[:3]) for reply in replies] == [220, 250, 250, 550, 250, 354, 250, 221]
     assert b"Received: from [203.0.113.9] (port=4321 helo=client.example" in quiet.wait_messages(before + 1)[-1]
     assert quiet.wait_log(r"H=\(client\.example\) \[203\.0\.113\.9\]:4321 .*Unknown user")

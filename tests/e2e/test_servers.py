@@ -16,7 +16,7 @@ from tests.e2e.servers.faults import Fault
 from tests.e2e.servers.load import smtp_sink, smtp_source
 from tests.e2e.servers.need import need
 from tests.e2e.servers.postfix import Postfix, Postscreen
-from tests.e2e.servers.processes import NotStarted, Program, free_port, is_listening, wait_until
+from tests.e2e.servers.processes import NotStarted, Program, free_port, is_alive, is_listening, wait_until
 from tests.e2e.servers.sink import Sink
 from tests.e2e.servers.tarry import Tarry, toml
 
@@ -174,7 +174,7 @@ def test_postfix_leaves_nothing_behind() -> None:
         assert all(map(is_listening, ports))
 
     assert not any(map(is_listening, ports))
-    assert not any(map(_is_alive, pids))
+    assert not any(map(is_alive, pids))
     assert not any(folder.exists() for folder in folders)
 
 
@@ -202,7 +202,7 @@ def test_a_program_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", owner, str(tmp_path / "output")], capture_output=True, text=True, timeout=20)
     orphan = int(done.stdout)
 
-    assert wait_until(lambda: not _is_alive(orphan), 5)
+    assert wait_until(lambda: not is_alive(orphan), 5)
 
 
 def test_listening_is_seen_without_a_connection() -> None:
@@ -274,11 +274,3 @@ def test_a_configuration_is_written_as_it_was_read() -> None:
     }
 
     assert tomllib.loads(toml(config)) == config
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"  # an orphan stays a zombie until init looks

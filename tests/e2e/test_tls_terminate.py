@@ -163,7 +163,8 @@ def test_what_is_no_handshake(door: Door, first: bytes, why: str) -> None:
         client.send(first)
         client.read_until_closed()
         took = time.monotonic() - began
-        record = tls_record(door, client.address[1])
+        port = client.address[1]
+    record = tls_record(door, port)  # now: tarry lingers for a client that does not close
 
     assert (record["ok"], record["why"]) == (False, why)
     assert took < 3.0
@@ -177,13 +178,14 @@ def test_a_client_hello_that_dribbles_is_cut_off(door: Door) -> None:
         client.command(b"STARTTLS")
         began = time.monotonic()
         with contextlib.suppress(OSError):
-            client.send(b"\x16\x03\x01\x02\0\x01" + bytes(40), cut_every=1, pause=0.1)
+            client.send(b"\x16\x03\x01\x02\0\x01" + bytes(16), cut_every=1, pause=0.1)
         client.read_until_closed()
         took = time.monotonic() - began
-        record = tls_record(door, client.address[1])
+        port = client.address[1]
+    record = tls_record(door, port)
 
     assert record["why"] == "no handshake in time"
-    assert took < 6.0
+    assert took < 4.0
 
 
 def descriptors(tarry: Tarry) -> int:

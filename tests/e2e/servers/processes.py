@@ -159,6 +159,15 @@ def wait_until(condition: Callable[[], object], timeout: float) -> bool:
     return True
 
 
+def is_alive(pid: int) -> bool:
+    """Say whether the process *pid* runs. One that has ended and that nobody has waited for does not: init takes its time."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def _processes() -> list[tuple[int, int]]:
     found = []
     for entry in Path("/proc").iterdir():
