@@ -104,7 +104,8 @@ def test_the_verb_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("is_usable", [True, False])
 def test_what_click_would_explain_to_a_client(monkeypatch: pytest.MonkeyPatch, is_usable: bool) -> None:
     """With an old inetd standard error is the client: it hears a 421 in place of the usage, and the operator a sentence."""
-    stderr, said = Quiet(), []
+    stderr = Quiet()
+    said: list[bytes] = []
     stderr.is_usable = is_usable
     monkeypatch.setattr(straight, "StandardError", lambda: stderr)
     monkeypatch.setattr(straight, "last_words", said.append)

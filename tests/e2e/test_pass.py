@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.servers import certificate, clients
+from tests.e2e.servers import accounting, certificate, clients
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.crowd import Crowd
 from tests.e2e.servers.need import need, need_ipv6
@@ -262,6 +262,51 @@ def test_postfix_comes_after_tarry() -> None:
             with RawClient(tarry.port) as client:
                 assert client.read_reply().code == 220
             assert [True, False] == [each["on"] for each in tarry.wait_records(2, ev="stress")]
+
+
+# The way to the MTA changes.
+
+
+TALKER = r"""#!/bin/sh
+printf '220 exec\r\n'
+while read -r line; do
+    case $line in QUIT*) break ;; esac
+    printf '250 ok\r\n'
+done
+printf '221 bye\r\n'
+"""
+
+
+def test_reloads_while_clients_come_and_wait(tmp_path: Path) -> None:
+    """From pass to exec to proxy and back: each client gets one greeting and its own session, and nothing is left."""
+    need("postfix")
+    mta = tmp_path / "mta"
+    mta.write_text(TALKER)
+    mta.chmod(0o755)
+    lines = [b"EHLO x\r\n", b"MAIL FROM:<a@b.example>\r\n", b"QUIT\r\n"]
+    with Postfix(process_limit=5) as postfix, front(postfix) as tarry, contextlib.ExitStack() as stack:
+        ways = (
+            {"mode": "exec", "command": [str(mta)], "max_children": 300},
+            {"mode": "proxy", "address": f"unix:{postfix.pass_socket}", "announce": "pass"},
+            {"mode": "pass", "socket": str(postfix.pass_socket)},
+        )
+        with RawClient(tarry.port) as client:  # what is opened once, by the first client, is no leak
+            converse([client.sock], lines)
+        before = accounting.descriptors([tarry.pid])
+        crowds = []
+        for number in range(6):
+            crowds.append(stack.enter_context(Crowd(tarry.port, 60)))
+            tarry.write({**tarry.config, "handoff": ways[number % 3]})
+            tarry.reload()
+            assert len(tarry.wait_records(number + 1, ev="config")) == number + 1
+        codes = converse([sock for crowd in crowds for sock in crowd.sockets], lines)
+        closed = tarry.wait_records(361, ev="close")
+
+        assert codes == [[220, 250, 250, 221]] * 360
+        assert len(closed) == len({each["id"] for each in closed}) == 361
+        assert {each["mode"] for each in tarry.records(ev="handoff", ok=True)} == {"pass", "exec", "proxy"}
+        assert wait_until(lambda: accounting.descriptors([tarry.pid]) <= before, 10)
+        assert tarry.stop() == 0
 
 
 # tarry goes down.

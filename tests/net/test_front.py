@@ -224,10 +224,12 @@ def test_a_full_house_lets_go_of_who_has_closed_its_side() -> None:
         assert b"" == first.recv(100)
         (left,) = [event for event in house.events() if isinstance(event, schema.Close)]
         assert (40000, "client", False) == (left.port, left.ended, left.greeted)
+        house.take(port=40003)  # one too many: it is sent away
         second.shutdown(socket.SHUT_WR)
         await asyncio.sleep(0.01)
+        assert 1 == len(house.front._linger)
         house.front.relieve()
-        assert 1 == house.front.held
+        assert (1, 0) == (house.front.held, len(house.front._linger))
         await house.leave()
 
     run(scenario())

@@ -47,6 +47,17 @@ def test_the_reply_arrives_although_the_client_talks_on(sending: Sending) -> Non
     assert (0, -1) == (len(sending.linger), ours.fileno())
 
 
+def test_who_lingers_is_let_go_when_descriptors_are_short(sending: Sending) -> None:
+    """At once, with the reply that it has been sent; its deadline means nobody afterwards."""
+    ours, client = pair()
+    sending.linger.send_off(ours, REPLY)
+    sending.linger.release()
+    assert (0, -1) == (len(sending.linger), ours.fileno())
+    assert REPLY == read_all(client)
+    sending.loop.advance(2 * LONGEST)
+    assert 0 == len(sending.linger)
+
+
 def test_a_client_that_has_closed_is_not_waited_for(sending: Sending) -> None:
     """Its reply is sent, and the socket is closed at once."""
     ours, client = pair()

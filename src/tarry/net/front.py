@@ -130,7 +130,8 @@ class Front:
             self._admit(sock, Client(Endpoint(host, port), server), packed, now, has_tls)
 
     def relieve(self) -> None:
-        """Descriptors are short: let go of the held clients that have closed their side."""
+        """Descriptors are short: let go of those who have been sent away, and of the held ones that have closed their side."""
+        self._linger.release()
         while self._room.release_one_that_left():
             pass
 

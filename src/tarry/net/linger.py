@@ -63,6 +63,11 @@ class Linger:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
         self._wheel.add(self._clock.monotonic() + LONGEST, self._serial << FD_BITS | fd)
 
+    def release(self) -> None:
+        """Descriptors are short: close all that linger, at once. They have been told; a reset takes it from the slow ones."""
+        for fd in list(self._leaving):
+            self._forget(fd)
+
     def close(self) -> None:
         """Close all that linger, at once."""
         self._wheel.close()
