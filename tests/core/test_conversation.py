@@ -281,6 +281,12 @@ def test_ehlo_after_helo_brings_chunking() -> None:
     )
 
 
+def test_helo_changes_nothing_of_what_is_offered() -> None:
+    """The answer to it holds no keywords, and a later EHLO, with no MTA to ask, is answered as the first was."""
+    helo = "C: HELO x\nM> HELO x\nM< 250 mta.example\nS: 250 mail.example\n! MTA left: idle"
+    Talk().plays(HELLO, MAIL, helo, HELLO.removeprefix(GREETED), MAIL)
+
+
 def test_the_mta_refuses_a_second_ehlo() -> None:
     """Its refusal is its own."""
     Talk().plays(HELLO, MAIL, "C: EHLO other\nM> EHLO other\nM< 501 bad name\nS: 501 bad name")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tarry.checks.many_errors import ManyErrors, Options
 from tarry.checks.pregreet import Pregreet
@@ -17,10 +21,13 @@ from tarry.core.policy import Limits, Policy
 from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tests.playbook import armed, policy
+from tests.storm import storm
 from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, Talk, found, setting, shown
 
 GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]"
 ASKED = "C: MAIL FROM:<a@b.example>\n* open the MTA"
+STORMS = int(os.environ.get("TARRY_NIGHTLY") or 300)
+"""Sessions: 300 in the suite, TARRY_NIGHTLY=100000 at night."""
 
 
 @pytest.mark.parametrize(
@@ -298,3 +305,19 @@ def test_stopping_leaves_the_connections_alone() -> None:
     one = exchange()
     one.stop()
     assert ([], Waiting.END, math.inf) == (outcome(one), one.waiting, one.wake_at)
+
+
+# The law.
+
+
+@pytest.mark.slow
+@settings(max_examples=STORMS)
+@given(st.integers(0, 2**64))
+def test_in_any_storm_each_command_has_its_own_answer(seed: int) -> None:
+    """And a message that was acknowledged is with the MTA, for those whom it was acknowledged for (see tests/storm)."""
+    storm(Random(seed))
+
+
+def test_messages_get_through_a_storm() -> None:
+    """The law is about something."""
+    assert 10 < sum(storm(Random(seed)) for seed in range(100))

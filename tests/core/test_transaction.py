@@ -407,7 +407,7 @@ COMMANDS = (
     b"MAIL FROM:<nosender@b>\r\n", b"MAIL FROM:<a@b> SIZE=10\r\n", b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", b"RCPT TO:<c@d>\r\n",
     b"RCPT TO:<e@d>\r\n", b"RCPT TO:<nobody@d>\r\n", b"RCPT TO:<later@d>\r\n", b"DATA\r\n",
     b"RCPT TO:<c@d>\r\nRCPT TO:<c@d> NOTIFY=NEVER\r\nDATA\r\n", b"RSET\r\n", b"NOOP\r\n", b"NONSENSE\r\n", b"EHLO x\r\n",
-    b"BDAT 4\r\ntext", b"BDAT 4 LAST\r\ntext", b"BDAT 0 LAST\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"QUIT\r\n",
+    b"HELO x\r\n", b"BDAT 4\r\ntext", b"BDAT 4 LAST\r\ntext", b"BDAT 0 LAST\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"QUIT\r\n",
 )  # fmt: skip
 DELAYS = policy(Pipelining(), action=Action.DELAY).checks
 RULES = (

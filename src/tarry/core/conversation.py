@@ -393,7 +393,8 @@ class Conversation:
                 self._mta.helo = self._hello
                 self._mta.ehlo = reply if asked == "EHLO" else None
                 self._delivery.forget()
-                self._capabilities = read_capabilities(reply, without=self._setting.without)
+                if asked == "EHLO":  # the answer to HELO says nothing of what is offered
+                    self._capabilities = read_capabilities(reply, without=self._setting.without)
                 x.answer(self._helo_reply(asked), now)
             case "EHLO" | "HELO" if code >= 400:
                 x.relay_reply(reply, now)
