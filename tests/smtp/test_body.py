@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import product
 
 import pytest
@@ -19,6 +20,7 @@ END = b"\r\n.\r\n"
 # The model: collect everything, then look.
 
 
+@lru_cache(maxsize=1)  # a stream is looked at in many cuts
 def model(stream: bytes) -> tuple[bytes, bytes] | None:
     """Return the message as an MTA is to understand it, and what follows its end; None where it has no end."""
     whole = b"\r\n" + stream
@@ -40,6 +42,7 @@ def understood(wire: bytes) -> bytes:
     return b"\r\n".join(line[1:] if line.startswith(b".") else line for line in wire.split(b"\r\n"))
 
 
+@lru_cache(maxsize=1)
 def first_stray(stream: bytes) -> str:
     """Return the first stray byte before the end of data, "" where there is none."""
     whole = b"\r\n" + stream
