@@ -607,7 +607,7 @@ def test_a_reload_reads_the_certificate_again() -> None:
             assert not server.reload(loaded_of(tls_config(first, key)))
             assert der(first) == await certificate_of(server)
             # listen.smtps holds until a restart, and goes on with the last certificate.
-            assert server.reload(loaded(""))
+            assert server.reload(loaded("[hold]\nwait = '0s'"))
             assert der(first) == await certificate_of(server, 1, smtps=True)
         _, unusable, _ = records("config")
         assert not unusable["ok"]
