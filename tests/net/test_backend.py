@@ -331,6 +331,20 @@ def test_waiting_for_the_first_answer() -> None:
     assert "[Errno 111] refused" == asyncio.run(wait(backend(Nowhere(ConnectionRefusedError(111, "refused"))), True))
 
 
+def test_a_probe_does_not_change_what_a_session_was_told() -> None:
+    """tarry itself may be offered what its clients are not; after the MTA was away it may be another."""
+    one = backend()
+    one.learn(EHLO, by_probe=True)
+    one.learn(reply(250, "mta.example", "SIZE 1"))
+    one.learn(reply(250, "mta.example", "AUTH PLAIN"), by_probe=True)
+    assert one.capabilities is not None
+    assert ("SIZE",) == tuple(keyword for keyword, _ in one.capabilities.keywords)
+    one.connector = Nowhere(ConnectionRefusedError(111, "refused"))
+    asyncio.run(one.probe())
+    one.learn(reply(250, "mta.example", "AUTH PLAIN"), by_probe=True)
+    assert ("AUTH",) == tuple(keyword for keyword, _ in one.capabilities.keywords)
+
+
 class Stop(Exception):
     """The test has seen enough."""
 

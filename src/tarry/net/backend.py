@@ -107,6 +107,7 @@ class Backend:
         self._timeout = timeout
         self._on_health = on_health
         self._known = b""
+        self._is_taught = False
         self._healthy: bool | None = None
         self._answered = asyncio.Event()
         self._doubted = asyncio.Event()
@@ -138,10 +139,12 @@ class Backend:
             case _:
                 return b""
 
-    def learn(self, ehlo: Reply) -> None:
-        """Keep what an EHLO reply of the MTA offers."""
-        if ehlo.raw != self._known:
+    def learn(self, ehlo: Reply, *, by_probe: bool = False) -> None:
+        """Keep what an EHLO reply of the MTA offers. An MTA that is told its clients may offer tarry itself more or less than them,
+        so what a session was told is not changed by a probe, unless the MTA was away meanwhile."""
+        if ehlo.raw != self._known and not (by_probe and self._is_taught and self._healthy):
             self._known = ehlo.raw
+            self._is_taught = not by_probe
             self.capabilities = read_capabilities(ehlo, without=self.without)
         if self._healthy is False:
             self._on_health(True, "")
@@ -251,7 +254,7 @@ class _Probe(asyncio.Protocol):
         for effect in self._outbox.take():
             match effect:
                 case Learn(ehlo=ehlo):
-                    self._backend.learn(ehlo)
+                    self._backend.learn(ehlo, by_probe=True)
                 case Relay(data=out) if self._transport is not None:
                     self._transport.write(out)
                 case SecureMta() if self._transport is not None:
