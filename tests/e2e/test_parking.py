@@ -189,7 +189,7 @@ SLOW = pytest.mark.skipif(not os.environ.get("TARRY_SLOW"), reason="TARRY_SLOW=1
 @pytest.mark.parametrize(
     ("clients", "pace", "step"),
     [
-        pytest.param(250, 75.0, 5.0, id="250 clients, 10 s"),
+        pytest.param(250, 75.0, 6.0, id="250 clients, 12 s"),
         pytest.param(500, 75.0, 10.0, id="500 clients, 20 s", marks=SLOW),
         pytest.param(2000, 80.0, 30.0, id="2000 clients, 60 s", marks=SLOW),
     ],
@@ -207,7 +207,7 @@ def test_a_crowd_in_the_tarpit_takes_nothing_from_good_mail(clients: int, pace: 
             with Sampler(postfix.port) as quiet:
                 time.sleep(1.0)
             with Sampler(postfix.port) as busy:
-                beside = good_mail(tarry.port, 20, pause=step / 60)
+                beside = good_mail(tarry.port, 20, pause=step / 120)
             assert crowd.is_held
             with Sampler(postfix.port) as after:
                 crowd.wait()
