@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tarry.core.starttls import Established
 from tarry.net import linger
@@ -20,6 +22,7 @@ from tarry.net.tls_transport import TlsSide, TlsTransport
 from tests import shell
 from tests.certificates import client_context, context, pair, wrap
 from tests.net.test_session import Wire
+from tests.strategies import borders, cut
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 Result = TypeVar("Result")
@@ -563,3 +566,18 @@ def test_a_protocol_that_was_broken_says_no_more() -> None:
     inside.write(b"x")
     assert ["abort"] == wire.done
     assert Established("TLSv1.3", "x") == Established("TLSv1.3", "x", "")
+
+
+@given(noise=st.binary(max_size=200), cut_at=st.integers(0, 600), at=borders)
+def test_whatever_a_client_sends_nothing_raises(noise: bytes, cut_at: int, at: list[int]) -> None:
+    """In place of a ClientHello, in the middle of one, and in any pieces: at most one verdict comes of it."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client_context().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    hello = outgoing.read()
+    for stream in (noise, hello[:cut_at] + noise + hello[cut_at + len(noise) :]):
+        inside, told = alone(Wire())
+        for piece in cut(stream, at):
+            TlsSide(inside).data_received(piece)
+        TlsSide(inside).eof_received()
+        assert len(told) <= 1
