@@ -188,7 +188,7 @@ class _Visit:
 
     def _close_with(self, reply: Reply) -> None:
         now = time.monotonic()
-        self._emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
+        self._emit(replies.at_connect(reply), now)
         self._journal.close(now)
 
     def _emit(self, event: schema.SessionEvent, now: float) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tarry.core import replies
+from tarry.record import schema
 from tarry.smtp.reply import Reply
 
 CONSTANTS = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
@@ -38,3 +39,10 @@ def test_nothing_permanent_is_said_for_trouble_of_our_own() -> None:
     """What is not the client's fault is a 4xx, so that it comes again."""
     own = ("TOO_MANY_RECIPIENTS", "LINE_TOO_LONG", "TOO_SLOW", "GOING_DOWN", "TOO_MANY_CLIENTS", "TOO_MANY_FROM_CLIENT")
     assert {4} == {CONSTANTS[name].code // 100 for name in own}
+
+
+def test_the_record_of_a_last_word() -> None:
+    """What a client got that is not greeted."""
+    assert schema.Reply(554, "5.7.1 Not accepted from this address [K3X9-0001]", "connect") == replies.at_connect(
+        replies.denied("K3X9-0001")
+    )

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from tarry.checks.pregreet import Pregreet
+from tarry.core import replies
 from tarry.core.client import Client, Endpoint
 from tarry.core.clock import ManualClock
 from tarry.core.policy import Policy
@@ -92,7 +93,7 @@ def room() -> Iterator[Room]:
     for guest in room.greeted:
         guest.sock.close()
     if room.loop.readers:
-        room.room.close(b"421 4.3.2 Going down\r\n")
+        room.room.close(replies.GOING_DOWN)
         room.linger.close()
 
 
@@ -301,12 +302,12 @@ def test_going_down(room: Room) -> None:
     silent, talker = room.enter(TAG), room.enter(TAG)
     talker.send(b"EHLO x\r\n")
     room.loop.settle()
-    room.room.close(b"421 4.3.2 Going down\r\n")
-    assert [b"421 4.3.2 Going down\r\n"] * 2 == [read_all(silent), read_all(talker)]
+    room.room.close(replies.GOING_DOWN)
+    assert [b"421 4.3.2 Service is going down, try again later\r\n"] * 2 == [read_all(silent), read_all(talker)]
     assert (0, [PACKED] * 2) == (len(room.room), room.left)
-    replies = [event for event in room.events() if isinstance(event, schema.Reply | schema.Close)]
-    assert [schema.Reply(421, "4.3.2 Going down", "connect"), "close"] * 2 == [
-        event if isinstance(event, schema.Reply) else "close" for event in replies
+    told = [event for event in room.events() if isinstance(event, schema.Reply | schema.Close)]
+    assert [schema.Reply(421, "4.3.2 Service is going down, try again later", "connect"), "close"] * 2 == [
+        event if isinstance(event, schema.Reply) else "close" for event in told
     ]
     room.linger.close()
     assert ({}, []) == (room.loop.readers, room.loop.waiting)

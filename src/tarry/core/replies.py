@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from tarry.record import schema
 from tarry.smtp.reply import Reply, reply
 
 OK = reply(250, "2.0.0 Ok")
@@ -59,3 +60,8 @@ def denied(id: str) -> Reply:
 @lru_cache(maxsize=16)
 def greeting(name: str) -> Reply:
     return reply(220, f"{name} ESMTP")
+
+
+def at_connect(told: Reply) -> schema.Reply:
+    """Return the record of a reply that ends a session before its greeting."""
+    return schema.Reply(told.code, told.last_line.decode("ascii", "replace"), "connect")

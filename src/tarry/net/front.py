@@ -138,7 +138,7 @@ class Front:
     def drain(self, on_empty: Callable[[], None]) -> None:
         """Send the held ones away, let transactions finish, and call *on_empty* when the last session has ended."""
         self._desk.close()
-        self._room.close(replies.GOING_DOWN.raw)
+        self._room.close(replies.GOING_DOWN)
         self._tls_room.drain(replies.GOING_DOWN)
         self._on_empty = on_empty
         self._giving.drain()
@@ -237,7 +237,7 @@ class Front:
         journal = self._journal(accepted_at)
         reply = reply_for(journal.id)
         journal.emit(self._connect(client, 0.0, ""), accepted_at)
-        journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii"), "connect"), accepted_at)
+        journal.emit(replies.at_connect(reply), accepted_at)
         self._linger.send_off(sock, reply.raw)
         journal.close(accepted_at)
         self._door.leave(packed)

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from tarry.core import hold
+from tarry.core import hold, replies
 from tarry.core.border import Due, Emit, HungUp, Readable, Refuse
 from tarry.core.clock import Clock
 from tarry.core.hold import Held
@@ -120,7 +120,7 @@ class GiveAway:
                 case Emit(event=event):
                     guest.journal.emit(event, now)
                 case Refuse(reply=reply):
-                    guest.journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
+                    guest.journal.emit(replies.at_connect(reply), now)
                     self._linger.send_off(guest.sock, reply.raw)
                     self._close(guest)
                     return False

@@ -18,7 +18,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from tarry.core import hold
+from tarry.core import hold, replies
 from tarry.core.border import PEEK_BYTES, Due, Emit, Forget, Greet, HoldInput, HungUp, Readable, Refuse
 from tarry.core.clock import Clock
 from tarry.core.hold import Held
@@ -165,7 +165,7 @@ class Newcomer(asyncio.Protocol):
         if self.inside.established is None:
             self._emit(failure("the daemon is going down"))
         else:
-            self._emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"))
+            self._emit(replies.at_connect(reply))
             self.inside.write(reply.raw)
         self._leave()
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tarry.core import hold
+from tarry.core import hold, replies
 from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse
 from tarry.core.client import Client, Endpoint
 from tarry.core.clock import Clock
@@ -36,6 +36,7 @@ from tarry.net.peek import peek
 from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 from tarry.record import schema
 from tarry.record.journal import Journal
+from tarry.smtp.reply import Reply
 
 _SILENT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
@@ -132,17 +133,17 @@ class WaitingRoom:
         self._forget(fd, _borrow(fd), journal, self._clock.monotonic())
         return True
 
-    def close(self, reply: bytes) -> None:
+    def close(self, reply: Reply) -> None:
         """Send everyone away with *reply* (the daemon is going down)."""
         for fd in range(len(self._number)):
             if self._number[fd]:
                 now = self._clock.monotonic()
                 _, journal, _ = self._activate(fd)
-                journal.emit(schema.Reply(int(reply[:3]), reply[4:-2].decode("ascii"), "connect"), now)
+                journal.emit(replies.at_connect(reply), now)
                 packed = self._take_out(fd)
                 journal.close(now)
                 self._leave(packed)
-                self._linger.send_off(_borrow(fd), reply)
+                self._linger.send_off(_borrow(fd), reply.raw)
         self._wheel.close()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
@@ -206,7 +207,7 @@ class WaitingRoom:
                     self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, left, talked=held.talked))
                     return False
                 case Refuse(reply=reply):
-                    journal.emit(schema.Reply(reply.code, reply.last_line.decode("ascii", "replace"), "connect"), now)
+                    journal.emit(replies.at_connect(reply), now)
                     packed = self._take_out(fd)
                     self._linger.send_off(sock, reply.raw)
                     journal.close(now)
