@@ -29,6 +29,7 @@ from tarry.core.client import Client
 from tarry.core.hold import Held
 from tarry.net import alone, ids, peer, stdio, ucspi
 from tarry.net.alone import Stopped, Waiter
+from tarry.net.linger import say
 from tarry.net.stdio import StandardError
 from tarry.record import schema
 from tarry.record.journal import Journal
@@ -138,7 +139,7 @@ class _Visit:
         wait = self._policy.wait.draw(_random)
         self._emit(self._connect(wait, ""), self._accepted_at)
         if teaser:
-            alone.say(self._sock, f"220-{teaser}\r\n".encode("ascii"))
+            say(self._sock, replies.teaser(teaser))
         return alone.hold_client(
             self._sock,
             Held(self._id, self._client.address, self._accepted_at),

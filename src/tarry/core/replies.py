@@ -62,6 +62,11 @@ def greeting(name: str) -> Reply:
     return reply(220, f"{name} ESMTP")
 
 
+def teaser(text: str) -> bytes:
+    """Return the first line of a greeting whose last line comes after the hold."""
+    return f"220-{text}\r\n".encode("ascii")
+
+
 def at_connect(told: Reply) -> schema.Reply:
     """Return the record of a reply that ends a session before its greeting."""
     return schema.Reply(told.code, told.last_line.decode("ascii", "replace"), "connect")

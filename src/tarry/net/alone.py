@@ -23,7 +23,7 @@ from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Refus
 from tarry.core.clock import Clock
 from tarry.core.hold import Held
 from tarry.core.policy import Policy
-from tarry.net.linger import BLOCK, LONGEST, MOST, drain
+from tarry.net.linger import BLOCK, LONGEST, MOST, drain, say
 from tarry.net.peek import peek
 from tarry.record.schema import SessionEvent
 from tarry.smtp.reply import Reply
@@ -140,15 +140,6 @@ def _step(
             case Greet() | Refuse() | Forget():
                 return held, effect
     return held, None
-
-
-def say(sock: socket.socket, data: bytes) -> bool:
-    """Write a few bytes to a fresh socket; False when the client is gone."""
-    try:
-        sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except OSError:
-        return False  # EPIPE, ECONNRESET
-    return True
 
 
 def send_off(sock: socket.socket, data: bytes, *, clock: Clock, wait: Wait) -> None:

@@ -27,7 +27,7 @@ from tarry.net.backend import Backend
 from tarry.net.children import Children, RunFor
 from tarry.net.giveaway import GiveAway
 from tarry.net.ids import SessionIds
-from tarry.net.linger import Linger
+from tarry.net.linger import Linger, say
 from tarry.net.passing import PassTo
 from tarry.net.proxied import HeaderDesk
 from tarry.net.session import ClientSide, Session
@@ -200,7 +200,7 @@ class Front:
                     line = self._connect(client, wait, "")
                     self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
                 if terms.policy.teaser:
-                    _try_to_send(sock, f"220-{terms.policy.teaser}\r\n".encode("ascii"))
+                    say(sock, replies.teaser(terms.policy.teaser))
                 self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, wait)
             case Admitted.EXEMPT:
                 journal = self._journal(accepted_at)
@@ -254,7 +254,7 @@ class Front:
     def _serve(self, guest: Guest, away: str = "") -> None:
         """Greet, and put the client in line. *away* says why the MTA could not take it: then it is only told so."""
         session, words = self._begin(guest, away=away)
-        if session is not None and _try_to_send(guest.sock, words):
+        if session is not None and say(guest.sock, words):
             self._sessions.add(session)
             guest.sock.setblocking(False)
             session.attaching = self._loop.create_task(self._attach(session, guest.sock))
@@ -385,12 +385,3 @@ class Front:
 
 def _pack(host: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-
-
-def _try_to_send(sock: socket.socket, data: bytes) -> bool:
-    """Write a few bytes to a fresh socket; False when the client is gone."""
-    try:
-        sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except OSError:
-        return False  # EPIPE, ECONNRESET
-    return True

@@ -98,6 +98,15 @@ class Linger:
         sock.close()
 
 
+def say(sock: socket.socket, data: bytes) -> bool:
+    """Write a few bytes to a fresh socket; False when the client is gone."""
+    try:
+        sock.send(data, _AT_ONCE)
+    except OSError:
+        return False  # EPIPE, ECONNRESET
+    return True
+
+
 def drain(sock: socket.socket, left: int, scratch: bytearray) -> int:
     """Read and throw away; return how many more octets the client may send, 0 or less when it is gone or has sent enough.
 

@@ -17,13 +17,12 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from tarry.net.tls import VERSIONS, said
 from tarry.record import schema
 
 GOODBYE = 2.0
 """Seconds for the MTA to answer our close_notify: the session is over by then, and only the socket waits."""
 CLOSED = "the connection was closed"
-
-_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class MtaTls:
 def make_context(*, verify: bool, minimum: str = "1.2") -> ssl.SSLContext:
     """Return a context for the client's end of TLS."""
     context = ssl.create_default_context()
-    context.minimum_version = _VERSIONS[minimum]
+    context.minimum_version = VERSIONS[minimum]
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -85,5 +84,5 @@ def _why(fault: Exception) -> str:
     if isinstance(fault, ConnectionAbortedError | TimeoutError):
         return "no handshake in time"
     if isinstance(fault, ssl.SSLError):
-        return (fault.reason or str(fault)).lower().replace("_", " ")
+        return said(fault.reason or str(fault))
     return CLOSED if isinstance(fault, ConnectionError) else str(fault)

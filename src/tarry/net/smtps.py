@@ -137,7 +137,7 @@ class Newcomer(asyncio.Protocol):
             self._greet()
             return
         if self.guest.policy.teaser:
-            self.inside.write(f"220-{self.guest.policy.teaser}\r\n".encode("ascii"))
+            self.inside.write(replies.teaser(self.guest.policy.teaser))
         self._timer = self._later(self._due_at, self._on_due)
 
     def _failed(self, why: str) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _KEY = b"PRIVATE KEY-----"
-_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def server_context(certificate: str, key: str, minimum: str) -> ssl.SSLContext:
     """Return the terms for clients: *certificate* and *key* are PEM files, *minimum* is "1.2" or "1.3". Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _VERSIONS[minimum]
+    context.minimum_version = VERSIONS[minimum]
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     _look_for(_CERTIFICATE, "certificate", "tls.certificate", certificate)
     _look_for(_KEY, "private key", "tls.key", key)

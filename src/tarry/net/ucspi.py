@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tarry.config.problems import COMMAND_PLACES
 from tarry.core.client import Client, Endpoint, normal, parse
 
-PLACES = ("client", "client_port", "server", "server_port")
+PLACES = COMMAND_PLACES
 """What is replaced in the words of a command, when it stands in braces."""
 
 _OTHERS = ("TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALHOST")
