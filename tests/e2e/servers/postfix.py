@@ -224,7 +224,7 @@ class Postfix:
             environment=self._environment(),
         )
         try:
-            wait_listening(program, self.port, timeout=20)
+            wait_listening(program, self.port, timeout=20, address=self.address)
         except NotStarted as failed:
             program.end()
             raise NotStarted(f"postfix: {failed}\n{self.log_text()}") from None

@@ -158,7 +158,7 @@ class Server(ABC):
         self._configure()
         program = Program(self._command(), output=self.folder / OUTPUT, folder=self.folder, environment=self._environment())
         try:
-            wait_listening(program, port, timeout=20)
+            wait_listening(program, port, timeout=20, address=self.address)
         except NotStarted as failed:
             program.end()
             logged = "" if OUTPUT in self.logs else self.log_text()  # what it printed is in *failed*

@@ -130,10 +130,13 @@ def free_port(address: str = "127.0.0.1") -> int:
         return port
 
 
-def is_listening(port: int) -> bool:
-    """Say whether anyone listens on *port*. It asks the kernel: a connection would leave a trace in the server's log."""
+def is_listening(port: int, address: str = "") -> bool:
+    """Say whether anyone listens on *port*. It asks the kernel: a connection would leave a trace in the server's log.
+
+    With an IPv6 *address* only IPv6 counts: another worker's server may have the same number on 127.0.0.1.
+    """
     wanted = f":{port:04X}"
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+    for table in (Path("/proc/net/tcp6"),) if ":" in address else (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         if not table.exists():  # no IPv6
             continue
         for line in table.read_text().splitlines()[1:]:
@@ -143,9 +146,9 @@ def is_listening(port: int) -> bool:
     return False
 
 
-def wait_listening(program: Program, port: int, timeout: float) -> None:
-    """Return once *port* is listened on. Raises NotStarted when the program leaves or is too slow."""
-    if not wait_until(lambda: program.status is not None or is_listening(port), timeout) or program.status is not None:
+def wait_listening(program: Program, port: int, timeout: float, address: str = "") -> None:
+    """Return once *port* is listened on (see `is_listening`). Raises NotStarted when the program leaves or is too slow."""
+    if not wait_until(lambda: program.status is not None or is_listening(port, address), timeout) or program.status is not None:
         raise NotStarted(f"status {program.status}, nothing listens on port {port}:\n{program.printed()}")
 
 

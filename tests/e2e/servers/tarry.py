@@ -133,7 +133,7 @@ class Tarry:
             cwd=self.folder,
         )
         try:
-            wait_listening(program, self.port, self._startup)
+            wait_listening(program, self.port, self._startup, self._address)
         except BaseException:
             program.end()
             raise
