@@ -1,0 +1,98 @@
+"""facts - what can be asked about a client, and what came back.
+
+What      `Question` and `Answer`: a DNS list asked about an address or a domain, the names of an address, the addresses of a name.
+Promises  Plain values. A question is what lookups are joined, cached and recorded by. An answer that is `Unknown` says why, and
+          is no opinion: SERVFAIL, REFUSED, a timeout or a rate limit lists nobody and clears nobody (RFC 5782 §6; DESIGN §2 rule 5).
+Not here  Who asks: checks declare it (core/check). Who answers: dns/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from ipaddress import IPv6Address, ip_address
+from typing import TypeAlias
+
+import msgspec
+
+
+class Kind(Enum):
+    """What is asked."""
+
+    LISTED = "listed"
+    """The A records of ``name`` in the DNS list ``zone``; ``name`` is the whole query name."""
+    NAMES = "names"
+    """The PTR names of the address ``name``, and which of them have that address (forward-confirmed reverse DNS)."""
+    ADDRESSES = "addresses"
+    """The A and AAAA records of the host ``name``."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """One question. ``zone`` is the DNS list, for `Kind.LISTED` only."""
+
+    kind: Kind
+    name: str
+    zone: str = ""
+
+    @property
+    def source(self) -> str:
+        """The short name that records give it: the zone, or the kind."""
+        return self.zone or self.kind.value
+
+
+class State(Enum):
+    """How a question came out."""
+
+    FOUND = "found"
+    NOTHING = "nothing"
+    UNKNOWN = "unknown"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back.
+
+    ``values``: addresses (in normal form) for LISTED and ADDRESSES; for NAMES the names, lower case and without a final dot, those
+    that are confirmed first. ``confirmed`` counts these. ``why`` says what went wrong where the state is UNKNOWN. ``ttl`` is how many
+    seconds it may be kept, ``ms`` how many milliseconds it took, 0 from a cache.
+    """
+
+    question: Question
+    state: State
+    values: tuple[str, ...] = ()
+    confirmed: int = 0
+    why: str = ""
+    ttl: float = 0.0
+    ms: float = 0.0
+
+
+Facts: TypeAlias = Mapping[Question, Answer]
+
+NO_FACTS: Facts = {}
+
+
+def listing(address: str, zone: str) -> Question:
+    """Ask a DNS list about an address: its octets, or its nibbles, reversed before the zone (RFC 5782 §2.1 and §2.4)."""
+    return Question(Kind.LISTED, f"{reversed_address(address)}.{zone}", zone)
+
+
+def domain_listing(domain: str, zone: str) -> Question:
+    """Ask a domain list about a domain (RFC 5782 §4)."""
+    return Question(Kind.LISTED, f"{domain}.{zone}", zone)
+
+
+def names_of(address: str) -> Question:
+    """Ask for the names of an address."""
+    return Question(Kind.NAMES, address)
+
+
+def addresses_of(name: str) -> Question:
+    """Ask for the addresses of a host name."""
+    return Question(Kind.ADDRESSES, name)
+
+
+def reversed_address(address: str) -> str:
+    """Return an address as it stands before a zone: ``2.0.0.127``, or 32 nibbles. Raises ValueError where it is none."""
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        return ".".join(reversed(parsed.exploded.replace(":", "")))
+    return ".".join(reversed(address.split(".")))
