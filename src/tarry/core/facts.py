@@ -2,7 +2,7 @@
 
 What      `Question` and `Answer`: a DNS list asked about an address or a domain, the names of an address, the addresses of a name.
 Promises  Plain values. A question is what lookups are joined, cached and recorded by. An answer that is `Unknown` says why, and
-          is no opinion: SERVFAIL, REFUSED, a timeout or a rate limit lists nobody and clears nobody (RFC 5782 §6; DESIGN §2 rule 5).
+          is no opinion: SERVFAIL, REFUSED, a timeout or a rate limit lists nobody and clears nobody (DESIGN §2 rule 5).
 Not here  Who asks: checks declare it (core/check). Who answers: dns/.
 """
 
@@ -52,7 +52,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What came back.
 
     ``values``: addresses (in normal form) for LISTED and ADDRESSES; for NAMES the names, lower case and without a final dot, those
-    that are confirmed first. ``confirmed`` counts these. ``why`` says what went wrong where the state is UNKNOWN. ``ttl`` is how many
+    confirmed first; ``confirmed`` counts these. ``why`` says what went wrong where the state is UNKNOWN. ``ttl`` is how many
     seconds it may be kept, ``ms`` how many milliseconds it took, 0 from a cache.
     """
 
