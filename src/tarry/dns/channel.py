@@ -16,6 +16,8 @@ Renewal   After QUERIES queries or LIFE seconds the next query makes a new c-are
 Facts     pycares destroys a closed channel in a thread, and c-ares calls back about sockets and queries from there; so readers are
           taken out of the loop before, and these calls are not listened to. A malformed packet makes c-ares give its connection
           up and send what is under way there again; who can forge one can make lookups fail, and a failed lookup is no opinion.
+          It does not look at the bit that says reply: an echoed query says that nothing is there. A reply by TCP may have 64 KB;
+          to read that takes 6 ms, and there is no way to take less of it.
 """
 
 from __future__ import annotations
