@@ -163,6 +163,7 @@ A, B = "a.example", "b.example"
         ((Zone(zone=A), Zone(zone=A, answers=Answers("127.0.0.[2..11]"))), (A, f"{A} 127.0.0.[2..11]")),
         ((Zone(zone=f"key.{A}", name="A"), Zone(zone=B)), ("A", B)),
         ((Zone(zone=A), Zone(zone=A)), (A, f"{A} #2")),
+        ((Zone(zone=f"key.{A}", name="A"), Zone(zone=f"key.{A}", answers=Answers("127.0.0.2"))), ("A", "A 127.0.0.2")),
         ((Zone(zone=f"k.{A}", name="ours"), Zone(zone=f"k.{B}", name="ours")), ("ours", "ours #2")),
     ],
 )  # fmt: skip
@@ -191,7 +192,11 @@ TABLE: list[tuple[tuple[Zone, ...], Answer, tuple[Outcome, ...]]] = [
     ((Zone(zone=A, weight=0.0),), answered("127.0.0.4"), (Failed("listed", f"{A}=127.0.0.4", A, 0.0),)),
     ((Zone(zone=A, weight=-2.0),), answered("127.0.0.4"), (Failed("allowed", f"{A}=127.0.0.4", A, -2.0),)),
     ((Zone(zone=A, answers=Answers("127.0.0.2")),), answered("127.0.0.4"), ()),
-    ((Zone(zone=A, answers=Answers("127.0.0.2")),), answered("127.0.0.4", "127.0.0.2"), (Failed("listed", f"{A}=127.0.0.2", A, 1.0),)),
+    (
+        (Zone(zone=A, answers=Answers("127.0.0.2")),),
+        answered("127.0.0.4", "127.0.0.2"),
+        (Failed("listed", f"{A}=127.0.0.2", A, 1.0),),
+    ),
     ((Zone(zone=f"key.{A}", name="A"),), answered("127.0.0.4", zone=f"key.{A}"), (Failed("listed", "A=127.0.0.4", "A", 1.0),)),
     (
         (Zone(zone=A, answers=Answers("127.0.0.2..9")), Zone(zone=B), Zone(zone=A, answers=Answers("127.0.0.4"), weight=2.0)),
@@ -204,7 +209,11 @@ TABLE: list[tuple[tuple[Zone, ...], Answer, tuple[Outcome, ...]]] = [
         (Unknown(f"{A} answers 127.255.255.254: an error code, not a listing"),),
     ),
     ((Zone(zone=A),), answered("203.0.113.5"), (Unknown(f"{A} answers 203.0.113.5: not in 127.0.0.0/8, so no listing"),)),
-    ((Zone(zone=f"key.{A}", name="A"),), answered("203.0.113.5", zone=f"key.{A}"), (Unknown("A answers 203.0.113.5: not in 127.0.0.0/8, so no listing"),)),
+    (
+        (Zone(zone=f"key.{A}", name="A"),),
+        answered("203.0.113.5", zone=f"key.{A}"),
+        (Unknown("A answers 203.0.113.5: not in 127.0.0.0/8, so no listing"),),
+    ),
     ((Zone(zone=A),), answered("127.255.255.254", "127.0.0.2"), (Failed("listed", f"{A}=127.0.0.2", A, 1.0),)),
     ((Zone(zone=A),), answered(state=State.UNKNOWN, why="SERVFAIL"), (Unknown(f"{A}: SERVFAIL"),)),
     ((Zone(zone=A),), answered(state=State.UNKNOWN), (Unknown(f"{A}: no answer"),)),
@@ -220,8 +229,8 @@ def test_what_an_answer_means(zones: tuple[Zone, ...], answer: Answer, expected:
 
 @given(values=st.lists(ADDRESSES | st.text(max_size=200), max_size=4), text=FILTERS | st.just(""), state=st.sampled_from(State))
 def test_a_key_is_never_told(values: list[str], text: str, state: State) -> None:
-    """Where a zone has a public name, nothing that is found holds the zone; and all of it is printable ASCII, 100 characters at most."""
-    rows = (Zone(zone=f"secretkey.{A}", name="A", answers=Answers(text)), Zone(zone=f"secretkey.{A}", name="A", weight=-1.0))
+    """Where any row gives a zone a public name, nothing that is found holds the zone; and all of it is printable ASCII."""
+    rows = (Zone(zone=f"secretkey.{A}", name="A", answers=Answers(text)), Zone(zone=f"secretkey.{A}", weight=-1.0))
     outcomes = found(Answer(listing("192.0.2.7", f"secretkey.{A}"), state, tuple(values), why="why"), rows)
     for outcome in outcomes:
         told = outcome.detail + outcome.subject if isinstance(outcome, Failed) else outcome.why

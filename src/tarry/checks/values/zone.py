@@ -102,10 +102,15 @@ def distinct(zones: tuple[Zone, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.zone for row in zones))
 
 
+def public(zone: str, zones: tuple[Zone, ...]) -> str:
+    """Return the name of a zone in replies: one that any of its rows gives it, or the zone."""
+    return next((row.name for row in zones if row.zone == zone and row.name), zone)
+
+
 @lru_cache(maxsize=16)
 def labels(zones: tuple[Zone, ...]) -> tuple[str, ...]:
     """Return for each row the name that tells it apart: the list's; with the filter where it has several rows; and no two alike."""
-    shown = [row.name or row.zone for row in zones]
+    shown = [row.name or public(row.zone, zones) for row in zones]
     full = [f"{name} {row.answers}".rstrip() if shown.count(name) > 1 else name for name, row in zip(shown, zones, strict=True)]
     return tuple(name if name not in full[:at] else f"{name} #{at + 1}" for at, name in enumerate(full))
 
@@ -114,7 +119,7 @@ def found(answer: Answer, zones: tuple[Zone, ...]) -> tuple[Failed | Unknown, ..
     """Return what *answer* says of the client, one finding for each row that it matches; nothing where it is not listed."""
     zone = answer.question.zone
     rows = [(row, label) for row, label in zip(zones, labels(zones), strict=True) if row.zone == zone]
-    name = next((row.name for row, _ in rows if row.name), zone)
+    name = public(zone, zones)
     if answer.state is State.UNKNOWN:
         return (Unknown(_shown(f"{name}: {answer.why or 'no answer'}")),)
     listings = [value for value in answer.values if value in EVERYTHING]
@@ -124,7 +129,7 @@ def found(answer: Answer, zones: tuple[Zone, ...]) -> tuple[Failed | Unknown, ..
     for row, label in rows:
         counted = [value for value in listings if value in row.answers]
         if counted:
-            detail = _shown(f"{row.name or zone}={','.join(counted)}")
+            detail = _shown(f"{row.name or name}={','.join(counted)}")
             failures.append(Failed("allowed" if row.weight < 0 else "listed", detail, label, row.weight))
     return tuple(failures)
 
