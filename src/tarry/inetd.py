@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.load import load
@@ -34,6 +35,9 @@ from tarry.net.stdio import StandardError
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tarry.smtp.reply import Reply
+
+if TYPE_CHECKING:
+    from tarry.sinks import Renderer
 
 OK, INVALID, EX_USAGE, EX_TEMPFAIL = 0, 1, 2, 75
 
@@ -100,7 +104,7 @@ class _Visit:
         self._stderr = stderr
         self._id = session_id
         self._accepted_at = accepted_at
-        self.log = _Log(config.record.path, stderr)
+        self.log = _Log(config.record.path, config.record.style, stderr)
         self._journal = Journal(
             session_id,
             accepted_at=accepted_at,
@@ -204,9 +208,11 @@ class _Visit:
 class _Log:
     """Where the records of one client go. ``takes_all``: a file; else only the closing line is wanted, or nothing."""
 
-    def __init__(self, path: str, stderr: StandardError) -> None:
+    def __init__(self, path: str, style: str, stderr: StandardError) -> None:
         self.takes_all = path != "-"
         self._path = path
+        self._style = style
+        self._renderer: Renderer | None = None  # one for the whole session, since it remembers what came before
         self._stderr = stderr
         self._lines: list[bytes] = []
 
@@ -218,13 +224,21 @@ class _Log:
         lines, self._lines = self._lines, []
         if not lines:
             return
-        if not self.takes_all:
+        if self._style == "json" and not self.takes_all:
             for line in lines:
                 self._stderr.write(line)
             return
-        from tarry.sinks.files import open_writer  # the one import that a client without records does not need
+        from tarry.sinks import Rendered, ending_of, open_writer, renderer_of  # a client without records needs none of them
 
-        writer = open_writer(self._path, wall=time.time, waits=False)
+        renderer = self._renderer = self._renderer or renderer_of(self._style)
+        if renderer is not None and not self.takes_all:
+            for line in lines:
+                for shown in (renderer.render(line) or b"").splitlines(keepends=True):
+                    self._stderr.write(shown)
+            return
+        writer = open_writer(self._path, wall=time.time, waits=False, ending=ending_of(self._style))
+        if renderer is not None:
+            writer = Rendered(renderer, writer)
         failure = writer.write(lines)
         writer.close()
         if failure is not None:
