@@ -194,6 +194,7 @@ def test_a_denied_client_is_denylisted() -> None:
 def test_a_421_before_the_greeting_is_a_rejected_connect(told: Told, why: str) -> None:
     """postscreen knows two reasons: the client has too many connections, or there is no room for anybody."""
     assert [f"NOQUEUE: reject: CONNECT from {WHO}: {why}"] == after_connect(says(told, "connect"))
+    assert [f"NOQUEUE: reject: CONNECT from {WHO}: {why}"] == after_connect(says(told))  # in line, in place of the greeting
 
 
 def test_a_refusal_before_the_greeting_without_a_test_of_postscreen() -> None:
@@ -458,7 +459,8 @@ def test_a_closing_line_alone_tells_what_it_knows(happened: tuple[Happened, ...]
     ("length", "told"),
     [
         (0.0, "0"), (-1.0, "0"), (0.004, "0"), (0.005, "0.01"), (0.031, "0.03"), (0.2, "0.2"), (0.996, "1"), (1.04, "1"),
-        (1.05, "1.1"), (1.25, "1.3"), (9.94, "9.9"), (9.96, "10"), (10.4, "10"), (10.5, "11"), (16.2, "16"), (301.0, "301"), (1e300, "1000000000"),
+        (1.05, "1.1"), (1.25, "1.3"), (9.94, "9.9"), (9.96, "10"), (10.4, "10"), (10.5, "11"), (16.2, "16"), (301.0, "301"),
+        (1e300, "1000000000"),
     ],
 )  # fmt: skip
 def test_times_have_two_digits(length: float, told: str) -> None:

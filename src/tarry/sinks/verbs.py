@@ -204,7 +204,7 @@ def _replied(session: Session, event: Reply) -> list[Said]:
     if event.by != "tarry":
         return []
     client = session.client
-    if event.to == "connect":
+    if event.to == "connect" or (not event.to and session.greeted_at is None):
         return _turned_away(session, event)
     if not session.refuses:
         if _is(event, replies.TOO_SLOW):
