@@ -220,7 +220,11 @@ def test_the_memory_of_sessions_is_bounded() -> None:
         (Stress("descriptors", True, "EMFILE"), "entering STRESS mode with 1 connections"),
         (Stress("descriptors", False), "leaving STRESS mode with 1 connections"),
         (Stress("mta", True, "Connection refused"), "warning: cannot connect to service mta: Connection refused"),
-        (Stress("mta", False), "connected to service mta"),
+        (Stress("mta", False), "mta can be used"),
+        (
+            Stress("list zen.example", True, "127.0.0.2 is not listed"),
+            "warning: list zen.example cannot be used: 127.0.0.2 is not listed",
+        ),
         (Lost(17, "ENOSPC"), "warning: 17 log records lost: ENOSPC"),
         (Stop("SIGTERM", 2), "tarry stops (SIGTERM) with 2 connections"),
     ],

@@ -335,7 +335,8 @@ def test_a_limit_names_the_last_command(told: Told, verb: str, said_before: tupl
     assert [f"{verb} from {WHO} after {where}"] == after_connect(GREET, *map(command, said_before), says(told))
 
 
-ANSWER = (Answer("zen.dnsbl.example", ("127.0.0.2", "127.0.0.10"), 300.0, 12.5), 0.1)
+ZEN = "zen.dnsbl.example"
+ANSWER = (Answer(ZEN, ("127.0.0.2", "127.0.0.10"), 300.0, 12.5, "found", "", f"7.2.0.192.{ZEN}"), 0.1)
 LISTED = [f"addr 192.0.2.7 listed by domain zen.dnsbl.example as 127.0.0.{last}" for last in (2, 10)]
 
 
@@ -352,22 +353,28 @@ def test_the_rank_is_the_sum_of_the_weights() -> None:
     )
 
 
-def test_a_list_is_told_by_its_reason_where_its_answer_was_not() -> None:
-    """The answer may have come late, behind MAIL, where answers are about the sender's domain."""
-    found = reason("dnslists", "listed", "zen.dnsbl.example=127.0.0.2,127.0.0.10", weight=1.0)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(ZEN, (), state="nothing", name=f"7.2.0.192.{ZEN}"),
+        Answer(ZEN, ("127.0.1.2",), name=f"spam.example.{ZEN}"),
+        Answer(ZEN, ("127.0.0.2",), name=f"8.2.0.192.{ZEN}"),
+        Answer("names", ("mail.example",), name="192.0.2.7"),
+        Answer("addresses", ("192.0.2.7",), name="mail.example"),
+        Answer(ZEN, ("2001:db8::1", "x\n"), name=f"7.2.0.192.{ZEN}"),
+    ],
+)
+def test_other_answers_list_nobody(answer: Answer) -> None:
+    """About domains, names, other addresses; and what is no IPv4 address."""
+    assert [] == after_connect((answer, 0.1))
 
-    assert LISTED == after_connect(GREET, command("MAIL", "a@b.example"), ANSWER, found, found)
 
+def test_an_ipv6_client_is_listed_by_its_nibbles() -> None:
+    """As it was asked for; one that has no IP address is not listed at all."""
+    listed = Answer(ZEN, ("127.0.0.3",), name=f"7.{'0.' * 23}8.b.d.0.1.0.0.2.{ZEN}"), 0.1
 
-@pytest.mark.parametrize("codes", [(), ("mail.example.org",), ("2001:db8::1",)])
-def test_an_answer_without_an_ipv4_address_lists_nobody(codes: tuple[str, ...]) -> None:
-    """Names are answers too."""
-    assert [] == after_connect((Answer("names", codes), 0.1))
-
-
-def test_the_lists_of_a_session_are_bounded() -> None:
-    """However many answers there are, some thirty lists are remembered, and no more told."""
-    assert 32 == len(after_connect(*((Answer(f"{number}.example", ("127.0.0.2",)), 0.1) for number in range(99))))
+    assert f"addr 2001:db8::7 listed by domain {ZEN} as 127.0.0.3" == said((Connect("2001:db8::7", 1, "s:25"), 0.0), listed)[1]
+    assert ["CONNECT from [unix]:1 to [s]:25"] == said((Connect("unix", 1, "s:25"), 0.0), listed)
 
 
 def test_dnsblog_is_another_program() -> None:

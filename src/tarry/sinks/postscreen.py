@@ -44,7 +44,7 @@ from tarry.sinks.verbs import PASSED, Passed, Said, Session, tell, unfold
 SESSIONS = 100_000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # Events that say nothing here, most replies among them: to leave them unread saves a third of the cost.
-_SILENT = frozenset((b"hold", b"parked", b"tls", b"exit"))
+_SILENT = frozenset((b"wait", b"hold", b"parked", b"tls", b"exit"))
 _GOOD = (b'reply","code":2', b'reply","code":3')
 LocalTime: TypeAlias = Callable[[float], time.struct_time]
 
@@ -136,10 +136,12 @@ def tell_process(event: ProcessEvent, connections: int) -> list[Said]:
             text = f"warning: configuration refused, the old one stays: {event.why}"
         case Stress(what="descriptors"):
             text = f"{'entering' if event.on else 'leaving'} STRESS mode with {connections} connections"
-        case Stress(on=True):
-            text = f"warning: cannot connect to service {event.what}: {event.why}"
+        case Stress(what="mta", on=True):
+            text = f"warning: cannot connect to service mta: {event.why}"
+        case Stress(on=True):  # a DNS list that fails its test
+            text = f"warning: {event.what} cannot be used: {event.why}"
         case Stress():
-            text = f"connected to service {event.what} {event.why}".rstrip()
+            text = f"{event.what} can be used {event.why}".rstrip()
         case Lost():
             text = f"warning: {event.count} log records lost: {event.why}"
         case Stop():

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarry.core import replies
+from tarry.core.facts import listing
 from tarry.record.schema import (
     Answer,
     Close,
@@ -55,7 +56,6 @@ _FURTHEST = {"helo": "EHLO", "mail": "MAIL", "rcpt": "RCPT", "data": "DATA", "me
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|(.))")
 _SHORT = {7: "\\a", 8: "\\b", 11: "\\v", 12: "\\f"}
-_MOST_LISTS = 32
 _MOST_WEIGHT = 1e6
 
 
@@ -98,7 +98,7 @@ class Session:
     sender: str | None = None
     recipient: str = ""
     rank: float = 0.0
-    told: tuple[str, ...] = ()  # tests that were told, and lists
+    told: tuple[str, ...] = ()  # tests that were told
     refuses: bool = False  # the verdict of now sends it away
     has_recipient: bool = False
     is_handed: bool = False  # the MTA has it, or it is exempt
@@ -125,7 +125,7 @@ def tell(session: Session, event: SessionEvent, dt: float, passed: Passed) -> li
         case Verdict():
             return _judged(session, event)
         case Answer():
-            return _listed(session, event.source, event.codes) if session.sender is None else []
+            return _listed(session, event)
         case Greet():
             session.greeted_at = dt
             return []
@@ -251,8 +251,7 @@ def _found(session: Session, event: Reason) -> list[Said]:
     client, check = session.client, event.check
     if check == "dnslists":
         session.rank += min(_MOST_WEIGHT, max(-_MOST_WEIGHT, event.weight))
-        zone, _, codes = event.detail.rpartition("=")
-        return _listed(session, zone, codes.split(",")) if zone else []
+        return []
     if check == "pipelining":
         return _failed(session, "PIPELINING", f"COMMAND PIPELINING from {client} after {escaped(event.detail)}")
     if check == "predata":
@@ -275,13 +274,16 @@ def _judged(session: Session, event: Verdict) -> list[Said]:
     return []
 
 
-def _listed(session: Session, zone: str, codes: tuple[str, ...] | list[str]) -> list[Said]:
-    """A list is told once, and only with addresses: an answer may hold names."""
-    found = [code for code in codes if _ADDRESS.fullmatch(code)]
-    if not found or zone in session.told or len(session.told) >= _MOST_LISTS:
+def _listed(session: Session, event: Answer) -> list[Said]:
+    """Tell what a DNS list says about the client's address. Domains are looked up in lists too, and names in the DNS."""
+    try:
+        asked = listing(session.address, event.source).name
+    except ValueError:  # a peer without an IP address: no list is asked about it
         return []
-    session.told += (zone,)
-    return [Said(f"addr {session.address} listed by domain {plain(zone)} as {code}", "dnsblog") for code in found]
+    if event.name != asked:
+        return []
+    found = [code for code in event.codes if _ADDRESS.fullmatch(code)]
+    return [Said(f"addr {session.address} listed by domain {plain(event.source)} as {code}", "dnsblog") for code in found]
 
 
 def _handed(session: Session, event: Handoff, passed: Passed) -> list[Said]:
