@@ -38,6 +38,7 @@ from tarry.smtp.reply import Reply
 
 if TYPE_CHECKING:
     from tarry.lookups import OneClient
+    from tarry.sinks import Renderer
 
 OK, INVALID, EX_USAGE, EX_TEMPFAIL = 0, 1, 2, 75
 
@@ -106,7 +107,7 @@ class _Visit:
         self._accepted_at = accepted_at
         self._packed = socket.inet_pton(socket.AF_INET6 if ":" in client.address else socket.AF_INET, client.address)
         self._lookups: OneClient | None = None
-        self.log = _Log(config.record.path, stderr)
+        self.log = _Log(config.record.path, config.record.style, stderr)
         self._journal = Journal(
             session_id,
             accepted_at=accepted_at,
@@ -225,9 +226,11 @@ class _Visit:
 class _Log:
     """Where the records of one client go. ``takes_all``: a file; else only the closing line is wanted, or nothing."""
 
-    def __init__(self, path: str, stderr: StandardError) -> None:
+    def __init__(self, path: str, style: str, stderr: StandardError) -> None:
         self.takes_all = path != "-"
         self._path = path
+        self._style = style
+        self._renderer: Renderer | None = None  # one for the whole session, since it remembers what came before
         self._stderr = stderr
         self._lines: list[bytes] = []
 
@@ -239,13 +242,21 @@ class _Log:
         lines, self._lines = self._lines, []
         if not lines:
             return
-        if not self.takes_all:
+        if self._style == "json" and not self.takes_all:
             for line in lines:
                 self._stderr.write(line)
             return
-        from tarry.sinks.files import open_writer  # the one import that a client without records does not need
+        from tarry.sinks import Rendered, ending_of, open_writer, renderer_of  # a client without records needs none of them
 
-        writer = open_writer(self._path, wall=time.time, waits=False)
+        renderer = self._renderer = self._renderer or renderer_of(self._style)
+        if renderer is not None and not self.takes_all:
+            for line in lines:
+                for shown in (renderer.render(line) or b"").splitlines(keepends=True):
+                    self._stderr.write(shown)
+            return
+        writer = open_writer(self._path, wall=time.time, waits=False, ending=ending_of(self._style))
+        if renderer is not None:
+            writer = Rendered(renderer, writer)
         failure = writer.write(lines)
         writer.close()
         if failure is not None:
