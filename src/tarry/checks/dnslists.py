@@ -11,7 +11,7 @@ Mistaken  Who shares an address with a spammer: shared hosting, NAT, large sende
           that you trust there are exempt.networks and allow lists in checks.dnslists.zones; checks.dnslists.action says what a
           listing leads to.
 Source    RFC 5782; Postfix postscreen_dnsbl_sites, whose weights, filters and public names these are; Spamhaus' error codes.
-Since     0.2
+Since     0.1
 """
 
 from __future__ import annotations
