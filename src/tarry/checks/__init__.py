@@ -7,6 +7,7 @@ from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
+from tarry.checks.ptr import Ptr
 from tarry.checks.rhsbl import Rhsbl
 from tarry.core.check import Check
 
@@ -19,4 +20,5 @@ REGISTRY: tuple[Check, ...] = (
     ManyErrors(),
     DnsLists(),
     Rhsbl(),
+    Ptr(),
 )
