@@ -5,6 +5,7 @@ from tarry.checks.dnslists import DnsLists
 from tarry.checks.dynamic_name import DynamicName
 from tarry.checks.helo import Helo
 from tarry.checks.many_errors import ManyErrors
+from tarry.checks.many_rcpt import ManyRcpt
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
@@ -25,4 +26,5 @@ REGISTRY: tuple[Check, ...] = (
     Ptr(),
     DynamicName(),
     Helo(),
+    ManyRcpt(),
 )
