@@ -6,6 +6,7 @@ from tarry.checks.dynamic_name import DynamicName
 from tarry.checks.helo import Helo
 from tarry.checks.many_errors import ManyErrors
 from tarry.checks.many_rcpt import ManyRcpt
+from tarry.checks.many_rset import ManyRset
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
@@ -27,4 +28,5 @@ REGISTRY: tuple[Check, ...] = (
     DynamicName(),
     Helo(),
     ManyRcpt(),
+    ManyRset(),
 )
