@@ -5,6 +5,7 @@ from tarry.checks.dnslists import DnsLists
 from tarry.checks.dynamic_name import DynamicName
 from tarry.checks.helo import Helo
 from tarry.checks.many_errors import ManyErrors
+from tarry.checks.many_noop import ManyNoop
 from tarry.checks.many_rcpt import ManyRcpt
 from tarry.checks.many_rset import ManyRset
 from tarry.checks.non_smtp import NonSmtp
@@ -29,4 +30,5 @@ REGISTRY: tuple[Check, ...] = (
     Helo(),
     ManyRcpt(),
     ManyRset(),
+    ManyNoop(),
 )
