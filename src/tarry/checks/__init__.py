@@ -1,5 +1,6 @@
 """checks: one file a check. `REGISTRY` is the list of them, in the order in which they are asked."""
 
+from tarry.checks.bad_rcpt import BadRcpt
 from tarry.checks.bare_newline import BareNewline
 from tarry.checks.dnslists import DnsLists
 from tarry.checks.dynamic_name import DynamicName
@@ -31,4 +32,5 @@ REGISTRY: tuple[Check, ...] = (
     ManyRcpt(),
     ManyRset(),
     ManyNoop(),
+    BadRcpt(),
 )
