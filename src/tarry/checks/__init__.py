@@ -10,6 +10,7 @@ from tarry.checks.many_noop import ManyNoop
 from tarry.checks.many_rcpt import ManyRcpt
 from tarry.checks.many_rset import ManyRset
 from tarry.checks.non_smtp import NonSmtp
+from tarry.checks.null_sender_many_rcpt import NullSenderManyRcpt
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
@@ -33,4 +34,5 @@ REGISTRY: tuple[Check, ...] = (
     ManyRset(),
     ManyNoop(),
     BadRcpt(),
+    NullSenderManyRcpt(),
 )
