@@ -16,6 +16,7 @@ from tarry.config.imports.postfix_files import Parameter
 
 _DEEPEST = 40
 _LONGEST = 200_000  # characters of a value: doubling names must not fill the memory
+_STEPS = 10_000  # names that one value may refer to, itself and through others: nor take for ever
 _NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _RELATION = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*")
 _COMPARE: Mapping[str, Callable[[object, object], bool]] = {
@@ -40,6 +41,7 @@ class Values:
     def __init__(self, given: Mapping[str, Parameter], defaults: Mapping[str, str]) -> None:
         self.given = given
         self.defaults = defaults
+        self._steps = 0
 
     def raw(self, name: str) -> str | None:
         """Return a value as it is written, None for a parameter that nobody set and that has no known default."""
@@ -54,7 +56,8 @@ class Values:
 
     def expand(self, text: str, depth: int = 0) -> str:
         """Return *text* with everything replaced."""
-        if depth > _DEEPEST:
+        self._steps = self._steps + 1 if depth else 0
+        if depth > _DEEPEST or self._steps > _STEPS:
             raise Unexpandable("names refer to one another without end")
         made, at = list[str](), 0
         while (dollar := text.find("$", at)) >= 0:
@@ -106,7 +109,7 @@ class Values:
 
     def _chosen(self, is_true: bool, rest: str, depth: int) -> str:
         """Return the text behind ``?`` or ``:``, whichever counts."""
-        sign, first, second = rest[0], *_texts(rest[1:])
+        sign, first, second = rest[:1] or " ", *_texts(rest[1:])
         if sign not in "?:":
             raise Unexpandable("a condition is not complete")
         if sign == ":":

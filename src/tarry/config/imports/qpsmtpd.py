@@ -155,7 +155,7 @@ def _dnsbl(case: _Case, arguments: Sequence[str], source: Source) -> None:
         case.found.add("checks.dnslists.zones", {"zone": zone.strip(), "weight": 0}, where)
         if colon:
             why = "a zone has no text of its own"
-            case.found.miss(where, text, why, "write checks.dnslists.reply, with {detail} or {code} for what was found")
+            case.found.miss(where, text, why, "write checks.dnslists.reply; it may hold {client} and {id}")
     if zones is None:
         case.found.miss(source, "", "there is no dnsbl_zones beside it, so the plugin asks nobody", "")
     if case.found.has("checks.dnslists.zones"):

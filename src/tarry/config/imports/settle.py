@@ -34,7 +34,8 @@ def settle(found: Found) -> None:
 
 def _sort(found: Found) -> None:
     """Put what is missing into the order of the files; what belongs to a whole file comes last."""
-    files = list(dict.fromkeys(one.source.file for one in (*found.all(), *found.missing)))
+    sources = (*(one.source for one in found.all()), *(one.source for one in found.missing))
+    files = list(dict.fromkeys(source.file for source in sources))
     found.missing.sort(key=lambda one: (files.index(one.source.file), one.source.line or sys.maxsize))
 
 

@@ -86,7 +86,8 @@ def subject(one: Missing) -> str:
 
 def sentence(one: Missing) -> str:
     """Return why it has none and what to do instead."""
-    return printable(f"{one.why}; {one.instead}." if one.instead else f"{one.why}.")
+    told = f"{one.why}; {one.instead}" if one.instead else one.why
+    return printable(told if told.endswith("?") else f"{told}.")
 
 
 def _cut(value: str) -> str:
