@@ -23,7 +23,7 @@ BEGIN = "<!-- Made by `python -m tests.records_page`, from src/tarry/record/sche
 END = "<!-- End of what is made. -->\n"
 
 PHASE = "Phase: connect, hold, greeted, helo, mail, rcpt, data or message."
-ACTION = "ignore, tag, delay, defer, reject or drop."
+ACTION = "ignore, tag, delay, discard, defer, reject or drop."
 
 FIELDS: dict[str, dict[str, str]] = {
     "connect": {
@@ -34,14 +34,19 @@ FIELDS: dict[str, dict[str, str]] = {
         "via": "Address and port of the proxy whose PROXY header named the client; empty without one.",
         "exempt": "`exempt` for a client of `[exempt]`, else empty.",
         "config": "Fingerprint of the configuration that it meets, as `tarry config show` prints it.",
+        "hold_class": "Name of the `[[hold.class]]` that it is of by its address; empty for none.",
     },
     "readable": {"phase": PHASE, "bytes": "Octets that were there, at most 1,024.", "text": "The first of them, escaped."},
     "answer": {
-        "source": "Who was asked. (This version asks nobody, and writes no such record.)",
-        "codes": "What was answered.",
+        "source": "Who was asked: the DNS list; `names` for the names of the address, `addresses` for the addresses of a name.",
+        "codes": "What was answered: addresses, or names.",
         "ttl": "Seconds that the answer holds.",
-        "ms": "Milliseconds until it came.",
+        "ms": "Milliseconds until it came; 0 from the cache.",
+        "state": "found, nothing, or unknown where no answer was to be had.",
+        "why": "Why it is unknown.",
+        "name": "What was looked up.",
     },
+    "wait": {"name": "Name of the `[[hold.class]]`; empty for none.", "wait": "Seconds from accept on."},
     "outcome": {
         "check": "Name of the check; `proxy_header` for a PROXY header that is none.",
         "result": "passed, failed, skipped or unknown.",
@@ -52,8 +57,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "code": "One of the check's codes; `check.code` is the reason's full name.",
         "phase": f"Where it was found. {PHASE}",
         "detail": "What the client sent, escaped, or a count.",
-        "weight": "What it adds to the score.",
+        "weight": "What it adds to the score; below 0 it speaks for the client.",
         "action": f"What the check's settings ask for: {ACTION}",
+        "subject": "The public name of the DNS list, where one says so.",
     },
     "verdict": {
         "phase": PHASE,
@@ -75,11 +81,14 @@ FIELDS: dict[str, dict[str, str]] = {
         "size": "Octets of the message; 0 where no message is answered.",
     },
     "hold": {
-        "why": "`data_wait`, `residual`, `tarpit.rcpt` or `tarpit.rset`.",
+        "why": "`data_wait`, `residual`, `answers` (what is being looked up), or `tarpit.` and the kind.",
         "asked": "Seconds that it was to last.",
         "held": "Seconds that it lasted.",
-        "ended": "`due`, or `left` when the client hung up.",
+        "ended": "`due`, `left` when the client hung up, `answered` when what was looked up was known.",
         "phase": PHASE,
+        "reasons": "For a residual delay: all reasons for it.",
+        "sender": "For a residual delay: the sender, escaped; empty with `record.paths = false`.",
+        "rcpt": "For a residual delay at RCPT: the recipient, in the same way.",
     },
     "handoff": {
         "mode": "`handoff.mode`.",
@@ -161,7 +170,8 @@ _CLOSE = schema.Close(
 EXAMPLES: tuple[AnyEvent, ...] = (
     schema.Connect("192.0.2.7", 50408, "198.51.100.25:25", 4.303, config="d95b64febe"),
     schema.Readable("hold", 8, _EARLY),
-    schema.Answer("zen.dnsbl.example", ("127.0.0.2",), 300.0, 12.5),
+    schema.Answer("zen.dnsbl.example", ("127.0.0.2",), 300.0, 12.5, "found", "", "7.2.0.192.zen.dnsbl.example"),
+    schema.Wait("dubious", 28.113),
     schema.Outcome("pregreet", "passed"),
     schema.Reason("pregreet", "spoke", "hold", _EARLY, 0.0, "reject"),
     schema.Verdict("hold", "reject", ("pregreet.spoke",)),

@@ -22,7 +22,7 @@ from tarry.core.border import Close, CloseMta, OpenMta, Pump, Relay, Send, Sessi
 from tarry.core.client import Phase
 from tarry.core.conversation import Conversation
 from tarry.core.login import Way
-from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tests.playbook import armed
 from tests.storm_mta import GONE, OUR_EHLO, TAG, StormMta
@@ -217,8 +217,10 @@ class Storm:
         rules = Policy(
             checks=(armed(Pregreet(), action=Action.DELAY),),
             delay=Delay(Span(12.0, 12.0), choice((Phase.HELO, Phase.MAIL, Phase.RCPT, Phase.DATA))),
-            tarpit_rcpt=Tarpit(choice((0, 1, 3)), choice((0.0, 2.0, 10.0)), 30.0),
-            tarpit_rset=Tarpit(choice((0, 3)), choice((0.0, 10.0)), 30.0),
+            tarpits=Tarpits(
+                rcpt=Tarpit(choice((0, 1, 3)), choice((0.0, 2.0, 10.0)), 30.0),
+                rset=Tarpit(choice((0, 3)), choice((0.0, 10.0)), 30.0),
+            ),
             data_wait=Span(wait := choice((0.0, 3.0, 10.0)), wait),
             park_after=choice((0.0, 5.0, math.inf)),
             limits=Limits(recipients=choice((2, 1000))),

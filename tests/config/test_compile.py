@@ -10,7 +10,7 @@ from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.schema import Config
 from tarry.core.admission import Networks, Rules
 from tarry.core.client import Phase
-from tarry.core.policy import Delay, Limits, Policy, Score, Span, Tarpit
+from tarry.core.policy import Delay, HoldClass, Limits, Policy, Score, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 
 
@@ -22,16 +22,30 @@ def test_the_defaults_are_those_of_the_core() -> None:
     assert Rules() == door_rules(Config())
 
 
+TEN = re.compile("^10", re.ASCII | re.IGNORECASE)
+
+
 def test_every_value_arrives() -> None:
     """Each key that the core decides by reaches the policy."""
     config = Config.from_toml("""
         smtp.bare_newline = "reject"
         handoff.park_after = "7s"
-        hold = { wait = "1s..2s", teaser = "hello", data_wait = "3s", end_early = false }
-        delay = { target = "70s", at = "data" }
-        score = { delay = 2, reject = 3.5 }
+        hold.wait = "1s..2s"
+        hold.teaser = "hello"
+        hold.data_wait = "3s"
+        hold.end_early = false
+        delay = { target = "70s", at = "data", per_reason = "8s", session_cap = "80s", reply_pace = "1s", reply_pace_clients = 9 }
+        score = { delay = 2, reject = 3.5, defer = 4, drop = 5, allow = -2, at = "mail" }
         tarpit.rcpt = { free = 1, step = "2s", cap = "3s" }
         tarpit.rset = { free = 4, step = "5s", cap = "6s" }
+        tarpit.noop = { free = 7, start = "1s", factor = 1.5, cap = "8s" }
+        tarpit.refused.free = 0
+        smtp.help_url = "https://help.example"
+        dns.timeout = "2s"
+        hold.class = [
+            { name = "ours", networks = ["192.0.2.0/24"], patterns = ['^10'], wait = "0s" },
+            { name = "dubious", who = ["listed", "unknown", "helo.localhost"], wait = "9s..10s" },
+        ]
         limits = { command = "6m", data = "7m", backend = "8s", message = "9s", handshake = "10s", line = 1024, recipients = 200 }
         headers.insert = true
         record.paths = false
@@ -41,6 +55,7 @@ def test_every_value_arrives() -> None:
         weight = -2.5
         header = "X-Tarry: {reason}"
         reply = "450 later"
+        codes = { tls = "drop" }
         [checks.many_errors]
         limit = 3
     """)
@@ -48,24 +63,32 @@ def test_every_value_arrives() -> None:
     assert (
         Policy(
             checks=compiled.checks,
-            score=Score(2.0, 3.5),
+            score=Score(2.0, 4.0, 3.5, 5.0, -2.0, Phase.MAIL),
             wait=Span(1.0, 2.0),
             data_wait=Span(3.0, 3.0),
             teaser="hello",
             end_early=False,
-            delay=Delay(Span(70.0, 70.0), Phase.DATA),
-            tarpit_rcpt=Tarpit(1, 2.0, 3.0),
-            tarpit_rset=Tarpit(4, 5.0, 6.0),
+            delay=Delay(Span(70.0, 70.0), Phase.DATA, 8.0, 80.0, 1.0, 9),
+            tarpits=Tarpits(
+                rcpt=Tarpit(1, 2.0, 3.0), rset=Tarpit(4, 5.0, 6.0), noop=Tarpit(7, 0.0, 8.0, 1.0, 1.5), refused=Tarpit(0)
+            ),
             limits=Limits(command=360.0, data=420.0, backend=8.0, message=9.0, handshake=10.0, line=1024, recipients=200),
             park_after=7.0,
             normalize=False,
             insert_headers=True,
             record_paths=False,
             observe=True,
+            help_url="https://help.example",
+            dns_timeout=2.0,
+            classes=(
+                HoldClass("ours", Span(0.0, 0.0), Networks.of([ip_network("192.0.2.0/24")]), (TEN,)),
+                HoldClass("dubious", Span(9.0, 10.0), reasons=frozenset({"dnslists.listed", "helo.localhost"}), unknown=True),
+            ),
         )
         == compiled
     )
     settings = compiled.armed["pregreet"].settings
+    assert Action.DROP is settings.action_for("tls")
     assert (Action.DEFER, Phase.MAIL, -2.5, "X-Tarry: {reason}", "450 later") == (
         settings.action,
         settings.at,

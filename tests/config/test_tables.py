@@ -81,9 +81,9 @@ def test_the_defaults_are_the_contract(name: str, default: str) -> None:
 
 
 def test_each_check_has_its_table() -> None:
-    """A check's table has the keys that all have and its own; block lists are known before they come."""
+    """A check's table has the keys that all have and its own."""
     named = [table.name.removeprefix("checks.") for table in tables() if table.name.startswith("checks.")]
-    assert [check.name for check in REGISTRY] + ["dnslists"] == named
-    assert {"action", "at", "weight", "remember", "header", "reply", "limit"} == {
+    assert [check.name for check in REGISTRY] == named
+    assert {"action", "at", "weight", "remember", "header", "reply", "codes", "limit"} == {
         one.last for one in keys().values() if one.name.startswith("checks.many_errors.")
     }

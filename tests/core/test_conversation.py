@@ -18,7 +18,7 @@ from tarry.checks.pregreet import Pregreet
 from tarry.core.border import Close, CloseMta, OpenMta, Pump, Relay, Send, SessionEffect, StartTls
 from tarry.core.client import Phase
 from tarry.core.conversation import BACKLOG, TURN, Conversation
-from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.core.starttls import Established
 from tarry.record import schema
@@ -607,7 +607,7 @@ def test_a_refused_login_leaves_the_session_as_it_was() -> None:
 
 def test_who_has_logged_in_is_no_more_screened() -> None:
     """Users are not held and not refused."""
-    rules = policy(Pregreet(), NonSmtp(), action=Action.REJECT, at=Phase.RCPT, changes={"tarpit_rset": Tarpit(0, 9.0)})
+    rules = policy(Pregreet(), NonSmtp(), action=Action.REJECT, at=Phase.RCPT, changes={"tarpits": Tarpits(rset=Tarpit(0, 9.0))})
     Talk(rules, reasons=(found("pregreet"),)).plays(
         HELLO,
         LOGGED_IN,
@@ -753,8 +753,8 @@ ALL_CHECKS = tuple(
 )
 POLICIES = (
     Policy(),
-    Policy(checks=ALL_CHECKS, delay=Delay(Span(9.0, 9.0)), tarpit_rcpt=Tarpit(0, 1.0), data_wait=Span(1.0, 1.0)),
-    Policy(checks=ALL_CHECKS, tarpit_rcpt=Tarpit(0, 1.0), tarpit_rset=Tarpit(0, 1.0), data_wait=Span(1.0, 1.0), park_after=0.0),
+    Policy(checks=ALL_CHECKS, delay=Delay(Span(9.0, 9.0)), tarpits=Tarpits(rcpt=Tarpit(0, 1.0)), data_wait=Span(1.0, 1.0)),
+    Policy(checks=ALL_CHECKS, tarpits=Tarpits(rcpt=Tarpit(0, 1.0), rset=Tarpit(0, 1.0)), data_wait=Span(1.0, 1.0), park_after=0.0),
     Policy(checks=ALL_CHECKS, normalize=False, insert_headers=True, limits=Limits(recipients=1, line=512)),
     Policy(checks=ALL_CHECKS, observe=True),
 )

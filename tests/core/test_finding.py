@@ -16,7 +16,7 @@ from tests.playbook import armed
 
 def test_a_failure_is_a_reason_and_its_record() -> None:
     """With the operator's weight and action, and the phase and time at which it was seen."""
-    reason, event = ask(armed(Pregreet(), action=Action.DEFER, weight=2.5), Seen(Readable(b"x"), Phase.HOLD, 0.3))
+    ((reason, event),) = ask(armed(Pregreet(), action=Action.DEFER, weight=2.5), Seen(Readable(b"x"), Phase.HOLD, 0.3), ())
 
     assert Reason("pregreet", "spoke", "x", 2.5, Phase.HOLD, 0.3) == reason
     assert schema.Reason("pregreet", "spoke", "hold", "x", 2.5, "defer") == event
@@ -36,12 +36,12 @@ def test_what_is_no_failure_is_recorded_and_is_no_reason(found: Outcome, event: 
         def look(self, seen: Seen, options: NoOptions) -> Outcome:
             return found
 
-    assert (None, event) == ask(armed(Silent()), Seen(Due(), Phase.HOLD, 1.0))
+    assert [(None, event)] == list(ask(armed(Silent()), Seen(Due(), Phase.HOLD, 1.0), ()))
 
 
 def test_a_pass_is_recorded() -> None:
     """And is no reason."""
-    assert (None, schema.Outcome("pregreet", "passed")) == ask(armed(Pregreet()), Seen(Due(), Phase.HOLD, 1.0))
+    assert [(None, schema.Outcome("pregreet", "passed"))] == list(ask(armed(Pregreet()), Seen(Due(), Phase.HOLD, 1.0), ()))
 
 
 def test_a_verdict_names_its_reasons() -> None:

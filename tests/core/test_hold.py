@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core.border import Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Moment, Readable, Refuse
-from tarry.core.check import NoOptions, Seen, Settings
+from tarry.core.check import About, NoOptions, Seen, Settings
 from tarry.core.client import Phase
 from tarry.core.hold import Held, step
 from tarry.core.policy import Policy, Score
@@ -102,7 +102,7 @@ def test_an_early_talker_that_is_tagged_is_greeted(phase: Phase | None) -> None:
 
 def test_the_score_does_not_refuse_before_rcpt() -> None:
     """However heavy the reason: the score counts from RCPT on."""
-    play = Playbook(pregreet(Action.TAG, score=Score(1.0, 1.0)))
+    play = Playbook(pregreet(Action.TAG, score=Score(delay=1.0, reject=1.0)))
     assert play >> at("1.2s", EHLO) << [EARLY, spoke(Action.TAG), verdict(Action.TAG), Greet()]
 
 
@@ -250,7 +250,7 @@ def test_a_check_is_told_when_it_looks() -> None:
             return Skipped("watching")
 
     Playbook(policy(Watching())) >> at("4.5s", Due())
-    assert Seen(Due(), Phase.HOLD, 4.5) == told[0]
+    assert Seen(Due(), Phase.HOLD, 4.5, About("192.0.2.7")) == told[0]
 
 
 # Laws.

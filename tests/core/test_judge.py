@@ -44,7 +44,7 @@ def policy(
     two: dict[str, Any] | None = None,
     three: dict[str, Any] | None = None,
     *,
-    score: Score = Score(0.0, 0.0),
+    score: Score = Score(delay=0.0, reject=0.0),
     delay_at: Phase = Phase.RCPT,
 ) -> Policy:
     """Return a policy with up to three checks and the settings given for each."""
@@ -112,15 +112,15 @@ def test_the_strongest_decides_and_the_rest_is_named_behind_it() -> None:
 @pytest.mark.parametrize(
     ("weights", "score", "action"),
     [
-        ((0.5,), Score(1.0, 0.0), Action.TAG),
-        ((1.0,), Score(1.0, 0.0), Action.DELAY),
-        ((0.5, 0.5), Score(1.0, 0.0), Action.DELAY),
-        ((3.0,), Score(1.0, 3.0), Action.REJECT),
-        ((2.9,), Score(1.0, 3.0), Action.DELAY),
-        ((3.0, -1.0), Score(1.0, 3.0), Action.DELAY),
-        ((9.0,), Score(0.0, 0.0), Action.TAG),
-        ((9.0,), Score(0.0, 3.0), Action.REJECT),
-        ((0.0,), Score(0.0, 0.0), Action.TAG),
+        ((0.5,), Score(delay=1.0, reject=0.0), Action.TAG),
+        ((1.0,), Score(delay=1.0, reject=0.0), Action.DELAY),
+        ((0.5, 0.5), Score(delay=1.0, reject=0.0), Action.DELAY),
+        ((3.0,), Score(delay=1.0, reject=3.0), Action.REJECT),
+        ((2.9,), Score(delay=1.0, reject=3.0), Action.DELAY),
+        ((3.0, -1.0), Score(delay=1.0, reject=3.0), Action.DELAY),
+        ((9.0,), Score(delay=0.0, reject=0.0), Action.TAG),
+        ((9.0,), Score(delay=0.0, reject=3.0), Action.REJECT),
+        ((0.0,), Score(delay=0.0, reject=0.0), Action.TAG),
     ],
 )
 def test_the_score_asks_from_rcpt_on(weights: tuple[float, ...], score: Score, action: Action) -> None:
@@ -133,19 +133,19 @@ def test_the_score_asks_from_rcpt_on(weights: tuple[float, ...], score: Score, a
 
 def test_the_score_never_softens() -> None:
     """What a check asks for by itself stays."""
-    made = policy({"action": Action.DROP}, score=Score(1.0, 2.0))
+    made = policy({"action": Action.DROP}, score=Score(delay=1.0, reject=2.0))
     assert Action.DROP == judge([reason(weight=5.0)], made, Phase.RCPT).action
 
 
 def test_ignored_reasons_do_not_score() -> None:
     """``action = "ignore"`` takes a check out of the sum, and out of the reply."""
-    made = policy({"action": Action.IGNORE}, {"action": Action.TAG}, score=Score(2.0, 0.0))
+    made = policy({"action": Action.IGNORE}, {"action": Action.TAG}, score=Score(delay=2.0, reject=0.0))
     assert Action.TAG == judge([reason("one", weight=5.0), reason("two")], made, Phase.RCPT).action
 
 
 def test_a_score_may_refuse_before_any_reason_is_due() -> None:
     """The reply is then for the first reason that counts, and not for one that is ignored."""
-    made = policy({"action": Action.IGNORE}, {"action": Action.REJECT, "at": Phase.DATA}, score=Score(0.0, 3.0))
+    made = policy({"action": Action.IGNORE}, {"action": Action.REJECT, "at": Phase.DATA}, score=Score(delay=0.0, reject=3.0))
     verdict = judge([reason("one"), reason("two", weight=3.0)], made, Phase.RCPT, id="k3x9")
     assert (reason("two", weight=3.0),) == verdict.reasons
     assert Reply(550, b"550 5.7.1 You did two [k3x9]\r\n") == verdict.reply
@@ -256,7 +256,14 @@ _policies = st.builds(
     _settings,
     _settings,
     st.none() | _settings,
-    score=st.builds(Score, st.sampled_from((0.0, 1.0, 2.5)), st.sampled_from((0.0, 2.0, 4.0))),
+    score=st.builds(
+        Score,
+        delay=st.sampled_from((0.0, 1.0, 2.5)),
+        defer=st.sampled_from((0.0, 1.5)),
+        reject=st.sampled_from((0.0, 2.0, 4.0)),
+        drop=st.sampled_from((0.0, 5.0)),
+        at=st.sampled_from(list(Phase)),
+    ),
     delay_at=st.sampled_from((Phase.MAIL, Phase.RCPT, Phase.DATA)),
 )
 _found = st.lists(reasons("one", "two", "three"), max_size=5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Delay, Policy, Span, Tarpit
+from tarry.core.policy import Delay, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.record import schema
 from tests.playbook import policy
@@ -61,7 +61,7 @@ def test_one_more_reason_delays_once_more() -> None:
 
 def test_tarpits_grow_with_each_command() -> None:
     """Beyond the free ones each RCPT and each RSET waits its number times the step."""
-    rules = Policy(tarpit_rcpt=Tarpit(1, 3.0, 100.0), tarpit_rset=Tarpit(0, 2.0, 3.0))
+    rules = Policy(tarpits=Tarpits(rcpt=Tarpit(1, 3.0, 100.0), rset=Tarpit(0, 2.0, 3.0)))
     held_rcpt = RCPT.replace("M> RCPT", "! {}s\nM> RCPT")
     Talk(rules).plays(ENVELOPE, held_rcpt.format(6), held_rcpt.format(9))
     Talk(rules).plays(GREETED, *(f"C: RSET\n! {seconds}s\nS: 250 2.0.0 Ok" for seconds in (2, 3, 3)))
@@ -69,14 +69,14 @@ def test_tarpits_grow_with_each_command() -> None:
 
 def test_exempt_clients_are_never_held() -> None:
     """No tarpit, no data_wait."""
-    rules = Policy(tarpit_rcpt=Tarpit(0, 3.0), tarpit_rset=Tarpit(0, 2.0), data_wait=Span(5.0, 5.0))
+    rules = Policy(tarpits=Tarpits(rcpt=Tarpit(0, 3.0), rset=Tarpit(0, 2.0)), data_wait=Span(5.0, 5.0))
     Talk(rules, is_exempt=True).plays(GREETED, "C: RSET\nS: 250 2.0.0 Ok")
     Talk(rules, is_exempt=True).plays(SENDING)
 
 
 def test_the_longer_of_two_holds_counts() -> None:
     """They are not added up, and a delay that has been served leaves the tarpit."""
-    changes = {"delay": Delay(Span(10.0, 10.0), Phase.RCPT), "tarpit_rcpt": Tarpit(0, 4.0)}
+    changes = {"delay": Delay(Span(10.0, 10.0), Phase.RCPT), "tarpits": Tarpits(rcpt=Tarpit(0, 4.0))}
     talk = Talk(policy(Pregreet(), action=Action.DELAY, changes=changes), reasons=(found("pregreet"),))
     talk.plays(
         HELLO,

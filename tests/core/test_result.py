@@ -7,7 +7,7 @@ from tarry.core.result import CLEAR, PASSED, Action, Passed, Reason, Verdict
 
 def test_actions_are_a_ladder() -> None:
     """The mildest comes first; the words are those of config files and records."""
-    assert ["ignore", "tag", "delay", "defer", "reject", "drop"] == [action.word for action in sorted(Action)]
+    assert ["ignore", "tag", "delay", "discard", "defer", "reject", "drop"] == [action.word for action in sorted(Action)]
 
 
 def test_three_actions_send_the_client_away() -> None:

@@ -9,7 +9,7 @@ from tarry.checks.many_errors import ManyErrors, Options
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pregreet import Pregreet
 from tarry.core.border import Emit, Erred, Outbox, PreData, Unrecognised
-from tarry.core.check import NoOptions, Seen, Settings
+from tarry.core.check import About, NoOptions, Seen, Settings
 from tarry.core.client import Phase
 from tarry.core.policy import Policy
 from tarry.core.result import CLEAR, Action, Failed, Outcome, Reason, Skipped, Unknown
@@ -46,7 +46,7 @@ class Says:
 
 def screen(rules: Policy, *reasons: Reason, skip: bool = False) -> tuple[Screen, Outbox]:
     outbox = Outbox()
-    return Screen(rules, outbox, client="192.0.2.7", id="K3X9", accepted_at=100.0, reasons=reasons, skip=skip), outbox
+    return Screen(rules, outbox, about=About("192.0.2.7"), id="K3X9", accepted_at=100.0, reasons=reasons, skip=skip), outbox
 
 
 def events(outbox: Outbox) -> list[schema.SessionEvent]:
@@ -76,7 +76,7 @@ def test_only_the_checks_concerned_are_asked() -> None:
     account, _ = screen(policy(check))
     account.look(Erred(1), Phase.HELO, 101.0)
     account.look(PreData(b"x"), Phase.DATA, 103.0)
-    assert [Seen(PreData(b"x"), Phase.DATA, 3.0)] == check.asked
+    assert [Seen(PreData(b"x"), Phase.DATA, 3.0, About("192.0.2.7"))] == check.asked
 
 
 def test_what_was_not_found_out_is_recorded() -> None:

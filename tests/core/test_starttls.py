@@ -10,7 +10,7 @@ from tarry.checks.many_errors import ManyErrors, Options
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.core.starttls import Established, failure
 from tarry.record import schema
@@ -198,7 +198,7 @@ def test_the_checks_go_on_inside_and_the_reasons_stay() -> None:
     """What was found before counts inside, and what is counted is counted on: errors, RSETs."""
     rules = Policy(
         checks=(armed(Pipelining()), armed(ManyErrors(), options=Options(limit=2), action=Action.DROP)),
-        tarpit_rset=Tarpit(1, 1.0),
+        tarpits=Tarpits(rset=Tarpit(1, 1.0)),
     )
     talk = ending(rules, reasons=(found("pregreet"),)).plays(
         CLEAR, "C: RSET\nS: 250 2.0.0 Ok\nC: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument"

@@ -13,7 +13,7 @@ from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.core.transaction import LONGEST, Transaction
 from tarry.record import schema
@@ -22,7 +22,7 @@ from tests.mta import talk_through
 from tests.playbook import policy
 from tests.talk import HELLO, LOGIN, MAIL, RCPT, Talk, found, setting
 
-PIT = Policy(tarpit_rcpt=Tarpit(1, 30.0), tarpit_rset=Tarpit(0, 30.0), data_wait=Span(30.0, 30.0), park_after=20.0)
+PIT = Policy(tarpits=Tarpits(rcpt=Tarpit(1, 30.0), rset=Tarpit(0, 30.0)), data_wait=Span(30.0, 30.0), park_after=20.0)
 HELD = "C: RCPT TO:<e@f.example>"
 PARKED = "M> QUIT\n* close the MTA"
 AGAIN = f"""
@@ -233,7 +233,9 @@ def test_a_message_under_way_is_not_parked() -> None:
 
 def test_more_than_is_kept_is_not_parked() -> None:
     """Such a transaction keeps its connection through the hold."""
-    talk = Talk(replace(PIT, tarpit_rcpt=Tarpit(200, 1.0), limits=Limits(recipients=300))).plays(HELLO, MAIL)
+    talk = Talk(replace(PIT, tarpits=Tarpits(rset=PIT.tarpits.rset, rcpt=Tarpit(200, 1.0)), limits=Limits(recipients=300))).plays(
+        HELLO, MAIL
+    )
     lines = f"RCPT TO:<{'x' * 1990}@d.example>"
     for _ in range(200):
         talk.plays(f"C: {lines}\nM> {lines}\nM< 250 ok\nS: 250 ok")
@@ -288,16 +290,16 @@ def test_a_first_recipient_that_will_be_held_long_opens_nothing_before() -> None
     """tarry answers MAIL where the tarpit begins with the first recipient: else the MTA would be opened and given up at once."""
     held = f"C: RCPT TO:<c@d.example>\n! 30s\n{AGAIN}S: 250 ok"
     owed = "C: MAIL FROM:<a@b.example>\nS: 250 2.1.0 Ok"
-    talk = Talk(replace(PIT, tarpit_rcpt=Tarpit(0, 30.0))).plays(HELLO, owed, held)
+    talk = Talk(replace(PIT, tarpits=Tarpits(rset=PIT.tarpits.rset, rcpt=Tarpit(0, 30.0)))).plays(HELLO, owed, held)
     assert [] == talk.of(schema.Parked)
     talk.plays(f"{HELD}\n{PARKED}\n! 60s\n{AGAIN}{SECOND}")
-    Talk(replace(PIT, tarpit_rcpt=Tarpit(0, 30.0)), is_exempt=True).plays(HELLO, MAIL, RCPT)
+    Talk(replace(PIT, tarpits=Tarpits(rset=PIT.tarpits.rset, rcpt=Tarpit(0, 30.0))), is_exempt=True).plays(HELLO, MAIL, RCPT)
 
 
 def test_an_owed_mail_that_was_refused_stays_owed() -> None:
     """Parked or not, its own verdict is told at each recipient."""
     refused = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\nM< 550 bad sender\nS: 550 bad sender"
-    Talk(replace(PIT, tarpit_rcpt=Tarpit(0, 30.0))).plays(
+    Talk(replace(PIT, tarpits=Tarpits(rset=PIT.tarpits.rset, rcpt=Tarpit(0, 30.0)))).plays(
         HELLO, "C: MAIL FROM:<a@b.example>\nS: 250 2.1.0 Ok", f"{HELD}\n! 30s", refused, f"{HELD}\n{PARKED}\n! 60s", refused
     )
 
@@ -314,7 +316,7 @@ def test_a_refused_ehlo_changes_nothing() -> None:
 
 def test_a_refused_reset_changes_nothing() -> None:
     """The MTA still has the transaction, so it is given it again."""
-    Talk(replace(PIT, tarpit_rset=Tarpit(9))).plays(
+    Talk(replace(PIT, tarpits=Tarpits(rcpt=PIT.tarpits.rcpt, rset=Tarpit(9)))).plays(
         HELLO, MAIL, RCPT, "C: RSET\nM> RSET\nM< 451 no\nS: 451 no", f"{HELD}\n{PARKED}\n! 60s\n{AGAIN}{SECOND}"
     )
 
@@ -339,7 +341,7 @@ AT_HAND = {
 def changed(at_hand: str, where: str, how: str) -> Talk:
     """Play a client with two accepted recipients, whose command at hand was held and parked, up to *where*; and then *how*."""
     delayed = policy(Pregreet(), action=Action.DELAY, changes={"delay": Delay(Span(60.0, 60.0), Phase.DATA)})
-    rules = replace(PIT, tarpit_rcpt=Tarpit(2, 30.0)) if at_hand != "BDAT" else delayed
+    rules = replace(PIT, tarpits=Tarpits(rset=PIT.tarpits.rset, rcpt=Tarpit(2, 30.0))) if at_hand != "BDAT" else delayed
     talk = Talk(rules, reasons=(found("pregreet"),) if at_hand == "BDAT" else (), knows_client=True)
     return talk.plays(HELLO, MAIL, RCPT, f"{HELD}\n{SECOND}", AT_HAND[at_hand] % f"{PARKED}\n", where, how)
 
@@ -380,7 +382,7 @@ def test_an_mta_that_is_slow_with_each_line() -> None:
     begun = f"{HELD}\n{PARKED}\n! 60s\n* open the MTA\n! opened\nM< 220 mta\nM> EHLO client.example\n! 29s"
     lines = "M< 250 mta\nM> MAIL FROM:<a@b.example>\n! 29s\nM< 250 ok\nM> RCPT TO:<c@d.example>\n! 29s\nM< 250 ok"
     again = "M> RCPT TO:<c@d.example>\n! 12s"
-    talk = Talk(replace(rules, tarpit_rcpt=Tarpit(2, 20.0))).plays(HELLO, MAIL, RCPT, RCPT)
+    talk = Talk(replace(rules, tarpits=Tarpits(rcpt=Tarpit(2, 20.0)))).plays(HELLO, MAIL, RCPT, RCPT)
     talk.plays(begun, lines, again, f"! 1s\n{GONE}\n* abort the MTA\n* close")
     assert "no reply in time" == talk.of(schema.Handoff)[-1].why
 
@@ -411,9 +413,9 @@ COMMANDS = (
 )  # fmt: skip
 DELAYS = policy(Pipelining(), action=Action.DELAY).checks
 RULES = (
-    Policy(tarpit_rcpt=Tarpit(1, 1.0, 5.0), tarpit_rset=Tarpit(0, 1.0, 5.0), limits=Limits(recipients=3)),
-    Policy(tarpit_rcpt=Tarpit(1, 1.0, 5.0), data_wait=Span(2.0, 2.0)),
-    Policy(checks=DELAYS, delay=Delay(Span(9.0, 9.0), Phase.DATA), tarpit_rset=Tarpit(0, 1.0, 5.0)),
+    Policy(tarpits=Tarpits(rcpt=Tarpit(1, 1.0, 5.0), rset=Tarpit(0, 1.0, 5.0)), limits=Limits(recipients=3)),
+    Policy(tarpits=Tarpits(rcpt=Tarpit(1, 1.0, 5.0)), data_wait=Span(2.0, 2.0)),
+    Policy(checks=DELAYS, delay=Delay(Span(9.0, 9.0), Phase.DATA), tarpits=Tarpits(rset=Tarpit(0, 1.0, 5.0))),
     Policy(checks=DELAYS, delay=Delay(Span(9.0, 9.0), Phase.MAIL), data_wait=Span(1.0, 1.0)),
 )
 

@@ -17,7 +17,7 @@ from tarry.core.clock import ManualClock
 from tarry.core.policy import Policy
 from tarry.core.result import Action
 from tarry.net.linger import Linger
-from tarry.net.waiting_room import Guest, WaitingRoom
+from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tests.playbook import policy
@@ -55,7 +55,13 @@ class Room:
         return Journal(f"S{number}", accepted_at=accepted_at, accepted_wall=1_700_000_000.0, write=self.lines.append)
 
     def enter(
-        self, rules: Policy, wait: float = 5.0, client: Client = CLIENT, packed: bytes = PACKED, fd: int = 0
+        self,
+        rules: Policy,
+        wait: float = 5.0,
+        client: Client = CLIENT,
+        packed: bytes = PACKED,
+        fd: int = 0,
+        place: Place | None = None,
     ) -> socket.socket:
         """Hold a client; return its own end."""
         ours, theirs = pair()
@@ -66,7 +72,7 @@ class Room:
             held = fd
         self.fd = held
         self.number += 1
-        self.room.enter(held, self.number, packed, client, rules, self.clock.monotonic(), wait)
+        self.room.enter(held, self.number, packed, client, rules, self.clock.monotonic(), place or Place(0.5, wait))
         return theirs
 
     def events(self) -> list[schema.AnyEvent]:

@@ -42,6 +42,7 @@ EVENTS: list[schema.AnyEvent] = [
     schema.Parked("rcpt", 2),
     schema.Tls("client", False, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example.org", 2.5, "no shared cipher"),
     schema.Exit(-15, 1.25),
+    schema.Wait("dubious", 30.0),
 ]  # fmt: skip
 """What the golden file holds, in its order."""
 

@@ -7,10 +7,12 @@ Promises  Pure. The same configuration gives the same policy and the same finger
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from tarry.checks import REGISTRY
 from tarry.config.keys import flat, toml_of
 from tarry.config.schema import Config
-from tarry.config.tables import RcptTarpit, RsetTarpit
+from tarry.config.tables import HoldClass, Tarpit
 from tarry.core import policy as core
 from tarry.core.admission import Networks, Rules
 from tarry.core.check import Armed
@@ -23,14 +25,14 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
     limits = config.limits
     return core.Policy(
         checks=tuple(Armed(check, config.checks[check.name].settings, config.checks[check.name].options) for check in REGISTRY),
-        score=core.Score(config.score.delay, config.score.reject),
+        score=core.Score(**{one.name: getattr(config.score, one.name) for one in fields(config.score)}),
         wait=config.hold.wait,
+        classes=tuple(_hold_class(one) for one in config.hold.class_),
         data_wait=config.hold.data_wait,
         teaser=config.hold.teaser,
         end_early=config.hold.end_early,
-        delay=core.Delay(config.delay.target, config.delay.at),
-        tarpit_rcpt=_tarpit(config.tarpit.rcpt),
-        tarpit_rset=_tarpit(config.tarpit.rset),
+        delay=core.Delay(**{one.name: getattr(config.delay, one.name) for one in fields(config.delay)}),
+        tarpits=core.Tarpits(**{one.name: _tarpit(getattr(config.tarpit, one.name)) for one in fields(config.tarpit)}),
         park_after=config.handoff.park_after,
         limits=core.Limits(
             command=limits.command,
@@ -46,6 +48,8 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
         record_paths=config.record.paths,
         record_all=config.record.detail == "all",
         observe=observe,
+        help_url=config.smtp.help_url,
+        dns_timeout=config.dns.timeout,
     )
 
 
@@ -83,5 +87,21 @@ def destination(config: Config) -> str:
             return f"{' '.join(handoff.command)}, run for each client"
 
 
-def _tarpit(table: RcptTarpit | RsetTarpit) -> core.Tarpit:
-    return core.Tarpit(table.free, table.step, table.cap)
+WHO = {"listed": "dnslists.listed", "no_ptr": "ptr.none", "dynamic_name": "dynamic_name"}
+"""Words of ``hold.class.who`` for reasons; ``allowed`` and ``unknown`` stand for none of them."""
+
+
+def _hold_class(one: HoldClass) -> core.HoldClass:
+    return core.HoldClass(
+        one.name,
+        one.wait,
+        Networks.of(one.networks),
+        one.patterns,
+        frozenset(WHO.get(word, word) for word in one.who if word not in ("allowed", "unknown")),
+        allowed="allowed" in one.who,
+        unknown="unknown" in one.who,
+    )
+
+
+def _tarpit(table: Tarpit) -> core.Tarpit:
+    return core.Tarpit(**{one.name: getattr(table, one.name) for one in fields(table)})

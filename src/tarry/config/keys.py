@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import keyword
 import re
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
 
 from tarry.checks import REGISTRY
-from tarry.config import places, values
+from tarry.config import patterns, places, values
+from tarry.config.rows import rows, word_of
 from tarry.config.schema import CheckConfig, Config
-from tarry.config.spelling import spell
+from tarry.config.spelling import nearest, shown, spell
 from tarry.config.tables import PHASES
 from tarry.config.values import Kind, mapped
-from tarry.core.check import Settings
+from tarry.core.check import Check, Settings
 from tarry.core.result import Action
 
 CHECKS = "checks."
@@ -58,17 +60,16 @@ class Table(msgspec.Struct, frozen=True):
 
 
 _ACTIONS = {action.word: action for action in Action}
-_COMING_ACTIONS = {"discard": 'write "reject": discarding mail comes with a later version'}
 
 SETTINGS: Mapping[str, tuple[Kind, str]] = {
     "action": (
         mapped(
-            values.choice(*_ACTIONS, later=_COMING_ACTIONS),
-            lambda word: _ACTIONS.get(word, Action.REJECT),
+            values.choice(*_ACTIONS),
+            _ACTIONS.__getitem__,
             lambda action: action.word,
         ),
-        "What a finding leads to, mildest first: ignore only records it, tag adds a header, delay holds, defer is 4xx, reject is "
-        "5xx, drop replies and closes.",
+        "What a finding leads to, mildest first: ignore only records it, tag adds a header, delay holds, discard takes the "
+        "message, says 250 and throws it away, defer is 4xx, reject is 5xx, drop replies and closes.",
     ),
     "at": (
         mapped(
@@ -84,10 +85,12 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
         places.header,
         "A header line for the message, when headers.insert is true. {client}, {reason}, {code} and {id} are filled in.",
     ),
+    "codes": (
+        values.anything("table of actions", {"type": "object"}),
+        "Actions of single codes, where they differ from action.",
+    ),
     "reply": (places.reply, 'The whole reply, such as "550 Not accepted [{id}]". Empty is the usual one.'),
 }
-
-_ZONES = values.anything("list of zones", {"type": "array", "items": {"type": "object"}})
 
 
 @cache
@@ -138,7 +141,7 @@ def flat(config: Config) -> dict[str, Any]:
         else:
             value: Any = config
             for part in name.split("."):
-                value = getattr(value, part)
+                value = getattr(value, f"{part}_" if keyword.iskeyword(part) else part)
             found[name] = value
     return found
 
@@ -164,29 +167,53 @@ def _class_of(one: dataclasses.Field[Any]) -> type[Any]:
 
 def _key(one: dataclasses.Field[Any], prefix: str) -> Key:
     said = one.metadata
-    name = f"{prefix}.{one.name}" if prefix else one.name
+    name = f"{prefix}.{word_of(one)}" if prefix else word_of(one)
     return Key(name, said["kind"], one.default, said["help"], said["since"], said["source"], said["later"])
 
 
 def _check_tables() -> Iterator[Table]:
     for check in REGISTRY:
         name = CHECKS + check.name
-        common = _common_keys(name, check.settings)
+        common = _common_keys(name, check)
         options = tuple(
             Key(f"{name}.{one.name}", kind_of(one), one.default, _sentence(one.metadata.get("help", "")), _since(check.name))
             for one in dataclasses.fields(check.options)
         )
         yield Table(name, summary(check.name), (*common, *options))
-    zones = Key(f"{CHECKS}dnslists.zones", _ZONES, (), "DNS block lists, each with answers and weight.", later=True)
-    common = _common_keys(f"{CHECKS}dnslists", Settings(action=Action.DELAY))
-    yield Table(f"{CHECKS}dnslists", "Notice a client that is on DNS block lists.", (*common, zones), later=True)
 
 
-def _common_keys(table: str, defaults: Settings) -> tuple[Key, ...]:
+def _common_keys(table: str, check: Check) -> tuple[Key, ...]:
     return tuple(
-        Key(f"{table}.{name}", kind, getattr(defaults, name), help, later=name == "remember")
+        Key(
+            f"{table}.{name}",
+            _codes_of(check) if name == "codes" else kind,
+            getattr(check.settings, name),
+            help,
+            later=name == "remember",
+        )
         for name, (kind, help) in SETTINGS.items()
     )
+
+
+def _codes_of(check: Check) -> Kind:
+    """The kind of a check's ``codes``: a table whose keys are its codes."""
+    action, _ = SETTINGS["action"]
+
+    def read(value: object) -> Mapping[str, Action]:
+        if not isinstance(value, Mapping):
+            raise values.Wrong(f"{shown(value)} is not a table", f'write {{ {next(iter(check.codes))} = "tag" }}')
+        for word in value:
+            if word not in check.codes:
+                meant = nearest(word, check.codes)
+                fix = f"did you mean {meant}?" if meant else f"{check.name} has {', '.join(check.codes)}"
+                raise values.Wrong(f"no such code: {shown(word)}", fix)
+        return types.MappingProxyType({word: action.read(one) for word, one in value.items()})
+
+    def write(value: Mapping[str, Action]) -> object:
+        return {word: action.write(one) for word, one in value.items()}
+
+    properties = {code: {**action.schema, "description": meaning} for code, meaning in check.codes.items()}
+    return Kind("table of actions", read, write, {"type": "object", "additionalProperties": False, "properties": properties})
 
 
 def summary(check_name: str) -> str:
@@ -205,7 +232,17 @@ def _sentence(text: str) -> str:
 
 def kind_of(one: dataclasses.Field[Any]) -> Kind:
     """The kind of a check's own key, by its default and unit. A float in seconds is a duration."""
-    unit = str(one.metadata.get("unit", ""))
+    said = one.metadata
+    unit = str(said.get("unit", ""))
+    if said.get("rows") is not None:
+        return rows(said["rows"], kind_of, unit=unit, example=said["example"])
+    if said.get("read") is not None:
+        return _parsed(said["read"], said["example"], unit)
+    if said.get("choices"):
+        words = values.choice(*said["choices"])
+        return words if isinstance(one.default, str) else values.listed(words, f"list of {unit}", spell([*said["choices"]][:2]))
+    if unit == "patterns":
+        return patterns.patterns
     match one.default:
         case bool():
             return values.boolean
@@ -221,10 +258,23 @@ def kind_of(one: dataclasses.Field[Any]) -> Kind:
             raise AssertionError(f"no kind of configuration value for {one.name} = {other!r}")
 
 
+def _parsed(parse: Callable[[str], Any], example: str, unit: str) -> Kind:
+    """Text that a check reads by itself; ``str`` of the result is the text again."""
+
+    def read(value: object) -> Any:
+        text = values.text(unit or "text", example=example).read(value)
+        try:
+            return parse(text)
+        except ValueError as fault:
+            raise values.Wrong(f"{shown(text)} cannot be read: {fault}", f"write it as in {spell(example)}") from None
+
+    return Kind(unit or "text", read, str, {"type": "string"})
+
+
 def _fill(cls: type[Any], prefix: str, given: Mapping[str, object]) -> Any:
     made: dict[str, Any] = {}
     for one in dataclasses.fields(cls):
-        name = f"{prefix}.{one.name}" if prefix else one.name
+        name = f"{prefix}.{word_of(one)}" if prefix else word_of(one)
         if name == "checks":
             made[one.name] = types.MappingProxyType({check.name: _fill_check(check.name, given) for check in REGISTRY})
         elif "table" in one.metadata:

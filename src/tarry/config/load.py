@@ -148,8 +148,10 @@ def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin:
             reading.bad[name] = said
             if wrong.coming is not None:
                 reading.values[name], reading.origins[name] = wrong.coming, said
-            line = doc.line(path if wrong.index is None else (*path, wrong.index))
-            reading.problems.append(Problem(name, wrong.what, wrong.fix, file=reading.file, line=line))
+            for one in (wrong, *wrong.others):
+                within = () if one.index is None else one.index if isinstance(one.index, tuple) else (one.index,)
+                line = doc.line((*path, *within))
+                reading.problems.append(Problem(name, one.what, one.fix, file=reading.file, line=line))
 
 
 def _settled(found: Mapping[str, object], reading: _Reading, doc: Document) -> Iterator[tuple[tuple[str, ...], object]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
@@ -88,14 +89,16 @@ def _end(span: Span) -> str:
 
 
 def _tarpits(case: _Case) -> Iterator[Problem]:
-    for name, tarpit in (("tarpit.rcpt", case.config.tarpit.rcpt), ("tarpit.rset", case.config.tarpit.rset)):
-        is_meant = tarpit.step > 0 or (case.is_set(f"{name}.cap") and tarpit.cap != type(tarpit)().cap)
+    for kind in fields(case.config.tarpit):
+        name, tarpit = f"tarpit.{kind.name}", getattr(case.config.tarpit, kind.name)
+        is_meant = tarpit.step > 0 or tarpit.start > 0 or (case.is_set(f"{name}.cap") and tarpit.cap != type(tarpit)().cap)
         if tarpit.cap > LONGEST_HOLD and is_meant:
             what = f"clients give up after 5 minutes, and the last holds come to {write_duration(tarpit.cap)}"
             fix = f'set {name}.cap = "{write_duration(LONGEST_HOLD)}" unless you want floods to break off'
             yield _warning(_chosen(case, f"{name}.cap", f"{name}.step"), what, fix)
-        if tarpit.step > 0 and case.gives_away:
-            yield _blind(case, f"{name}.step", f'or set {name}.step = "0s"')
+        for shape in ("step", "start"):
+            if getattr(tarpit, shape) > 0 and case.gives_away:
+                yield _blind(case, f"{name}.{shape}", f'or set {name}.{shape} = "0s"')
 
 
 def _blind(case: _Case, where: str, instead: str) -> Problem:

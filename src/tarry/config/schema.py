@@ -19,6 +19,7 @@ from tarry.config.tables import (
     Delay,
     Deny,
     Dns,
+    ErrorTarpit,
     Exempt,
     Handoff,
     Headers,
@@ -26,8 +27,11 @@ from tarry.config.tables import (
     Karma,
     Limits,
     Listen,
+    MailTarpit,
+    NoopTarpit,
     RcptTarpit,
     Record,
+    RefusedTarpit,
     RsetTarpit,
     Score,
     Smtp,
@@ -54,6 +58,10 @@ class Tarpits:
 
     rcpt: RcptTarpit = table(RcptTarpit)
     rset: RsetTarpit = table(RsetTarpit)
+    noop: NoopTarpit = table(NoopTarpit)
+    mail: MailTarpit = table(MailTarpit)
+    error: ErrorTarpit = table(ErrorTarpit)
+    refused: RefusedTarpit = table(RefusedTarpit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +93,7 @@ class Config:
     checks: Mapping[str, CheckConfig] = table(_checks)
     score: Score = table(Score)
     tarpit: Tarpits = table(Tarpits)
-    dns: Dns = table(Dns, later=True)
+    dns: Dns = table(Dns)
     limits: Limits = table(Limits)
     headers: Headers = table(Headers)
     exempt: Exempt = table(Exempt)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from tarry.config import patterns, places, values
 from tarry.config.places import Address, Listening, Network
+from tarry.config.rows import rows
 from tarry.core.client import Endpoint, Phase
 from tarry.core.policy import Span
 
@@ -21,9 +22,19 @@ PHASES = {phase.word: phase for phase in Phase if phase is not Phase.CLOSED}
 DELAY_PHASES = ("helo", "mail", "rcpt", "data")
 
 
-def key(default: Any, kind: values.Kind, *, help: str, since: str = "0.1", source: str = "", later: bool = False) -> Any:
-    """Declare one key. ``later``: it is known, and has no effect in this version."""
-    return field(default=default, metadata={"kind": kind, "help": help, "since": since, "source": source, "later": later})
+def key(
+    default: Any,
+    kind: values.Kind,
+    *,
+    help: str,
+    since: str = "0.1",
+    source: str = "",
+    later: bool = False,
+    required: bool = False,
+) -> Any:
+    """Declare one key. ``later``: it is known, and has no effect in this version. ``required``: each row of a list must have it."""
+    said = {"kind": kind, "help": help, "since": since, "source": source, "later": later, "required": required}
+    return field(default=default, metadata=said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +90,11 @@ class Smtp:
         values.choice("normalize", "reject"),
         help="What becomes of a bare LF, CR or NUL: normalize mends it, reject refuses the message. None reaches the MTA raw.",
         source="RFC 5321 §2.3.8; CVE-2023-51764",
+    )
+    help_url: str = key(
+        "",
+        values.text("URL", longest=200, ascii_only=True, example="https://mail.example.org/refused"),
+        help="A page that tells refused senders what to do: it ends tarry's own refusals, and fills {help_url} in yours.",
     )
 
 
@@ -139,6 +155,25 @@ class Handoff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldClass:
+    """Clients with a wait of their own: whoever meets one of the conditions, or everybody where there is none."""
+
+    name: str = key(
+        "", values.text("name", least=1, longest=40, ascii_only=True, example="dubious"), help="Its name in records.", required=True
+    )
+    who: tuple[str, ...] = key(
+        (),
+        values.listed(values.text("words", least=1, ascii_only=True), "list of words", '["listed", "no_ptr"]'),
+        help="allowed, listed, unknown, no_ptr, dynamic_name; or the name of a check, or of a reason (check.code).",
+    )
+    networks: tuple[Network, ...] = key((), places.networks, help="Its address is in one of these.")
+    patterns: tuple[re.Pattern[str], ...] = key((), patterns.patterns, help="One of these is found in its address.")
+    wait: Span = key(
+        Span(0.0, 0.0), values.span, help="How long such clients wait for the greeting; 0s is not at all.", required=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """The wait before the greeting, and before 354."""
 
@@ -165,6 +200,18 @@ class Hold:
         values.boolean,
         help="End the hold as soon as a client has talked: refuse it, or greet it where its action lets it in. False waits it out.",
     )
+    class_: tuple[HoldClass, ...] = key(
+        (),
+        rows(
+            HoldClass,
+            lambda one: one.metadata["kind"],
+            unit="list of classes",
+            example='{ name = "ours", networks = ["192.0.2.0/24"], wait = "0s" }',
+        ),
+        help="Clients with a wait of their own: [[hold.class]], each with name, wait, and who, networks or patterns. The first "
+        "that a client belongs to counts, also when that is found out while it waits.",
+        source="Sendmail's GreetPause: in the access map",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,50 +229,124 @@ class Delay:
         values.mapped(values.choice(*DELAY_PHASES), PHASES.__getitem__, lambda phase: phase.word),
         help="The command whose reply is held.",
     )
+    per_reason: float = key(0.0, values.duration(), help="What each reason beyond the first adds to the target.")
+    session_cap: float = key(290.0, values.duration(), help="All residual delays of a session together are no longer than this.")
+    reply_pace: float = key(
+        0.0,
+        values.duration(),
+        help="Send a held reply an octet at a time, one each so long; 0s sends it at once.",
+        source="OpenBSD spamd -s",
+    )
+    reply_pace_clients: int = key(
+        100,
+        values.whole(0, 1_000_000, "clients"),
+        help="To how many clients at once; what the others are told goes out at once.",
+        source="OpenBSD spamd stops when it has too many clients",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Sums of the weights of all reasons. From these on an action is taken at RCPT, whatever the single reasons ask for."""
+    """Sums of the weights of all reasons. From these on an action is taken, whatever the single reasons ask for."""
 
     delay: float = key(1.0, values.number(0, 1_000_000, "weight"), help="Delay from this sum on; 0 is never.")
+    defer: float = key(0.0, values.number(0, 1_000_000, "weight"), help="Defer from this sum on; 0 is never.")
     reject: float = key(0.0, values.number(0, 1_000_000, "weight"), help="Reject from this sum on; 0 is never.")
+    drop: float = key(0.0, values.number(0, 1_000_000, "weight"), help="Drop from this sum on; 0 is never.")
+    allow: float = key(
+        -1.0,
+        values.number(-1_000_000, 0, "weight"),
+        help="At this sum or below it the client is greeted as soon as that is known; 0 is never.",
+        source="postscreen_dnsbl_allowlist_threshold",
+    )
+    at: Phase = key(
+        Phase.RCPT,
+        values.mapped(values.choice(*PHASES), PHASES.__getitem__, lambda phase: phase.word),
+        help="The phase from which on these actions are carried out; a delay is at delay.at.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RcptTarpit:
-    """Holds the reply to each RCPT beyond a number: step times the count so far, at most cap."""
+class Tarpit:
+    """A hold that grows with the number of commands, or replies, of a kind."""
 
-    free: int = key(
-        5,
-        values.whole(0, 1_000_000, "commands"),
-        help="How many RCPTs of a message are answered at once.",
-        source="A. Poling, 1997",
+    free: int = key(5, values.whole(0, 1_000_000, "commands"), help="How many are answered at once.")
+    step: float = key(
+        0.0, values.duration(), help="The n-th beyond that waits n times this; 0s is not at all.", source="A. Poling, 1997"
     )
-    step: float = key(0.0, values.duration(), help="The seventh RCPT waits seven times this. 0s switches the tarpit off.")
+    start: float = key(0.0, values.duration(), help="Where step is 0s: the first beyond that waits this long, ...")
+    factor: float = key(
+        1.0,
+        values.number(1, 1000, "times"),
+        help="And each one this many times as long as the one before.",
+        source="Exim's smtp_ratelimit_rcpt",
+    )
     cap: float = key(300.0, values.duration(), help="No reply is held longer than this.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RsetTarpit:
-    """Holds the reply to each RSET beyond a number, in the same way."""
+class RcptTarpit(Tarpit):
+    """Holds the reply to each RCPT of a message beyond a number."""
 
-    free: int = key(
-        4,
-        values.whole(0, 1_000_000, "commands"),
-        help="How many RSETs of a session are answered at once.",
-        source="A. Poling, 1997",
+    say: str = key(
+        "",
+        values.text("text", longest=400, ascii_only=True),
+        help="Text in place of the MTA's own after a 250 to RCPT; empty is the MTA's.",
     )
-    step: float = key(0.0, values.duration(), help="The sixth RSET waits six times this. 0s switches the tarpit off.")
-    cap: float = key(300.0, values.duration(), help="No reply is held longer than this.")
+    say_after: int = key(0, values.whole(0, 1_000_000, "commands"), help="For recipients beyond this number.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsetTarpit(Tarpit):
+    """Holds the reply to each RSET of a session beyond a number."""
+
+    free: int = key(4, values.whole(0, 1_000_000, "commands"), help="How many are answered at once.", source="A. Poling, 1997")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoopTarpit(RsetTarpit):
+    """Holds the reply to each NOOP of a session beyond a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailTarpit(Tarpit):
+    """Holds the reply to each MAIL of a session beyond a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorTarpit(Tarpit):
+    """Holds each reply 500 to 504 or 555 of a session beyond a number."""
+
+    free: int = key(3, values.whole(0, 1_000_000, "replies"), help="How many are sent at once.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedTarpit(ErrorTarpit):
+    """Holds the MTA's refusal of each recipient of a session beyond a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dns:
-    """Lookups of block lists."""
+    """Lookups: block lists, the names of clients, the addresses of the names that they give."""
 
     servers: tuple[Endpoint, ...] = key((), places.endpoints, help="DNS servers; empty takes the system's.")
-    timeout: float = key(3.0, values.duration(0.001), help="How long to wait for an answer; never longer than the hold.")
+    timeout: float = key(
+        3.0,
+        values.duration(0.001),
+        help="How long to wait for an answer. The greeting waits for none; what is missing is no opinion.",
+    )
+    max_queries: int = key(
+        1000, values.whole(1, 1_000_000, "questions"), help="How many may be under way at once; more have no answer."
+    )
+    cache: int = key(50_000, values.whole(0, 10_000_000, "answers"), help="How many answers are kept.")
+    min_ttl: float = key(60.0, values.duration(), help="No answer is kept for less.", source="postscreen_dnsbl_min_ttl")
+    max_ttl: float = key(3600.0, values.duration(), help="No answer is kept for longer.", source="postscreen_dnsbl_max_ttl")
+    self_test: float = key(
+        1800.0,
+        values.duration(),
+        help="How often each list is tested; one that lists everybody, or nobody, is not asked until it is mended. 0s is never.",
+        source="RFC 5782 §5",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

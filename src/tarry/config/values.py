@@ -38,17 +38,19 @@ DURATION_PATTERN = r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)"
 
 
 class Wrong(Exception):
-    """A value cannot be taken. ``index`` tells which element of a list is meant.
+    """A value cannot be taken. ``index`` tells which element of a list is meant, or the way to it in a list of tables.
 
-    ``coming`` is the value where it is a right one of a later version, so that rules between keys can look at it.
+    ``coming`` is the value where it is a right one of a later version, so that rules between keys can look at it; ``others`` are
+    further mistakes in the same value.
     """
 
-    def __init__(self, what: str, fix: str, *, index: int | None = None, coming: object = None) -> None:
+    def __init__(self, what: str, fix: str, *, index: int | tuple[int | str, ...] | None = None, coming: object = None) -> None:
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
         self.index = index
         self.coming = coming
+        self.others: tuple[Wrong, ...] = ()
 
 
 class Kind(msgspec.Struct, frozen=True):

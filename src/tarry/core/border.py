@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from tarry.core.facts import Answer, Question
 from tarry.record.schema import SessionEvent
 from tarry.smtp.grammar import Command
 from tarry.smtp.reply import Reply
@@ -39,10 +40,56 @@ class Due(msgspec.Struct, frozen=True):
     """The hold is over, and the socket was still empty when last looked at."""
 
 
-HoldInput: TypeAlias = Readable | HungUp | Due
+class Answered(msgspec.Struct, frozen=True):
+    """What was asked about the client came back."""
+
+    answer: Answer
 
 
-# Moments in the conversation.
+HoldInput: TypeAlias = Readable | HungUp | Due | Answered
+
+
+# Moments in the conversation, and the one before it.
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """The client came in, and only its address is known. A moment to ask at, and not to look."""
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """EHLO or HELO (``verb``) came with ``name``, the ``count``-th of the session. `About.helo` is still the one before."""
+
+    verb: str
+    name: str
+    count: int
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """MAIL came. ``address`` is the reverse-path without its brackets, "" for the null one."""
+
+    address: str
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """The ``count``-th RCPT of this transaction came, for ``address``."""
+
+    address: str
+    count: int
+
+
+class RecipientAnswered(msgspec.Struct, frozen=True):
+    """The MTA answered a RCPT with ``code``; ``accepted`` so far in this transaction, ``refused`` (4xx, 5xx) in the session."""
+
+    code: int
+    accepted: int
+    refused: int
+
+
+class Repeated(msgspec.Struct, frozen=True):
+    """The ``count``-th RSET or NOOP (``verb``) of the session came."""
+
+    verb: str
+    count: int
 
 
 class Piled(msgspec.Struct, frozen=True):
@@ -79,7 +126,22 @@ class Erred(msgspec.Struct, frozen=True):
     count: int
 
 
-Moment: TypeAlias = Readable | Due | Piled | PreData | Stray | Unrecognised | Erred
+Moment: TypeAlias = (
+    Arrived
+    | Readable
+    | Due
+    | Answered
+    | Hello
+    | Sender
+    | Recipient
+    | RecipientAnswered
+    | Repeated
+    | Piled
+    | PreData
+    | Stray
+    | Unrecognised
+    | Erred
+)
 
 
 # Effects.
@@ -105,7 +167,13 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
     """The client is gone: close the descriptor."""
 
 
-HoldEffect: TypeAlias = Emit | Greet | Refuse | Forget
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """The hold is to last ``seconds`` from accept on, in place of what it was to last."""
+
+    seconds: float
+
+
+HoldEffect: TypeAlias = Emit | Wait | Greet | Refuse | Forget
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
@@ -140,6 +208,12 @@ class SecureMta(msgspec.Struct, frozen=True, gc=False):
     """Begin TLS on the MTA's connection, as its client; answered by `Conversation.mta_secured`."""
 
 
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """Look these up; each is answered by `Conversation.answered`, once."""
+
+    questions: tuple[Question, ...]
+
+
 class Pump(msgspec.Struct, frozen=True, gc=False):
     """From here on pass bytes both ways unread (STARTTLS in relay mode)."""
 
@@ -161,7 +235,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     linger: bool = True
 
 
-SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | SecureMta | Pump | StartTls | Close
+SessionEffect: TypeAlias = Emit | Send | OpenMta | Relay | CloseMta | Learn | SecureMta | Ask | Pump | StartTls | Close
 
 
 class Outbox:

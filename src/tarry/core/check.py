@@ -3,21 +3,24 @@
 What      The `Check` protocol, the settings that every check takes from its ``[checks.NAME]`` table, `option` for a check's own
           keys, and `run`, which asks one.
 Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision. One that raises becomes Unknown, and the
-          client goes on. Failed is final: a check that failed is not asked again in that session.
+          client goes on. Failed is final: the same code is not found a second time in a session (for the same subject).
+Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
+          as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask.
 Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference and JSON Schema follow from
           the declaration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from tarry.core.border import Moment
 from tarry.core.client import Phase
+from tarry.core.facts import Answer, Question
 from tarry.core.result import Action, Outcome, Unknown
 from tarry.smtp.text import escape
 
@@ -27,8 +30,9 @@ class Settings:
     """What the operator says about one check.
 
     ``at`` is the phase where the action is carried out, None for where the reason was found. ``weight`` adds to the score.
-    ``header`` is a header line to insert and ``reply`` the whole reply; both may hold {client}, {reason}, {code} and {id};
-    "" for none and for the usual one. ``remember`` is how long a pass is remembered, in seconds (used with history).
+    ``header`` is a header line to insert and ``reply`` the whole reply; both may hold {client}, {reason}, {code}, {list}, {id} and
+    {help_url}; "" for none and for the usual one. ``remember`` is how long a pass is remembered, in seconds (used with history).
+    ``codes`` are actions of single codes that differ from ``action``.
     """
 
     action: Action = Action.REJECT
@@ -37,14 +41,41 @@ class Settings:
     remember: float = 0.0
     header: str = ""
     reply: str = ""
+    codes: Mapping[str, Action] = field(default_factory=dict)
+
+    def action_for(self, code: str) -> Action:
+        """Return what a finding of this code leads to."""
+        return self.codes.get(code, self.action)
+
+    @property
+    def has_effect(self) -> bool:
+        """False where whatever is found is only recorded."""
+        return self.action is not Action.IGNORE or any(action is not Action.IGNORE for action in self.codes.values())
+
+
+class About(msgspec.Struct):
+    """What is known of a session. ``client`` is its address, ``server`` the one it came to, ``name`` tarry's own host name.
+
+    ``helo`` is the name it gave last, ``sender`` its reverse-path without brackets (None before MAIL); both escaped, as in records.
+    ``facts`` are the answers so far.
+    """
+
+    client: str = ""
+    server: str = ""
+    name: str = ""
+    helo: str = ""
+    verb: str = ""
+    sender: str | None = None
+    facts: dict[Question, Answer] = msgspec.field(default_factory=dict)
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a check may look at. ``dt`` is in seconds since accept."""
+    """What a check may look at. ``dt`` is in seconds since accept. A check reads ``about`` and changes nothing in it."""
 
     moment: Moment
     phase: Phase
     dt: float
+    about: About = msgspec.field(default_factory=About)
 
 
 class Check(Protocol):
@@ -74,8 +105,16 @@ class Check(Protocol):
     def triggers(self) -> tuple[type[Moment], ...]:
         """The moments at which it looks."""
 
-    def look(self, seen: Seen, options: Any) -> Outcome:
-        """Return what was found."""
+    def look(self, seen: Seen, options: Any) -> Outcome | tuple[Outcome, ...]:
+        """Return what was found; several outcomes where there are several, an empty tuple where there is nothing to say yet."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A check that has questions."""
+
+    def asks(self, seen: Seen, options: Any) -> tuple[Question, ...]:
+        """Return what it wants to know at this moment: `Arrived`, `Hello` or `Sender`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +134,26 @@ class Armed(msgspec.Struct, frozen=True):
         return self.check.name
 
 
-def option(default: Any, *, unit: str = "", help: str) -> Any:
-    """Declare one key of a check: its default, its unit for the reference page, and what it does."""
-    return field(default=default, metadata={"unit": unit, "help": help})
+def option(
+    default: Any,
+    *,
+    unit: str = "",
+    help: str,
+    rows: type[Any] | None = None,
+    read: Callable[[str], Any] | None = None,
+    choices: tuple[str, ...] = (),
+    example: str = "",
+    required: bool = False,
+) -> Any:
+    """Declare one key of a check: its default, its unit for the reference page, and what it does.
+
+    The kind of value follows from the default: a number, text, a tuple of texts; seconds (unit ``s``) are a duration, and a tuple
+    with the unit ``patterns`` holds regular expressions. *choices* are the words that a text, or each text of a tuple, may be.
+    *rows*: a list of tables with the options of that dataclass; *required* ones must be in each. *read*: text that the function
+    reads (ValueError where it cannot), and whose ``str`` is the text again. The last two need an *example*.
+    """
+    said = {"unit": unit, "help": help, "rows": rows, "read": read, "choices": choices, "example": example, "required": required}
+    return field(default=default, metadata=said)
 
 
 def by_trigger(armed: tuple[Armed, ...]) -> dict[type[Moment], tuple[Armed, ...]]:
@@ -109,9 +165,25 @@ def by_trigger(armed: tuple[Armed, ...]) -> dict[type[Moment], tuple[Armed, ...]
     return {trigger: tuple(found) for trigger, found in table.items()}
 
 
-def run(armed: Armed, seen: Seen) -> Outcome:
-    """Ask one check. Whatever it raises is its fault and not the client's: the outcome is Unknown."""
+def run(armed: Armed, seen: Seen) -> tuple[Outcome, ...]:
+    """Ask one check what it sees. Whatever it raises is its fault and not the client's: the outcome is Unknown."""
     try:
-        return armed.check.look(seen, armed.options)
-    except Exception as fault:  # the one broad handler of the core: DESIGN §2 rule 5, fail open
-        return Unknown(escape(f"the check raised {type(fault).__name__}: {fault}".encode("utf-8", "backslashreplace")))
+        found = armed.check.look(seen, armed.options)
+    except Exception as fault:  # a broad handler, as below: DESIGN §2 rule 5, fail open
+        return (Unknown(_told(fault)),)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def questions(armed: Armed, seen: Seen) -> tuple[Question, ...]:
+    """Ask one check what it wants to know; nothing, where it has no effect, or raises."""
+    check = armed.check
+    if not armed.settings.has_effect or not isinstance(check, Asking):
+        return ()
+    try:
+        return check.asks(seen, armed.options)
+    except Exception:  # it will miss its answers, and say so when it looks
+        return ()
+
+
+def _told(fault: Exception) -> str:
+    return escape(f"the check raised {type(fault).__name__}: {fault}".encode("utf-8", "backslashreplace"))

@@ -15,18 +15,20 @@ import math
 from typing import assert_never
 
 from tarry.core import replies
+from tarry.core.attention import Attention
 from tarry.core.border import Emit, Piled, SessionEffect, Stray, Unrecognised
 from tarry.core.client import Phase
 from tarry.core.delivery import Delivery
 from tarry.core.envelope import Envelope
-from tarry.core.exchange import Exchange, Setting, Waiting
+from tarry.core.exchange import FOR_ANSWERS, Exchange, Setting, Waiting
+from tarry.core.facts import Answer
 from tarry.core.pace import Pace
 from tarry.core.result import Action
 from tarry.core.starttls import Established, Starttls
 from tarry.core.upstream import Answered, Broken, Stage, TurnedAway
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities, ehlo_reply, read_capabilities
-from tarry.smtp.grammar import Command, path
+from tarry.smtp.grammar import Command
 from tarry.smtp.inputs import (
     AuthLine,
     BrokenData,
@@ -41,7 +43,7 @@ from tarry.smtp.inputs import (
 )
 from tarry.smtp.receiver import Receiver
 from tarry.smtp.reply import Reply
-from tarry.smtp.text import TEXT_LIMIT, escape
+from tarry.smtp.text import TEXT_LIMIT
 
 _PHASES = {"HELO": Phase.HELO, "EHLO": Phase.HELO, "MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "BDAT": Phase.DATA}
 _REFUSED = frozenset({*_PHASES, "AUTH"})
@@ -63,8 +65,9 @@ class Conversation:
         self._mta = self._x.mta
         self._screen = self._x.screen
         self._receiver = Receiver(line_limit=policy.limits.line, normalize=policy.normalize)
-        self._envelope = Envelope(self._x)
-        self._pace = Pace(self._x, self._envelope)
+        self._attention = Attention(self._x)
+        self._envelope = Envelope(self._x, self._attention)
+        self._pace = Pace(self._x, self._envelope, self._attention)
         self._delivery = Delivery(self._x, self._envelope, self._receiver)
         self._tls = Starttls(self._x, self._receiver)
         self._capabilities = setting.capabilities or Capabilities()
@@ -152,6 +155,16 @@ class Conversation:
         if self._x.waiting is Waiting.HANDSHAKE:
             self._tls.failed(why, now)
         return self._x.outbox.take()
+
+    def answered(self, answer: Answer, now: float) -> list[SessionEffect]:
+        """What Ask ordered to be looked up came back."""
+        x = self._x
+        if x.waiting is not Waiting.END:
+            self._screen.answered(answer, x.phase, now)
+            if x.holds_for_answers and not self._screen.seconds_to_wait(x.phase, now):
+                x.release(now, "answered")(now)
+                self._go_on(now)
+        return x.outbox.take()
 
     def mta_opened(self, now: float) -> list[SessionEffect]:
         """The connection that OpenMta asked for stands; the MTA has its time for the greeting from here."""
@@ -289,16 +302,29 @@ class Conversation:
         verb = x.asked = command.verb
         phase = _PHASES.get(verb, x.phase)
         x.phase = max(x.phase, phase)
-        x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, self._shown(command))))
+        self._attention.record(command)
         if self._is_away and verb != "QUIT":
             x.end_with(replies.unavailable(self._setting.id), now, to=verb)
             return
         if bare:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)
+        self._envelope.rcpts += verb == "RCPT"
+        self._attention.command(command, self._envelope.rcpts, now)
+        self._judge_command(command, now)
+
+    def _judge_command(self, command: Command, now: float) -> None:
+        x, verb = self._x, command.verb
+        phase = _PHASES.get(verb, x.phase)
         # Behind an STARTTLS of the MTA's tarry sees no MAIL and no RCPT: who is to be refused or delayed there meets it before.
         is_last = verb == "STARTTLS" and not self._tls.ends_here
-        verdict = self._screen.verdict(max(x.phase, Phase.RCPT) if is_last else x.phase)
+        due = max(x.phase, Phase.RCPT) if is_last else x.phase
+        if verb in _REFUSED or is_last:
+            seconds = self._screen.seconds_to_wait(due, now)
+            if seconds > 0:
+                x.hold(seconds, FOR_ANSWERS, lambda later: self._judge_command(command, later), now)
+                return
+        verdict = self._screen.verdict(due)
         if verdict.action is Action.DROP or (verdict.action.refuses and (verb in _REFUSED or is_last)):
             # No honest client comes to DATA after its recipients were refused; one that does would go on with its message.
             x.refuse(verdict, now, end=verb in ("DATA", "BDAT"))
@@ -423,15 +449,6 @@ class Conversation:
             grouping = self._esmtp and self._capabilities.offers("PIPELINING")
             behind = b"" if verb == "AUTH" else self._receiver.pending(TEXT_LIMIT)  # what follows AUTH may be a password
             self._screen.look(Piled(verb, behind, grouping), self._x.phase, now)
-
-    def _shown(self, command: Command) -> str:
-        if command.verb in ("EHLO", "HELO"):
-            return escape(command.argument)
-        if command.verb in ("MAIL", "RCPT") and self._policy.record_paths:
-            return escape(path(command.argument))
-        if command.verb == "AUTH":
-            return escape(command.argument.split(b" ", 1)[0])  # the mechanism; what follows may be a password
-        return ""
 
     def _go_down_if_idle(self, now: float) -> None:
         x = self._x

@@ -5,6 +5,8 @@ Units     Seconds. Nothing here is negative and nothing exceeds its cap, whateve
 
 from __future__ import annotations
 
+import math
+
 from tarry.core.policy import LONGEST_HOLD, Tarpit
 
 LEAST_RESIDUAL = 1.0
@@ -21,10 +23,18 @@ def residual(target: float, accepted_at: float, now: float) -> float:
 
 
 def tarpit(count: int, settings: Tarpit) -> float:
-    """Return the hold before the *count*-th reply of a kind: nothing up to ``free``, then step times count, at most ``cap``.
+    """Return the hold before the *count*-th reply of a kind: nothing up to ``free``, then one of two shapes, at most ``cap``.
 
-    Source: A. Poling's smtpserver changes for ZMailer, 1997-04-04 (five minutes times the number of recipients after the fifth).
+    ``step`` times count (A. Poling's smtpserver changes for ZMailer, 1997-04-04: five minutes times the number of recipients after
+    the fifth); or else ``start``, and each time ``factor`` times as long (Exim's smtp_ratelimit_rcpt).
     """
-    if count <= settings.free:
+    over = count - settings.free
+    if over <= 0:
         return 0.0
-    return max(0.0, min(settings.step * count, settings.cap))
+    if settings.step > 0:
+        return max(0.0, min(settings.step * count, settings.cap))
+    if settings.start <= 0 or settings.cap <= 0:
+        return 0.0
+    # By logarithms, since a power may be beyond all floats: once at the cap it stays there.
+    grows = (over - 1) * math.log(settings.factor) if settings.factor > 0 else 0.0
+    return settings.cap if grows >= math.log(settings.cap / settings.start) else settings.start * math.exp(grows)

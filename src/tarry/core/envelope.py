@@ -10,6 +10,7 @@ Promises  The MTA judges MAIL and RCPT; its replies are its own. A MAIL that tar
 from __future__ import annotations
 
 from tarry.core import replies
+from tarry.core.attention import Attention
 from tarry.core.client import Phase
 from tarry.core.delay import tarpit
 from tarry.core.exchange import Exchange
@@ -20,16 +21,18 @@ from tarry.smtp.reply import Reply
 
 
 class Envelope:
-    """The transaction as far as it has come. ``rcpts`` counts RCPT commands of it, whatever became of them."""
+    """The transaction as far as it has come. ``rcpts`` counts RCPT commands of it, ``accepted`` those that the MTA accepted."""
 
-    __slots__ = ("_line", "_lost", "_owed", "_x", "delayed_for", "rcpts")
+    __slots__ = ("_attention", "_line", "_lost", "_owed", "_x", "accepted", "delayed_for", "rcpts")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, attention: Attention) -> None:
         self._x = exchange
+        self._attention = attention
         self._owed: bytes | None = None  # a MAIL that the MTA has not seen
         self._line = b""  # the MAIL or RCPT that is being judged
         self._lost = ""  # why the MTA went away
         self.rcpts = 0
+        self.accepted = 0
         self.delayed_for = 0  # how many reasons the client has been delayed for already
 
     @property
@@ -41,7 +44,7 @@ class Envelope:
         """Begin a transaction. One inside another is the MTA's to refuse, and then changes nothing."""
         if not self.is_open:
             self._x.transaction.refusal = None  # one that was taken back is over with the next
-            self.rcpts = 0
+            self.rcpts = self.accepted = 0
         self._line = command.line
         if not self.has_mta and self._is_rcpt_held():
             self._owed = command.line
@@ -85,9 +88,12 @@ class Envelope:
             if reply.code in TAKEN:
                 if asked == "MAIL":
                     self._x.transaction.begin(self._line)
-                    self.rcpts = 0
+                    self.rcpts = self.accepted = 0
                 else:
                     self._x.transaction.add(self._line)
+                    self.accepted += 1
+            if asked == "RCPT":
+                self._attention.recipient_answered(reply.code, self.accepted, now)
             self._x.relay_reply(reply, now)
 
     def lose(self, why: str) -> None:
@@ -113,6 +119,6 @@ class Envelope:
         policy, reasons = self._x.policy, self._x.screen.standing
         if refusal_ahead(reasons, policy):
             return True
-        if not self._x.screen.skip and tarpit(1, policy.tarpit_rcpt) > policy.park_after:
+        if not self._x.screen.skip and tarpit(1, policy.tarpits.rcpt) > policy.park_after:
             return True  # else the MTA would be opened for the MAIL, and given up again at the RCPT
         return len(reasons) > self.delayed_for and policy.delay.at is Phase.RCPT and is_delay_certain(reasons, policy)

@@ -16,7 +16,9 @@ from enum import Enum
 
 from tarry.core import replies
 from tarry.core.border import Close, Emit, Erred, Outbox
+from tarry.core.check import About
 from tarry.core.client import Client, Phase
+from tarry.core.facts import Answer
 from tarry.core.login import Way
 from tarry.core.policy import Policy, Random
 from tarry.core.result import Action, Reason, Verdict
@@ -29,6 +31,8 @@ from tarry.smtp.reply import Reply
 from tarry.smtp.text import escape
 
 _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
+FOR_ANSWERS = "answers"
+"""Why a reply is held back until what was asked about the client is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Setting:
     ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
     ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``login``
     is what it needs to hear first, if anything; ``ends_tls`` says that STARTTLS is tarry's own and ends here;
-    ``in_tls`` that the client came with TLS from its first byte on.
+    ``in_tls`` that the client came with TLS from its first byte on; ``answers`` are what the hold was told about it, and
+    ``resolves`` says that the shell looks things up.
     """
 
     id: str
@@ -59,6 +64,8 @@ class Setting:
     login: Way | None = None
     ends_tls: bool = False
     in_tls: bool = False
+    answers: tuple[Answer, ...] = ()
+    resolves: bool = False
 
 
 class Waiting(Enum):
@@ -83,11 +90,17 @@ class Exchange:
         self.screen = Screen(
             setting.policy,
             self.outbox,
-            client=setting.client.address,
+            about=About(
+                setting.client.address,
+                setting.client.server.host,
+                setting.name,
+                facts={answer.question: answer for answer in setting.answers},
+            ),
             id=setting.id,
             accepted_at=setting.accepted_at,
             reasons=setting.reasons,
             skip=setting.is_exempt,
+            resolves=setting.resolves,
         )
         self.phase = Phase.GREETED  # the furthest reached: a verdict that was due once stays due
         self.waiting = Waiting.NOTHING
@@ -233,8 +246,13 @@ class Exchange:
         self._then = then
         self._hold = (why, seconds, now)
 
+    @property
+    def holds_for_answers(self) -> bool:
+        """True during a hold that only waits for what is being looked up."""
+        return self.waiting is Waiting.HOLD and self._hold[0] == FOR_ANSWERS
+
     def release(self, now: float, ended: str) -> Callable[[float], None]:
-        """End the hold under way (``ended`` is due or left), record it, and return what it held back."""
+        """End the hold under way (``ended`` is due, left or answered), record it, and return what it held back."""
         why, asked, since = self._hold
         held = max(0.0, round(now - since, 6))
         self.outbox.put(Emit(schema.Hold(why, round(asked, 3), held, ended, self.phase.word)))

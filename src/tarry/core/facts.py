@@ -8,10 +8,10 @@ Not here  Who asks: checks declare it (core/check). Who answers: dns/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -96,3 +96,10 @@ def reversed_address(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return ".".join(reversed(parsed.exploded.replace(":", "")))
     return ".".join(reversed(address.split(".")))
+
+
+class Resolver(Protocol):
+    """What the shell provides to look things up."""
+
+    def ask(self, question: Question, on_answer: Callable[[Answer], None]) -> None:
+        """Call *on_answer* once, later and never from within this call, by the time that dns.timeout allows."""

@@ -22,10 +22,10 @@ def header_lines(reasons: Sequence[Reason], policy: Policy, *, client: str, port
     asked = []
     for reason in reasons:
         armed = policy.armed.get(reason.check)
-        if armed is None or armed.settings.action is Action.IGNORE:
+        if armed is None or armed.settings.action_for(reason.code) is Action.IGNORE:
             continue
         counted.append(reason.name)
         if armed.settings.header:
-            asked.append(fill(armed.settings.header, reason, client, id))
+            asked.append(fill(armed.settings.header, reason, client, id, policy.help_url))
     first = f"X-Tarry-Reasons: {' '.join(counted) or 'none'}; client=[{client}]:{port}; id={id}"
     return b"".join(escape(line.encode(), _LONGEST).encode("ascii") + b"\r\n" for line in (first, *asked))

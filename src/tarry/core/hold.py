@@ -1,23 +1,27 @@
 """hold - one client before its greeting.
 
-What      A step function: what happened to a held client in, its new state and the effects out.
+What      A step function: what happened to a held client in, its new state and the effects out. And which class of clients it is
+          of, on which the length of its hold depends.
 Promises  Pure: the same arguments give the same answer, and `replay` depends on it. A hold ends in exactly one of Greet, Refuse
           and Forget. A client that half-closes is still held; one that resets is gone. A hang-up is recorded and never punished:
-          it is the survival event.
-Not here  Drawing the wait, peeking, the timer: net/waiting_room.
-Source    RFC 5321 §4.3.1; postscreen's early tests; DESIGN §3.
+          it is the survival event. Answers never make the greeting later, unless the operator gave such clients a class with a
+          longer wait; what has not come when the hold is over is Unknown.
+Not here  Drawing the wait, peeking, looking up, the timer: net/waiting_room.
+Source    RFC 5321 §4.3.1; postscreen's early tests; Sendmail's greet_pause for waits of single networks; DESIGN §3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
-from tarry.core.border import Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Readable, Refuse
-from tarry.core.check import Seen
+from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Readable, Refuse, Wait
+from tarry.core.check import About, Seen
 from tarry.core.client import Phase
-from tarry.core.finding import ask, verdict_event
-from tarry.core.judge import judge
-from tarry.core.policy import Policy
+from tarry.core.facts import Answer, Question
+from tarry.core.finding import answer_event, ask, first_questions, verdict_event
+from tarry.core.judge import is_allowed, judge
+from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tarry.smtp.text import evidence
@@ -26,6 +30,7 @@ from tarry.smtp.text import evidence
 class Held(NamedTuple):
     """A held client that did something, or whose time has come. ``talked``: its early bytes have been looked at.
 
+    ``share`` is its draw, from 0 to 1, for whatever range it is to wait; ``wait_class`` names the class that it is of.
     A named tuple: a flood makes two of these a client, and a frozen dataclass takes three times as long to make.
     """
 
@@ -35,6 +40,10 @@ class Held(NamedTuple):
     reasons: tuple[Reason, ...] = ()
     talked: bool = False
     left: bool = False
+    share: float = 0.5
+    wait_class: str = ""
+    packed: bytes = b""
+    answers: tuple[Answer, ...] = ()
 
 
 def step(held: Held, happened: HoldInput, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
@@ -51,12 +60,60 @@ def step(held: Held, happened: HoldInput, now: float, policy: Policy) -> tuple[H
             end = _conclude(held, policy) if policy.end_early else ()
             return held, (early, *found, *end)
         case Due():
+            missing = _missing(held, policy) if policy.asking else ()
             if held.talked:
-                return held, _conclude(held, policy)
+                return held, (*missing, *_conclude(held, policy))
             held, found = _look(held, happened, now, policy)
-            return held, (*found, *_conclude(held, policy))
+            return held, (*missing, *found, *_conclude(held, policy))
+        case Answered(answer=answer):
+            return _answered(held, answer, now, policy)
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def class_of(client: str, packed: bytes, reasons: Sequence[Reason], policy: Policy) -> HoldClass | None:
+    """Return the first class that a client is of; None where ``hold.wait`` counts. *packed* is its address in network order."""
+    for one in policy.classes:
+        if packed in one.networks or any(pattern.search(client) for pattern in one.patterns):
+            return one
+        if one.allowed and is_allowed(reasons, policy):
+            return one
+        if one.unknown and not any(reason.weight >= 0 and _counts(reason, policy) for reason in reasons):
+            return one
+        if one.reasons and any(
+            (reason.check in one.reasons or reason.name in one.reasons) and _counts(reason, policy) for reason in reasons
+        ):
+            return one
+        if not (one.looks_at_facts or one.networks.v4 or one.networks.v6 or one.patterns):
+            return one
+    return None
+
+
+def wait_of(wait_class: HoldClass | None, policy: Policy) -> Span:
+    """Return how long such clients are held."""
+    return policy.wait if wait_class is None else wait_class.wait
+
+
+def _counts(reason: Reason, policy: Policy) -> bool:
+    armed = policy.armed.get(reason.check)
+    return armed is not None and armed.settings.action_for(reason.code) is not Action.IGNORE
+
+
+def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
+    told = Emit(answer_event(answer))
+    held, found = _look(held._replace(answers=(*held.answers, answer)), Answered(answer), now, policy)
+    if policy.end_early and judge(held.reasons, policy, Phase.HOLD).action.refuses and not policy.observe:
+        return held, (told, *found, *_conclude(held, policy))
+    if not held.talked and is_allowed(held.reasons, policy):
+        return held, (told, *found, *_conclude(held, policy))
+    if not policy.has_classes_by_facts:
+        return held, (told, *found)
+    wait_class = class_of(held.client, held.packed, held.reasons, policy)
+    name = wait_class.name if wait_class else ""
+    if name == held.wait_class:
+        return held, (told, *found)
+    seconds = round(wait_of(wait_class, policy).at(held.share), 3)
+    return held._replace(wait_class=name), (told, *found, Emit(schema.Wait(name, seconds)), Wait(seconds))
 
 
 def _left(held: Held, reset: bool) -> tuple[Held, tuple[HoldEffect, ...]]:
@@ -66,16 +123,30 @@ def _left(held: Held, reset: bool) -> tuple[Held, tuple[HoldEffect, ...]]:
     return held._replace(left=True), (Emit(schema.Hangup("hold", "reset" if reset else "fin")), *gone)
 
 
-def _look(held: Held, moment: Readable | Due, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
+def _look(held: Held, moment: Readable | Due | Answered, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
     effects: list[HoldEffect] = []
     reasons = held.reasons
-    seen = Seen(moment, Phase.HOLD, now - held.accepted_at)
-    for armed in policy.triggers.get(type(moment), ()):
-        reason, event = ask(armed, seen)
-        if reason is not None:
-            reasons = (*reasons, reason)
-        effects.append(Emit(event))
+    checks = policy.triggers.get(type(moment), ())
+    if checks:
+        facts: dict[Question, Answer] = {answer.question: answer for answer in held.answers}
+        seen = Seen(moment, Phase.HOLD, now - held.accepted_at, About(held.client, facts=facts))
+        for armed in checks:
+            for reason, event in ask(armed, seen, reasons):
+                if reason is not None:
+                    reasons = (*reasons, reason)
+                effects.append(Emit(event))
     return (held._replace(reasons=reasons) if reasons is not held.reasons else held), tuple(effects)
+
+
+def _missing(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:
+    """Tell of the questions that have no answer yet."""
+    known = {answer.question for answer in held.answers}
+    asked = first_questions(policy.asking, About(held.client))
+    return tuple(
+        Emit(schema.Outcome(check, "unknown", f"no answer from {question.source} within the hold"))
+        for question, check in asked.items()
+        if question not in known
+    )
 
 
 def _conclude(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:

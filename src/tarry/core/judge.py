@@ -2,9 +2,10 @@
 
 What      The only place where weights, scores, actions and phases meet.
 Promises  Pure. One more reason never softens the verdict, unless its weight is negative (an allow list), and a later
-          phase never does either. Both are property tests.
-How       Each reason asks for its check's action from its check's phase on (``at``, or where it was found). The sum of the weights
-          may ask for delay or reject as well, at RCPT. The strongest that is due now is the verdict.
+          phase never does either. Both are property tests. The order in which reasons came does not matter.
+How       Each reason asks for the action of its check and code from its check's phase on (``at``, or where it was found). A reason
+          with a negative weight asks for nothing, and where it outweighs the others of its check these ask for no more than a tag.
+          The sum of the weights may ask for an action as well, from ``score.at`` on. The strongest that is due now is the verdict.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarry.core.client import Phase
-from tarry.core.policy import Policy
+from tarry.core.policy import Policy, Score
 from tarry.core.result import CLEAR, Action, Reason, Verdict
 from tarry.smtp.reply import Reply, reply
-
-_SCORE_PHASE = Phase.RCPT
 
 
 def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: str = "", id: str = "") -> Verdict:
@@ -26,20 +25,27 @@ def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: st
     """
     if not reasons:
         return CLEAR
-    counted = [(action, reason) for reason in reasons if (action := _action(reason, policy)) is not Action.IGNORE]
-    due = [(action, reason) for action, reason in counted if _due_at(reason, policy) <= phase]
+    counted = _counted(reasons, policy)
+    due = [(action, reason) for action, reason in counted if action > Action.IGNORE and _due_at(action, reason, policy) <= phase]
     action = max((action for action, _ in due), default=Action.IGNORE)
-    if phase >= _SCORE_PHASE:
-        action = max(action, _action_by_score(sum(reason.weight for _, reason in counted), policy))
+    if phase >= policy.score.at:
+        action = max(action, _action_by_score(sum(reason.weight for _, reason in counted), policy.score))
     if action is Action.IGNORE:
         return CLEAR
-    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or [reason for _, reason in counted]
+    against = [reason for _, reason in counted if reason.weight >= 0]
+    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or sorted(against, key=lambda one: -one.weight)
     return Verdict(action, tuple(ranked), _refusal(action, ranked[0], policy, phase, client, id) if action.refuses else None)
+
+
+def is_allowed(reasons: Sequence[Reason], policy: Policy) -> bool:
+    """True when the allow lists outweigh all else by what ``score.allow`` asks for: the client need not wait."""
+    threshold = policy.score.allow
+    return threshold < 0 and bool(reasons) and sum(reason.weight for _, reason in _counted(reasons, policy)) <= threshold
 
 
 def is_delay_certain(reasons: Sequence[Reason], policy: Policy) -> bool:
     """True when the reasons so far will hold the client at ``delay.at``: the MTA need not be opened before that."""
-    return bool(reasons) and judge(reasons, policy, max(policy.delay.at, _SCORE_PHASE)).action is Action.DELAY
+    return bool(reasons) and judge(reasons, policy, max(policy.delay.at, policy.score.at)).action is Action.DELAY
 
 
 def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:
@@ -47,44 +53,66 @@ def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:
     return bool(reasons) and judge(reasons, policy, Phase.RCPT).action.refuses
 
 
-def _action(reason: Reason, policy: Policy) -> Action:
+def _counted(reasons: Sequence[Reason], policy: Policy) -> list[tuple[Action, Reason]]:
+    """Return the reasons that are more than recorded, each with the action that it asks for."""
+    asked = [(_asked_for(reason, policy), reason) for reason in reasons]
+    counted = [pair for pair in asked if pair[0] is not Action.IGNORE]
+    outweighed = {
+        one.check for _, one in counted if one.weight < 0 and sum(r.weight for _, r in counted if r.check == one.check) <= 0
+    }
+    if all(reason.weight >= 0 for _, reason in counted):
+        return counted
+    return [
+        (Action.IGNORE if one.weight < 0 else min(action, Action.TAG) if one.check in outweighed else action, one)
+        for action, one in counted
+    ]
+
+
+def _asked_for(reason: Reason, policy: Policy) -> Action:
     armed = policy.armed.get(reason.check)
-    return armed.settings.action if armed else Action.IGNORE
+    return armed.settings.action_for(reason.code) if armed else Action.IGNORE
 
 
-def _due_at(reason: Reason, policy: Policy) -> Phase:
-    settings = policy.armed[reason.check].settings
-    if settings.action is Action.DELAY:
+def _due_at(action: Action, reason: Reason, policy: Policy) -> Phase:
+    if action is Action.DELAY:
         return policy.delay.at
-    return settings.at if settings.at is not None else reason.phase
+    at = policy.armed[reason.check].settings.at
+    return at if at is not None else reason.phase
 
 
-def _action_by_score(score: float, policy: Policy) -> Action:
-    if 0 < policy.score.reject <= score:
-        return Action.REJECT
-    if 0 < policy.score.delay <= score:
-        return Action.DELAY
+def _action_by_score(score: float, thresholds: Score) -> Action:
+    for action, threshold in (
+        (Action.DROP, thresholds.drop),
+        (Action.REJECT, thresholds.reject),
+        (Action.DEFER, thresholds.defer),
+        (Action.DELAY, thresholds.delay),
+    ):
+        if 0 < threshold <= score:
+            return action
     return Action.IGNORE
 
 
 def _refusal(action: Action, reason: Reason, policy: Policy, phase: Phase, client: str, id: str) -> Reply:
     armed = policy.armed[reason.check]
-    if armed.settings.reply and armed.settings.action is action:  # the text says what that action does, not what the score asks
-        text = fill(armed.settings.reply, reason, client, id)
+    if armed.settings.reply and armed.settings.action_for(reason.code) is action:
+        # The text says what that action does, not what the score asks.
+        text = fill(armed.settings.reply, reason, client, id, policy.help_url)
         return reply(int(text[:3]), text[4:])
-    what = armed.check.complaint
+    what = armed.check.complaint + (f" ({reason.subject})" if reason.subject else "")
+    tail = f"[{id}] {policy.help_url}".rstrip()
     greeting = phase <= Phase.HOLD
     match action:
         case Action.DEFER:
-            return reply(421 if greeting else 450, f"4.7.1 {what}, try again later [{id}]")
+            return reply(421 if greeting else 450, f"4.7.1 {what}, try again later {tail}")
         case Action.REJECT:
-            return reply(554 if greeting else 550, f"5.7.1 {what} [{id}]")
+            return reply(554 if greeting else 550, f"5.7.1 {what} {tail}")
         case _:
-            return reply(521, f"5.7.1 {what} [{id}]")
+            return reply(521, f"5.7.1 {what} {tail}")
 
 
-def fill(text: str, reason: Reason, client: str, id: str) -> str:
+def fill(text: str, reason: Reason, client: str, id: str, help_url: str = "") -> str:
     """Put the session's facts into an operator's text; unknown braces stay as they are."""
-    for name, value in (("client", client), ("reason", reason.name), ("code", reason.code), ("id", id)):
+    facts = {"client": client, "reason": reason.name, "code": reason.code, "list": reason.subject, "id": id, "help_url": help_url}
+    for name, value in facts.items():
         text = text.replace("{" + name + "}", value)
     return text

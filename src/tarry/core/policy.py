@@ -7,13 +7,15 @@ Units     Seconds and octets throughout; a `Span` is drawn from anew for each cl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from tarry.core.admission import Networks
 from tarry.core.border import Moment
-from tarry.core.check import Armed, by_trigger
+from tarry.core.check import Armed, Asking, by_trigger
 from tarry.core.client import Phase
 
 LONGEST_HOLD = 295.0
@@ -31,29 +33,87 @@ class Span(msgspec.Struct, frozen=True):
 
     def draw(self, random: Random) -> float:
         """Draw one length, uniformly. A range, so that no sender can learn the number (A. Flavell, 2004)."""
-        return self.low if self.high <= self.low else self.low + (self.high - self.low) * random()
+        return self.low if self.high <= self.low else self.at(random())
+
+    def at(self, share: float) -> float:
+        """Return the length at *share* of the way, from 0 to 1."""
+        return self.low + (self.high - self.low) * share
 
 
 class Score(msgspec.Struct, frozen=True):
-    """Sums of weights from which on an action is taken whatever the single reasons ask; 0 = never."""
+    """Sums of weights from which on an action is taken, at ``at`` or later, whatever the single reasons ask; 0 = never.
+
+    ``allow`` is a sum below 0, at or below which the client is taken for allow-listed.
+    """
 
     delay: float = 1.0
+    defer: float = 0.0
     reject: float = 0.0
-
-
-class Delay(msgspec.Struct, frozen=True):
-    """Residual delay: the time since accept that a client with a reason to be delayed is to have waited, and where."""
-
-    target: Span = Span(60.0, 290.0)
+    drop: float = 0.0
+    allow: float = -1.0
     at: Phase = Phase.RCPT
 
 
+class HoldClass(msgspec.Struct, frozen=True):
+    """Clients with a wait of their own. Whoever meets one of the conditions is of the class; everybody, where it has none.
+
+    ``reasons`` are names of reasons, or of checks; ``allowed`` are those that allow lists speak for, ``unknown`` those that nothing
+    speaks for or against.
+    """
+
+    name: str
+    wait: Span
+    networks: Networks = Networks()
+    patterns: tuple[re.Pattern[str], ...] = ()
+    reasons: frozenset[str] = frozenset()
+    allowed: bool = False
+    unknown: bool = False
+
+    @property
+    def looks_at_facts(self) -> bool:
+        """True where the class depends on more than the address."""
+        return bool(self.reasons) or self.allowed or self.unknown
+
+
+class Delay(msgspec.Struct, frozen=True):
+    """Residual delay: the time since accept that a client with a reason to be delayed is to have waited, and where, in seconds.
+
+    ``per_reason`` is added for each reason beyond the first; all delays of a session come to at most ``session_cap``. A held reply
+    goes out an octet at a time, one each ``reply_pace``, to at most ``reply_pace_clients`` clients at once.
+    """
+
+    target: Span = Span(60.0, 290.0)
+    at: Phase = Phase.RCPT
+    per_reason: float = 0.0
+    session_cap: float = 290.0
+    reply_pace: float = 0.0
+    reply_pace_clients: int = 100
+
+
 class Tarpit(msgspec.Struct, frozen=True):
-    """Hold before the n-th reply of a kind, n > free: step * n, at most cap, in seconds. step 0 switches it off."""
+    """Hold before the n-th reply of a kind, n > free, in seconds: step * n, or start * factor ** (n - free - 1), at most cap.
+
+    Both 0 switch it off. ``say`` stands in place of the MTA's own text after a 250, for more than ``say_after`` of the kind.
+    """
 
     free: int
     step: float = 0.0
     cap: float = 300.0
+    start: float = 0.0
+    factor: float = 1.0
+    say: str = ""
+    say_after: int = 0
+
+
+class Tarpits(msgspec.Struct, frozen=True):
+    """One for each kind of command, for error replies (500 to 504, 555), and for recipients that the MTA refused."""
+
+    rcpt: Tarpit = Tarpit(5)
+    rset: Tarpit = Tarpit(4)
+    noop: Tarpit = Tarpit(4)
+    mail: Tarpit = Tarpit(5)
+    error: Tarpit = Tarpit(3)
+    refused: Tarpit = Tarpit(3)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -75,12 +135,12 @@ class Policy:
     checks: tuple[Armed, ...] = ()
     score: Score = Score()
     wait: Span = Span(3.0, 6.0)
+    classes: tuple[HoldClass, ...] = ()
     data_wait: Span = Span(0.0, 0.0)
     teaser: str = ""
     end_early: bool = True
     delay: Delay = Delay()
-    tarpit_rcpt: Tarpit = Tarpit(5)
-    tarpit_rset: Tarpit = Tarpit(4)
+    tarpits: Tarpits = Tarpits()
     park_after: float = 20.0
     limits: Limits = Limits()
     normalize: bool = True
@@ -88,9 +148,17 @@ class Policy:
     record_paths: bool = True
     record_all: bool = True
     observe: bool = False
+    help_url: str = ""
+    dns_timeout: float = 3.0
     triggers: Mapping[type[Moment], tuple[Armed, ...]] = field(init=False)
     armed: Mapping[str, Armed] = field(init=False)
+    asking: tuple[Armed, ...] = field(init=False)
+    """The checks that may have questions."""
+    has_classes_by_facts: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "triggers", by_trigger(self.checks))
         object.__setattr__(self, "armed", {one.name: one for one in self.checks})
+        asking = tuple(one for one in self.checks if one.settings.has_effect and isinstance(one.check, Asking))
+        object.__setattr__(self, "asking", asking)
+        object.__setattr__(self, "has_classes_by_facts", any(one.looks_at_facts for one in self.classes))

@@ -22,9 +22,10 @@ class Action(IntEnum):
     IGNORE = 0
     TAG = 1
     DELAY = 2
-    DEFER = 3
-    REJECT = 4
-    DROP = 5
+    DISCARD = 3
+    DEFER = 4
+    REJECT = 5
+    DROP = 6
 
     @property
     def word(self) -> str:
@@ -41,9 +42,10 @@ _ACTION_WORDS = tuple(action.name.lower() for action in Action)
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One thing that speaks against a client. Reasons add up over the session.
+    """One thing that speaks against a client, or with a weight below 0 for it. Reasons add up over the session.
 
-    ``detail`` is text from the client: escaped, at most 100 characters. ``dt`` is in seconds since accept.
+    ``detail`` is text from the client: escaped, at most 100 characters. ``dt`` is in seconds since accept. ``subject`` tells
+    reasons of the same check and code apart where there may be several: the public name of a DNS list.
     """
 
     check: str
@@ -52,6 +54,7 @@ class Reason(msgspec.Struct, frozen=True):
     weight: float = 1.0
     phase: Phase = Phase.HOLD
     dt: float = 0.0
+    subject: str = ""
 
     @property
     def name(self) -> str:
@@ -64,10 +67,15 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The client did what the check looks for. ``code`` is one of the codes that the check declares."""
+    """The client did, or is, what the check looks for. ``code`` is one of the codes that the check declares.
+
+    ``subject`` as in `Reason`; ``weight`` where the finding has one of its own, None for the check's.
+    """
 
     code: str
     detail: str = ""
+    subject: str = ""
+    weight: float | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):

@@ -1,16 +1,21 @@
-"""screen - the running account of one greeted client: its reasons, and what they call for now.
+"""screen - the running account of one greeted client: what is known of it, its reasons, and what they call for now.
 
-What      Asks the checks at each moment of the conversation, keeps the reasons, and tells the verdict that is due at a phase.
-Promises  A check that failed is not asked again. Exempt and authenticated clients are skipped here, in one place.
+What      Asks the checks at each moment of the conversation, keeps the reasons and the answers, and tells the verdict that is due
+          at a phase.
+Promises  What was found once is not found again. Exempt and authenticated clients are skipped here, in one place.
           Every reason and every verdict that changes is recorded; an observed one is recorded and not carried out.
+          Nothing is asked twice; what has no answer in time is Unknown, and waited for no longer.
 """
 
 from __future__ import annotations
 
-from tarry.core.border import Emit, Moment, Outbox
-from tarry.core.check import Seen
+from collections.abc import Iterable
+
+from tarry.core.border import Answered, Arrived, Ask, Emit, Moment, Outbox
+from tarry.core.check import About, Seen
 from tarry.core.client import Phase
-from tarry.core.finding import ask, verdict_event
+from tarry.core.facts import Answer, Question
+from tarry.core.finding import answer_event, ask, asked_by, verdict_event
 from tarry.core.judge import judge
 from tarry.core.policy import Policy
 from tarry.core.result import CLEAR, Reason, Verdict
@@ -18,20 +23,46 @@ from tarry.record import schema
 
 
 class Screen:
-    """The account of one client. ``reasons`` may begin with those that the hold before the greeting found."""
+    """The account of one client. ``reasons`` and ``about.facts`` may begin with those of the hold before the greeting.
 
-    __slots__ = ("_accepted_at", "_client", "_failed", "_id", "_outbox", "_policy", "_told", "reasons", "skip")
+    ``resolves``: the shell looks things up.
+    """
+
+    __slots__ = (
+        "_accepted_at",
+        "_answer_by",
+        "_id",
+        "_outbox",
+        "_pending",
+        "_policy",
+        "_resolves",
+        "_told",
+        "about",
+        "reasons",
+        "skip",
+    )
 
     def __init__(
-        self, policy: Policy, outbox: Outbox, *, client: str, id: str, accepted_at: float, reasons: tuple[Reason, ...], skip: bool
+        self,
+        policy: Policy,
+        outbox: Outbox,
+        *,
+        about: About,
+        id: str,
+        accepted_at: float,
+        reasons: tuple[Reason, ...],
+        skip: bool,
+        resolves: bool = False,
     ) -> None:
         self._policy = policy
         self._outbox = outbox
-        self._client = client
         self._id = id
         self._accepted_at = accepted_at
-        self._failed = {reason.check for reason in reasons}
         self._told = CLEAR
+        self._resolves = resolves
+        self._pending: dict[Question, str] = {}  # each with the name of the check that asks
+        self._answer_by = 0.0
+        self.about = about
         self.reasons = list(reasons)
         self.skip = skip
 
@@ -45,22 +76,72 @@ class Screen:
         if self.skip:
             return
         for armed in self._policy.triggers.get(type(moment), ()):
-            if armed.name in self._failed:
-                continue
-            reason, event = ask(armed, Seen(moment, phase, now - self._accepted_at))
-            if reason is not None:
-                self._failed.add(armed.name)
-                self.reasons.append(reason)
-            elif isinstance(event, schema.Outcome) and event.result == "passed":
-                continue  # passing at every command is no news; the hold's passes are recorded there
-            self._outbox.put(Emit(event))
+            seen = Seen(moment, phase, now - self._accepted_at, self.about)
+            for reason, event in ask(armed, seen, self.reasons):
+                if reason is not None:
+                    self.reasons.append(reason)
+                elif isinstance(event, schema.Outcome) and event.result == "passed":
+                    continue  # passing at every command is no news; the hold's passes are recorded there
+                self._outbox.put(Emit(event))
+
+    def ask(self, moment: Moment, phase: Phase, now: float) -> None:
+        """Order the look-up of what the checks want to know at this moment and is not known or asked yet."""
+        asking = self._policy.asking
+        if not asking or self.skip:
+            return
+        wanted = asked_by(asking, Seen(moment, phase, now - self._accepted_at, self.about))
+        new = {question: check for question, check in wanted.items() if question not in self.about.facts}
+        if not self._resolves:
+            self._tell_unknown(new.items(), "there is nobody to ask")
+            return
+        new = {question: check for question, check in new.items() if question not in self._pending}
+        if new:
+            self._pending |= new
+            self._answer_by = now + self._policy.dns_timeout
+            self._outbox.put(Ask(tuple(new)))
+
+    def arrive(self, now: float) -> None:
+        """Ask again what the hold has brought no answer to. Whoever looks it up joins what is under way."""
+        self.ask(Arrived(), Phase.GREETED, now)
+
+    def answered(self, answer: Answer, phase: Phase, now: float) -> None:
+        """Something that was asked came back."""
+        self._pending.pop(answer.question, None)
+        self.about.facts[answer.question] = answer
+        if not self.skip:
+            self._outbox.put(Emit(answer_event(answer)))
+            self.look(Answered(answer), phase, now)
+
+    def seconds_to_wait(self, phase: Phase, now: float) -> float:
+        """Return for how long a command of *phase* is to wait for answers: 0 where none is awaited that could matter here."""
+        if not self._pending or self.skip:
+            return 0.0
+        left = self._answer_by - now
+        if left <= 0:
+            self.give_up_waiting()
+            return 0.0
+        if phase >= Phase.RCPT:
+            return left
+        armed = self._policy.armed
+        return (
+            left if any((at := armed[check].settings.at) is not None and at <= phase for check in self._pending.values()) else 0.0
+        )
+
+    def give_up_waiting(self) -> None:
+        """The time for answers is over: what is still missing is Unknown."""
+        self._tell_unknown(self._pending.items(), "no answer in time")
+        self._pending = {}
 
     def verdict(self, phase: Phase) -> Verdict:
         """Return what is to be done now; CLEAR for nothing, also when tarry only observes."""
         if not self.reasons or self.skip:
             return CLEAR
-        found = judge(self.reasons, self._policy, phase, client=self._client, id=self._id)
+        found = judge(self.reasons, self._policy, phase, client=self.about.client, id=self._id)
         if found is not CLEAR and (found.action, found.reasons) != (self._told.action, self._told.reasons):
             self._told = found
             self._outbox.put(Emit(verdict_event(found, phase.word, observed=self._policy.observe)))
         return CLEAR if self._policy.observe else found
+
+    def _tell_unknown(self, missing: Iterable[tuple[Question, str]], why: str) -> None:
+        for question, check in missing:
+            self._outbox.put(Emit(schema.Outcome(check, "unknown", f"{question.source}: {why}")))

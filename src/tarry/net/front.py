@@ -21,6 +21,8 @@ from tarry.core.client import Client, Endpoint, normal
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
+from tarry.core.facts import Resolver
+from tarry.core.hold import class_of, wait_of
 from tarry.core.policy import Policy, Random
 from tarry.core.starttls import failure
 from tarry.net.backend import Backend
@@ -33,7 +35,7 @@ from tarry.net.proxied import HeaderDesk
 from tarry.net.session import ClientSide, Session
 from tarry.net.smtps import TlsRoom
 from tarry.net.tls_transport import TlsTransport
-from tarry.net.waiting_room import Guest, WaitingRoom
+from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
 from tarry.record.journal import Journal, Write
 from tarry.smtp.proxy_header import Header, HeaderFault
@@ -55,6 +57,8 @@ class Terms:
     """To whom clients are given at the greeting; None where tarry stays in line."""
     tls: ssl.SSLContext | None = None
     ends_tls: bool = False
+    resolver: Resolver | None = None
+    """Who looks things up; None where nothing needs to be."""
 
 
 class Front:
@@ -194,14 +198,17 @@ class Front:
             return
         match admitted:
             case Admitted.HELD:
-                wait = terms.policy.wait.draw(self._random)
+                share = self._random()
+                wait_class = class_of(client.address, packed, (), terms.policy)
+                wait, name = wait_of(wait_class, terms.policy).at(share), wait_class.name if wait_class else ""
                 self._number += 1
                 if terms.policy.record_all:
-                    line = self._connect(client, wait, "")
+                    line = self._connect(client, wait, "", name)
                     self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
                 if terms.policy.teaser:
                     say(sock, replies.teaser(terms.policy.teaser))
-                self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, wait)
+                place = Place(share, wait, name, terms.resolver)
+                self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, place)
             case Admitted.EXEMPT:
                 journal = self._journal(accepted_at)
                 journal.emit(self._connect(client, 0.0, "exempt"), accepted_at)
@@ -218,8 +225,10 @@ class Front:
         journal = self._journal(accepted_at)
         is_exempt = admitted is Admitted.EXEMPT
         if terms.tls is not None and admitted in (Admitted.HELD, Admitted.EXEMPT):
-            wait = 0.0 if is_exempt else terms.policy.wait.draw(self._random)
-            journal.emit(self._connect(client, wait, "exempt" if is_exempt else ""), accepted_at)
+            wait_class = class_of(client.address, packed, (), terms.policy)
+            wait = 0.0 if is_exempt else wait_of(wait_class, terms.policy).draw(self._random)
+            name = wait_class.name if wait_class and not is_exempt else ""
+            journal.emit(self._connect(client, wait, "exempt" if is_exempt else "", name), accepted_at)
             guest = Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=is_exempt)
             self._tls_room.enter(guest, terms.tls, wait)
             return
@@ -302,6 +311,8 @@ class Front:
             login=backend.way,
             ends_tls=terms.ends_tls,
             in_tls=in_tls,
+            answers=guest.answers,
+            resolves=terms.resolver is not None,
         )
         conversation = Conversation(setting)
         now = self._clock.monotonic()
@@ -327,6 +338,7 @@ class Front:
             backend=backend,
             on_end=partial(self._ended, guest.packed),
             tls=terms.tls,
+            resolver=terms.resolver,
         )
         return session, words
 
@@ -359,10 +371,17 @@ class Front:
             return client  # ENOTCONN: it is gone
         return Client(client.endpoint, Endpoint(normal(host), port))
 
-    def _connect(self, client: Client, wait: float, exempt: str) -> schema.Connect:
+    def _connect(self, client: Client, wait: float, exempt: str, hold_class: str = "") -> schema.Connect:
         via = str(client.via) if client.via is not None else ""
         return schema.Connect(
-            client.address, client.endpoint.port, str(client.server), round(wait, 3), via, exempt, self._terms.fingerprint
+            client.address,
+            client.endpoint.port,
+            str(client.server),
+            round(wait, 3),
+            via,
+            exempt,
+            self._terms.fingerprint,
+            hold_class,
         )
 
     def _wall(self, at: float) -> float:

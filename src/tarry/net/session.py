@@ -20,10 +20,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
+from tarry.core.border import Ask, Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
+from tarry.core.facts import Answer, Resolver
 from tarry.net import linger as lingering
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import secure
@@ -53,8 +54,10 @@ class Session:
         backend: Backend,
         on_end: Callable[[Session], None],
         tls: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self._tls = tls
+        self._resolver = resolver
         self._loop = loop
         self._clock = clock
         self._conversation = conversation
@@ -215,6 +218,10 @@ class Session:
                 case SecureMta():
                     self._securing = True
                     self._opening = self._loop.create_task(self._secure_mta(self._mta_serial))
+                case Ask(questions=questions):
+                    if self._resolver is not None:
+                        for question in questions:
+                            self._resolver.ask(question, self._on_answer)
                 case Pump():
                     self._pumping = True
                     self._stop_timer()
@@ -226,6 +233,10 @@ class Session:
         if not self._closing and not self._pumping:
             self._control_reading()
             self._control_timer(now)
+
+    def _on_answer(self, answer: Answer) -> None:
+        if not self._closing and not self._pumping:
+            self._perform(lambda now: self._conversation.answered(answer, now))
 
     def _on_turn(self) -> None:
         self._turn = None

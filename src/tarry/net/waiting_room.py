@@ -22,12 +22,16 @@ from array import array
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from tarry.core import hold, replies
-from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse
+from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse, Wait
+from tarry.core.check import About
 from tarry.core.client import Client, Endpoint
 from tarry.core.clock import Clock
+from tarry.core.facts import Answer, Kind, Resolver, State
+from tarry.core.finding import first_questions
 from tarry.core.hold import Held
 from tarry.core.policy import Policy
 from tarry.core.result import Reason
@@ -62,6 +66,19 @@ class Guest:
     left: bool = False
     is_exempt: bool = False
     talked: bool = False
+    answers: tuple[Answer, ...] = ()
+
+
+class Place(NamedTuple):
+    """How a client is to be held: for ``wait`` seconds at first, at ``share`` (0 to 1) of the range for its ``wait_class``.
+
+    ``resolver`` looks up what the checks ask about it.
+    """
+
+    share: float
+    wait: float
+    wait_class: str = ""
+    resolver: Resolver | None = None
 
 
 class WaitingRoom:
@@ -90,6 +107,8 @@ class WaitingRoom:
         # The columns, one place a descriptor. A row is free when its number is 0.
         self._number = array("Q")
         self._accepted_at = array("d")
+        self._due_at = array("d")
+        self._share = array("f")
         self._port = array("H")
         self._server = array("H")
         self._policy = array("H")
@@ -98,18 +117,22 @@ class WaitingRoom:
         self._servers: list[Endpoint] = []
         self._via: dict[int, Client] = {}  # clients that a PROXY header announced
         self._active: dict[int, tuple[Held, Journal, Client]] = {}  # clients that have done something
+        self._answers: dict[int, list[Answer]] = {}  # what is known of those that have not, and makes no difference yet
+        self._class: dict[int, str] = {}  # clients that have a wait of their own
         self._left: dict[int, None] = {}  # those that have closed their side, the first one first
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def __len__(self) -> int:
         return self._count
 
-    def enter(self, fd: int, number: int, packed: bytes, client: Client, policy: Policy, accepted_at: float, wait: float) -> None:
-        """Hold a client for *wait* seconds from *accepted_at*. Takes the descriptor over; *number* is above 0 and used once."""
+    def enter(self, fd: int, number: int, packed: bytes, client: Client, policy: Policy, accepted_at: float, place: Place) -> None:
+        """Hold a client as *place* says, from *accepted_at* on. Takes the descriptor over; *number* is above 0 and used once."""
         while fd >= len(self._number):
             self._grow()
         self._number[fd] = number
         self._accepted_at[fd] = accepted_at
+        self._due_at[fd] = accepted_at + place.wait
+        self._share[fd] = place.share
         self._port[fd] = client.endpoint.port
         self._server[fd] = _index(self._servers, client.server)
         self._policy[fd] = _index(self._policies, policy)
@@ -118,8 +141,15 @@ class WaitingRoom:
         if client.via is not None:
             self._via[fd] = client
         self._count += 1
+        if place.wait_class:
+            self._class[fd] = place.wait_class
         self._epoll.register(fd, _SILENT)
-        self._wheel.add(accepted_at + wait, number << FD_BITS | fd)
+        entry = number << FD_BITS | fd
+        self._wheel.add(accepted_at + place.wait, entry)
+        if policy.asking and place.resolver is not None:
+            on_answer = partial(self._on_answer, entry)
+            for question in first_questions(policy.asking, About(client.address)):
+                place.resolver.ask(question, on_answer)
 
     def release_one_that_left(self) -> bool:
         """Close the client that closed its side first, and so has most likely gone; False where there is none.
@@ -177,6 +207,8 @@ class WaitingRoom:
         if fd >= len(self._number) or self._number[fd] != entry >> FD_BITS:
             return
         now = self._clock.monotonic()
+        if now < self._due_at[fd]:
+            return  # its hold has become longer since, and has another entry
         sock = _borrow(fd)
         active = self._active.get(fd)
         if active is None or not active[0].talked:
@@ -184,6 +216,19 @@ class WaitingRoom:
             if found is not None and not self._step(fd, sock, found, now):
                 return
         if self._step(fd, sock, Due(), now):
+            sock.detach()
+
+    def _on_answer(self, entry: int, answer: Answer) -> None:
+        fd = entry & FD_MASK
+        if fd >= len(self._number) or self._number[fd] != entry >> FD_BITS:
+            return  # it has left
+        policy = self._policies[self._policy[fd]]
+        if fd not in self._active and not policy.has_classes_by_facts and not _may_matter_now(answer):
+            self._answers.setdefault(fd, []).append(answer)
+            return
+        now = self._clock.monotonic()
+        sock = _borrow(fd)
+        if self._step(fd, sock, Answered(answer), now):
             sock.detach()
 
     # What the core orders.
@@ -200,11 +245,11 @@ class WaitingRoom:
             match effect:
                 case Emit(event=event):
                     journal.emit(event, now)
+                case Wait(seconds=seconds):
+                    self._due_at[fd] = self._accepted_at[fd] + seconds
+                    self._wheel.add(max(now, self._due_at[fd]), self._number[fd] << FD_BITS | fd)
                 case Greet():
-                    accepted_at = self._accepted_at[fd]
-                    packed = self._take_out(fd)
-                    left = held.left and not held.talked
-                    self._greet(Guest(sock, client, packed, journal, accepted_at, policy, held.reasons, left, talked=held.talked))
+                    self._greet_out(fd, sock, held, journal, client)
                     return False
                 case Refuse(reply=reply):
                     journal.emit(replies.at_connect(reply), now)
@@ -217,6 +262,15 @@ class WaitingRoom:
                     self._forget(fd, sock, journal, now)
                     return False
         return True
+
+    def _greet_out(self, fd: int, sock: socket.socket, held: Held, journal: Journal, client: Client) -> None:
+        accepted_at, policy = self._accepted_at[fd], self._policies[self._policy[fd]]
+        packed = self._take_out(fd)
+        left = held.left and not held.talked
+        guest = Guest(
+            sock, client, packed, journal, accepted_at, policy, held.reasons, left, talked=held.talked, answers=held.answers
+        )
+        self._greet(guest)
 
     def _forget(self, fd: int, sock: socket.socket, journal: Journal, now: float) -> None:
         packed = self._take_out(fd)
@@ -232,7 +286,21 @@ class WaitingRoom:
             journal = self._open_journal(self._number[fd], accepted_at, self._policies[self._policy[fd]])
             client = self._client(fd)
             journal.resume(schema.Connect(client.address, client.endpoint.port, str(client.server)))
-            active = self._active[fd] = (Held(journal.id, client.address, accepted_at), journal, client)
+            held = Held(
+                journal.id,
+                client.address,
+                accepted_at,
+                share=self._share[fd],
+                wait_class=self._class.get(fd, ""),
+                packed=self._packed(fd),
+            )
+            now = self._clock.monotonic()
+            for answer in self._answers.pop(fd, ()):
+                held, effects = hold.step(held, Answered(answer), now, self._policies[self._policy[fd]])
+                for effect in effects:
+                    if isinstance(effect, Emit):  # nothing else comes of what did not matter when it came
+                        journal.emit(effect.event, now)
+            active = self._active[fd] = (held, journal, client)
         return active
 
     def _client(self, fd: int) -> Client:
@@ -254,12 +322,14 @@ class WaitingRoom:
         self._active.pop(fd, None)
         self._left.pop(fd, None)
         self._via.pop(fd, None)
+        self._answers.pop(fd, None)
+        self._class.pop(fd, None)
         self._count -= 1
         return packed
 
     def _grow(self) -> None:
         places = max(256, len(self._number))
-        for column in (self._number, self._accepted_at, self._port, self._server, self._policy):
+        for column in (self._number, self._accepted_at, self._due_at, self._share, self._port, self._server, self._policy):
             column.frombytes(bytes(places * column.itemsize))
         self._width.extend(bytes(places))
         self._address.extend(bytes(places * 16))
@@ -269,6 +339,11 @@ def _borrow(fd: int) -> socket.socket:
     """Return a socket object for a descriptor. Family and type are given so that Python need not ask; for what is done
     here (recv, send, shutdown) they do not matter, and asyncio asks the kernel itself."""
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+
+
+def _may_matter_now(answer: Answer) -> bool:
+    """True for an answer that may end the hold: that a list has the client. No other makes a difference before the hold's end."""
+    return answer.question.kind is Kind.LISTED and answer.state is State.FOUND
 
 
 def _index(known: list[_Value], value: _Value) -> int:

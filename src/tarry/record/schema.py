@@ -23,7 +23,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag=str.lower
 
 
 class Connect(Event, frozen=True):
-    """A client was accepted. ``wait`` is the hold that was drawn for it, in seconds; ``exempt`` says why it has none."""
+    """A client was accepted. ``wait`` is the hold that was drawn for it, in seconds; ``exempt`` says why it has none,
+    ``hold_class`` which class of clients it is of, by its address."""
 
     client: str
     port: int
@@ -32,6 +33,7 @@ class Connect(Event, frozen=True):
     via: str = ""
     exempt: str = ""
     config: str = ""
+    hold_class: str = ""
 
 
 class Readable(Event, frozen=True):
@@ -43,12 +45,23 @@ class Readable(Event, frozen=True):
 
 
 class Answer(Event, frozen=True):
-    """A fact that was asked for came back: a DNS list, a name. ``ms`` is how long it took."""
+    """A fact that was asked for came back. ``source`` is the DNS list, ``names`` or ``addresses``; ``codes`` are the values,
+    ``name`` is what was looked up, ``state`` found, nothing or unknown (``why``); ``ms`` is how long it took, 0 from the cache."""
 
     source: str
     codes: tuple[str, ...] = ()
     ttl: float = 0.0
     ms: float = 0.0
+    state: str = "found"
+    why: str = ""
+    name: str = ""
+
+
+class Wait(Event, frozen=True):
+    """The hold is to last ``wait`` seconds from accept on, since the client is of the hold class ``name`` now ("" for none)."""
+
+    name: str
+    wait: float
 
 
 class Outcome(Event, frozen=True):
@@ -60,7 +73,7 @@ class Outcome(Event, frozen=True):
 
 
 class Reason(Event, frozen=True):
-    """Something that speaks against the client."""
+    """Something that speaks against the client, or for it where ``weight`` is below 0. ``subject`` is the list that says so."""
 
     check: str
     code: str
@@ -68,6 +81,7 @@ class Reason(Event, frozen=True):
     detail: str = ""
     weight: float = 1.0
     action: str = ""
+    subject: str = ""
 
 
 class Verdict(Event, frozen=True):
@@ -104,13 +118,17 @@ class Reply(Event, frozen=True):
 
 
 class Hold(Event, frozen=True):
-    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended (due or left)."""
+    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended (due, left, or answered
+    where it was for answers). ``reasons``, ``sender`` and ``rcpt`` are told for a residual delay."""
 
     why: str
     asked: float
     held: float
     ended: str
     phase: str
+    reasons: tuple[str, ...] = ()
+    sender: str = ""
+    rcpt: str = ""
 
 
 class Handoff(Event, frozen=True):
@@ -232,6 +250,7 @@ SessionEvent: TypeAlias = (
     Connect
     | Readable
     | Answer
+    | Wait
     | Outcome
     | Reason
     | Verdict

@@ -30,7 +30,7 @@ from tarry.record.schema import (
 
 _PHASES = ("connect", "hold", "greeted", "helo", "mail", "rcpt", "data", "message")
 _PHASE_OF_VERB = {"HELO": 3, "EHLO": 3, "MAIL": 4, "RCPT": 5, "DATA": 6, "BDAT": 6}
-_LADDER = ("ignore", "tag", "delay", "defer", "reject", "drop")
+_LADDER = ("ignore", "tag", "delay", "discard", "defer", "reject", "drop")
 _GIVEN_AWAY = ("pass", "exec")
 _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 
@@ -96,7 +96,7 @@ class Summary:
                 if self._hangup is None:
                     self._hangup = dt
             case _:
-                pass  # Answer, Outcome and Exit add nothing to the sum; Close is the sum
+                pass  # Answer, Wait, Outcome and Exit add nothing to the sum; Close is the sum
 
     def close(self) -> Close:
         """Return the wide closing line."""

@@ -94,6 +94,7 @@ SERVERS = {
         programs=("usr/bin/qpsmtpd-forkserver",),
         tools=("perl",),
     ),
+    "rbldnsd": Server(packages=("rbldnsd",), programs=("usr/sbin/rbldnsd",)),  # gives up root for nobody
     "sendmail": Server(
         packages=("sendmail-bin", "sendmail-cf"),
         programs=("usr/libexec/sendmail/sendmail", "usr/share/sendmail/cf/m4/cf.m4"),

@@ -1,0 +1,88 @@
+"""attention - what of a client's commands is put before the checks, and what is looked up because of them.
+
+What      Counts commands, keeps what is known of the session (`About`) up to date, and makes the moments of HELO, MAIL, RCPT, RSET
+          and NOOP out of them.
+Promises  Nothing is decided here. A moment that no check looks at is not made. Counters are few, whatever verbs a client makes up.
+"""
+
+from __future__ import annotations
+
+from tarry.core.border import Emit, Hello, Recipient, RecipientAnswered, Repeated, Sender
+from tarry.core.exchange import Exchange
+from tarry.record import schema
+from tarry.smtp.grammar import Command, path
+from tarry.smtp.text import escape
+
+LONGEST_NAME = 255
+"""Octets of a host name or a path that checks see (RFC 1035 §2.3.4, RFC 5321 §4.5.3.1.3)."""
+
+_COUNTED_AS = {"EHLO": "HELO", "HELO": "HELO", "MAIL": "MAIL", "RSET": "RSET", "NOOP": "NOOP"}
+
+
+class Attention:
+    """The commands of one session, as the checks see them. ``refused`` counts the recipients that the MTA refused."""
+
+    __slots__ = ("_counts", "_x", "refused")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._x = exchange
+        self._counts: dict[str, int] = {}
+        self.refused = 0
+
+    def count(self, verb: str) -> int:
+        """Return how many of these commands have come: EHLO and HELO (together), MAIL, RSET, NOOP."""
+        return self._counts.get(_COUNTED_AS[verb], 0)
+
+    def record(self, command: Command) -> None:
+        """Record that a command came, with as much of its argument as may stand in a log."""
+        shown = b""
+        match command.verb:
+            case "EHLO" | "HELO":
+                shown = command.argument
+            case "MAIL" | "RCPT" if self._x.policy.record_paths:
+                shown = path(command.argument)
+            case "AUTH":
+                shown = command.argument.split(b" ", 1)[0]  # the mechanism; what follows may be a password
+        self._x.outbox.put(Emit(schema.Command(command.verb, len(command.line) + 2, escape(shown))))
+
+    def command(self, command: Command, rcpts: int, now: float) -> None:
+        """A command came; *rcpts* counts the RCPTs of its transaction, with this one where it is one."""
+        verb = command.verb
+        counted_as = _COUNTED_AS.get(verb)
+        if counted_as:
+            self._counts[counted_as] = self._counts.get(counted_as, 0) + 1
+        match verb:
+            case "EHLO" | "HELO":
+                if command.argument:
+                    self._hello(verb, escape(command.argument, LONGEST_NAME), now)
+            case "MAIL":
+                self._mail(escape(path(command.argument), LONGEST_NAME), now)
+            case "RCPT" if Recipient in self._x.policy.triggers:
+                self._x.screen.look(Recipient(escape(path(command.argument), LONGEST_NAME), rcpts), self._x.phase, now)
+            case "RSET" | "NOOP" if Repeated in self._x.policy.triggers:
+                self._x.screen.look(Repeated(verb, self._counts[verb]), self._x.phase, now)
+
+    def recipient_answered(self, code: int, accepted: int, now: float) -> None:
+        """The MTA answered a RCPT; *accepted* counts the recipients of the transaction that it has accepted."""
+        if code >= 400:
+            self.refused += 1
+        if RecipientAnswered in self._x.policy.triggers:
+            self._x.screen.look(RecipientAnswered(code, accepted, self.refused), self._x.phase, now)
+
+    def _hello(self, verb: str, name: str, now: float) -> None:
+        screen, phase = self._x.screen, self._x.phase
+        count = self._counts["HELO"]
+        if count == 1:
+            screen.arrive(now)
+        hello = Hello(verb, name, count)
+        screen.look(hello, phase, now)
+        screen.ask(hello, phase, now)
+        screen.about.helo, screen.about.verb = name, verb
+
+    def _mail(self, address: str, now: float) -> None:
+        screen, phase = self._x.screen, self._x.phase
+        screen.about.sender = address
+        if Sender in self._x.policy.triggers:
+            screen.look(Sender(address), phase, now)
+        if self._x.policy.asking:
+            screen.ask(Sender(address), phase, now)

@@ -1,0 +1,68 @@
+"""What of a client's commands is put before the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tarry.core.border import Hello, Moment, Recipient, RecipientAnswered, Repeated, Sender
+from tarry.core.check import About, NoOptions, Seen, Settings
+from tarry.core.result import PASSED, Action, Outcome
+from tests.playbook import policy
+from tests.talk import ENVELOPE, HELLO, MAIL, RCPT, Talk
+
+
+class Watching:
+    """A check that keeps what it sees, and what was known then."""
+
+    name = "watching"
+    complaint = "No"
+    codes: ClassVar[Mapping[str, str]] = {"code": "a reason"}
+    settings = Settings(action=Action.TAG)
+    options = NoOptions
+    triggers = (Hello, Sender, Recipient, RecipientAnswered, Repeated)
+
+    def __init__(self) -> None:
+        self.moments: list[Moment] = []
+        self.helos: list[str] = []
+
+    def look(self, seen: Seen, options: Any) -> Outcome:
+        self.moments.append(seen.moment)
+        self.helos.append(seen.about.helo)
+        assert isinstance(seen.about, About)
+        return PASSED
+
+
+def test_each_command_is_a_moment() -> None:
+    """With its argument, and how many there were."""
+    check = Watching()
+    Talk(policy(check)).plays(HELLO, MAIL, RCPT, "C: NOOP\nS: 250 2.0.0 Ok\nC: NOOP\nS: 250 2.0.0 Ok")
+    assert [Hello, Sender, Recipient, RecipientAnswered, Repeated, Repeated] == [type(one) for one in check.moments]
+    assert Repeated("NOOP", 2) == check.moments[-1]
+    assert RecipientAnswered(250, 1, 0) == check.moments[3]
+
+
+def test_the_name_of_before_is_known_at_the_next_hello() -> None:
+    """So that a change of names can be seen."""
+    check = Watching()
+    Talk(policy(check)).plays(HELLO, "C: HELO other.example\nS: 250 mail.example")
+    first = check.moments[0]
+    assert isinstance(first, Hello)
+    assert ["", first.name] == check.helos
+    assert Hello("HELO", "other.example", 2) == check.moments[1]
+
+
+def test_refused_recipients_are_counted() -> None:
+    """Over the session; accepted ones over the transaction."""
+    check = Watching()
+    Talk(policy(check)).plays(HELLO, MAIL, "C: RCPT TO:<x@d.example>\nM> RCPT TO:<x@d.example>\nM< 550 no\nS: 550 no", RCPT)
+    assert [RecipientAnswered(550, 0, 1), RecipientAnswered(250, 1, 1)] == [
+        one for one in check.moments if isinstance(one, RecipientAnswered)
+    ]
+
+
+def test_who_is_exempt_is_not_looked_at() -> None:
+    """In no command."""
+    check = Watching()
+    Talk(policy(check), is_exempt=True).plays(ENVELOPE)
+    assert [] == check.moments
