@@ -134,7 +134,7 @@ def test_a_wait_beyond_five_minutes_is_cut_and_told() -> None:
     """Clients would have given up."""
     found = Found("qpsmtpd")
     earlytalker.apply(found, ["wait", "600", "Wait", "1"], Source("plugins", 1, "earlytalker"), "")
-    assert ("290s", ["wait 600", "Wait"]) == (found.settings["hold.wait"].value, [one.value for one in found.missing])
+    assert ("295s", ["wait 600", "Wait"]) == (found.settings["hold.wait"].value, [one.value for one in found.missing])
 
 
 WORDS = ("wait", "reject", "reject_type", "defer-reject", "check-at", "action", "x", "0", "1", "-9", "naughty", "DATA", "temp")

@@ -95,7 +95,7 @@ def apply(found: Found, arguments: Sequence[str], source: Source, naughty: str) 
         return
     wait = write_duration(min(options.wait, LONGEST_HOLD))
     if options.wait > LONGEST_HOLD:
-        found.miss(source, f"wait {options.wait:g}", "clients give up after 5 minutes (RFC 5321)", "the holds are 290s now")
+        found.miss(source, f"wait {options.wait:g}", "clients give up after 5 minutes (RFC 5321)", "the holds are cut to 295s")
     if options.at_connect:
         found.set("hold.wait", wait, source, "wait")
         _connect(found, options, source, naughty)

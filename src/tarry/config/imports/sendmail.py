@@ -116,8 +116,8 @@ def _greet_pause(case: _Case, call: Call, source: Source) -> None:
         return
     seconds = min(int(value) / 1000, LONGEST_HOLD)
     if int(value) > LONGEST_HOLD * 1000:
-        why = "Sendmail pauses 300 s at most, and tarry 290 s: clients give up after 5 minutes (RFC 5321)"
-        found.miss(source, value, why, "hold.wait is 290s now")
+        why = "Sendmail pauses 300 s at most, and tarry 295 s: clients give up after 5 minutes (RFC 5321)"
+        found.miss(source, value, why, "hold.wait is cut to that")
     found.set("hold.wait", write_duration(seconds), source, f"{value} ms")
 
 
@@ -209,7 +209,8 @@ def _throttle(case: _Case, value: str, source: Source) -> None:
     if number := _whole(case, value, source):
         case.found.set("tarpit.refused.free", number, source, "recipients that the MTA refused")
         case.found.set("tarpit.refused.start", "1s", source, "each further one waits a second")
-        case.found.set("tarpit.refused.factor", 1.0, source)
+        case.found.set("tarpit.refused.factor", 1, source)
+        case.found.set("tarpit.refused.cap", "1s", source)
 
 
 def _recipients(case: _Case, value: str, source: Source) -> None:

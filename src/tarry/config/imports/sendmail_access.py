@@ -78,8 +78,8 @@ def _pause(found: Found, pauses: list[tuple[Network, int, Source]], key: str, va
         return
     milliseconds = int(value)
     if milliseconds > LONGEST_HOLD * 1000:
-        why = "clients give up after 5 minutes (RFC 5321), and tarry holds none longer than 290 s"
-        found.miss(source, value, why, "it is 290s now")
+        why = "clients give up after 5 minutes (RFC 5321), and tarry holds none longer than 295 s"
+        found.miss(source, value, why, "it is cut to that")
         milliseconds = int(LONGEST_HOLD * 1000)
     if not key:
         found.set("hold.wait", write_duration(milliseconds / 1000), source, f"{value} ms")
