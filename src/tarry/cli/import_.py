@@ -79,11 +79,12 @@ def postfix(main_cf: str | None, master: str | None, cache: str | None, passes: 
     folder = Path(MAIN_CF if name == "-" else name).parent
     text = _text(name)
     beside = master or (str(folder / "master.cf") if name != "-" and (folder / "master.cf").exists() else None)
+    file = "postconf -n" if name == "-" else Path(name).name
     found = _parsed(
-        {"main.cf": name, "master.cf": beside or ""},
+        {file: name, "master.cf": beside or ""},
         lambda: read_postfix(
             text,
-            "postconf -n" if name == "-" else Path(name).name,
+            file,
             _reader(folder),
             master=_text(beside) if beside else None,
             folder=str(folder),

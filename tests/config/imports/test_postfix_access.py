@@ -28,6 +28,11 @@ def test_ignore_denies_nobody() -> None:
     assert any("2 networks" in one.why for one in found.missing)
 
 
+def test_an_action_without_a_reject_line_is_told() -> None:
+    """It does nothing in Postfix."""
+    assert "postscreen_denylist_action" in told(postfix("postscreen_denylist_action = drop\n"))
+
+
 def test_dunno_is_told_by_lines() -> None:
     """Once for a file, with the first of its lines."""
     found = postfix(LIST, files={"/etc/postfix/a.cidr": "".join(f"192.0.2.{n} dunno\n" for n in range(8))})

@@ -49,9 +49,11 @@ def _mynetworks(case: Case, value: str) -> tuple[list[str], Source] | None:
 
 def _tell_denied(case: Case, rules: list[Rule], action: str) -> None:
     rejected = [rule for rule in rules if rule.verdict == REJECT]
-    if not rejected:
-        return
     name = "postscreen_denylist_action"
+    if not rejected:
+        if case.is_set(name):
+            case.miss(case.name(name), "no line of postscreen_access_list says reject", "it had no effect in Postfix either")
+        return
     if action == "ignore":
         first: Source = rejected[0].source
         count = f"{len(rejected)} network{'' if len(rejected) == 1 else 's'}"
