@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from tarry.cli import cli, import_
 from tarry.config.load import load
+from tests import moving_page
 
 MAIN = (
     "myhostname = mx.example.org\npostscreen_greet_wait = 8s\npostscreen_cache_cleanup_interval = 1h\nmynetworks = 192.0.2.0/24\n"
@@ -200,3 +201,17 @@ def test_too_large_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(import_, "SIZE_LIMIT", 20)
     result = run("postfix", tmp_path / "x")
     assert (1, True) == (result.exit_code, "the file is larger than" in result.stderr)
+
+
+def test_the_page_shows_what_the_command_writes() -> None:
+    """If this fails: .venv/bin/python -m tests.moving_page"""
+    page = moving_page.PAGE.read_text(encoding="utf-8")
+    assert page == moving_page.with_made(page)
+    assert ["main.cf", "plugins", "sendmail.mc"] == [Path(next(iter(files))).name for files, _ in moving_page.examples(page)]
+
+
+def test_the_page_shows_how_passes_are_counted(tmp_path: Path) -> None:
+    """The words that it shows are the command's."""
+    cache = "192.0.2.7\t4000000000;4000000000;0\n192.0.2.8\t4000000000;1600000000\n"
+    told = run("postfix", "--cache", "-", "--passes", tmp_path / "passes.jsonl", stdin=cache).stderr
+    assert told.replace(f"{tmp_path}/", "") in moving_page.PAGE.read_text(encoding="utf-8")

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from tarry.config.imports.postscreen_words import DEFAULTS, MAPPED, TLS_PREFIXES, WITHOUT
+from tests.e2e.servers import install
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.need import need
 from tests.e2e.servers.postfix import Postfix, Postscreen
+from tests.e2e.servers.qpsmtpd import Qpsmtpd
+from tests.e2e.servers.sendmail import Sendmail
 from tests.e2e.servers.tarry import COMMAND, Tarry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -131,3 +134,72 @@ def test_a_real_cache_gives_passes(tmp_path: Path) -> None:
     assert ["127.9.8.7"] == [one["address"] for one in greeting]
     assert abs(greeting[0]["until"] - time.time() - 2 * 86400) < 60
     assert "passes of 1 clients (pregreet 1" in told
+
+
+def fate(port: int) -> tuple[int, ...]:
+    """Talk early, go on to MAIL where that is possible, and return the codes of all replies."""
+    with RawClient(port) as client:
+        client.send(b"EHLO early.example\r\n")
+        codes = [client.read_reply().code]
+        if codes == [220]:
+            codes.append(client.read_reply().code)
+            codes.append(client.command(b"MAIL FROM:<a@client.example>").code)
+    return tuple(codes)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("earlytalker wait 0.4", (550,)),
+        ("check_earlytalker wait 0.4 reject_type temp", (450,)),
+        ("earlytalker wait 0.4 reject 0", (220, 250, 250)),
+        ("earlytalker wait 0.4 defer-reject 1", (220, 250, 450)),
+        ("earlytalker wait 0.4 defer-reject no reject_type perm", (220, 250, 550)),
+        ("earlytalker wait 0.4 defer-reject 0", (450,)),
+        ("earlytalker wait 0.4 action denysoft", (550,)),
+        ("earlytalker wait 0.4 action log", (220, 250, 250)),
+        ("earlytalker wait 0.4 action deny defer-reject 1", (220, 250, 450)),
+        ("earlytalker wait 0.4 check-at DATA", (220, 250, 250)),
+        ("earlytalker wait", (220, 250, 250)),
+    ],
+)
+def test_an_early_talker_fares_as_with_the_real_plugin(line: str, expected: tuple[int, ...], tmp_path: Path) -> None:
+    """The same codes from qpsmtpd with a line and from tarry with what is made of it, quirks and all."""
+    need("qpsmtpd")
+    (tmp_path / "plugins").write_text(f"{line}\n")
+    text, _ = imported("qpsmtpd", tmp_path / "plugins")
+    with Qpsmtpd(plugins=[line]) as qpsmtpd, Tarry(text) as tarry:
+        assert (expected, expected) == (fate(qpsmtpd.port), fate(tarry.port))
+
+
+def test_an_early_talker_fares_as_with_sendmail(tmp_path: Path) -> None:
+    """The same 554 from greet_pause and from tarry with what is made of it."""
+    need("sendmail")
+    (tmp_path / "sendmail.mc").write_text("FEATURE(`access_db')dnl\nFEATURE(`greet_pause', `400')dnl\n")
+    text, _ = imported("sendmail", tmp_path / "sendmail.mc")
+    with Sendmail(greet_pause=400) as sendmail, Tarry(text) as tarry:
+        assert ((554,), (554,)) == (fate(sendmail.port)[:1], fate(tarry.port))
+
+
+@pytest.mark.parametrize(
+    ("server", "verb", "name"),
+    [
+        ("postfix", "postfix", "usr/share/postfix/main.cf.dist"),
+        ("postfix", "postfix", "usr/share/postfix/main.cf.debian"),
+        ("sendmail", "sendmail", "usr/share/sendmail/cf/debian/sendmail.mc"),
+    ],
+)
+def test_the_files_that_debian_ships_are_imported(server: str, verb: str, name: str, tmp_path: Path) -> None:
+    """As they are, with their comments; the result passes `tarry config check`."""
+    need(server)
+    text, _ = imported(verb, install.folder(server) / name)
+    assert "is fine: listens on" in checked(text, tmp_path)
+
+
+def test_the_master_cf_that_debian_ships_is_read(tmp_path: Path) -> None:
+    """postscreen is a comment in it, and so is the pass service: both are told."""
+    need("postfix")
+    (tmp_path / "main.cf").write_text("postscreen_greet_wait = 4s\n")
+    (tmp_path / "master.cf").write_text((install.folder("postfix") / "usr/share/postfix/master.cf.dist").read_text())
+    _, told = imported("postfix", tmp_path / "main.cf")
+    assert "no service of type inet runs postscreen" in " ".join(told.split())

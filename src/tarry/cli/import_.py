@@ -196,12 +196,13 @@ def _write_passes(cache: str, passes: str) -> None:
 
 
 def _tell(found: Found, names: Sequence[str], verb: str, as_json: bool) -> None:
-    text = written.toml(found, _heading(names, verb))
+    text = written.toml(found, heading(names, verb))
     click.echo(json.dumps(written.report(found, names, text), indent=2) if as_json else text, nl=as_json)
     _tell_missing(found)
 
 
-def _heading(names: Sequence[str], verb: str) -> Iterable[str]:
+def heading(names: Sequence[str], verb: str) -> Iterable[str]:
+    """Yield the first lines of the file, which say what made it."""
     yield f"Made by tarry {VERSION}: tarry import {verb} {' '.join(names)}"
     yield "Each line ends with where it comes from. Look it through, then: tarry config check tarry.toml"
 

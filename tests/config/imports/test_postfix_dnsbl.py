@@ -54,7 +54,7 @@ def test_the_threshold_is_a_score(lines: str, expected: dict[str, object]) -> No
     found = keys(postfix(f"postscreen_dnsbl_sites = zen.example.org\n{lines}\n"))
     score = {name: value for name, value in found.items() if name.startswith("score.")}
     assert {"score.delay": 0, **expected} == score
-    assert "ignore" == found["checks.dnslists.action"]
+    assert "tag" == found["checks.dnslists.action"]
 
 
 def test_a_threshold_of_nobody_is_told() -> None:

@@ -69,7 +69,7 @@ def _score(case: Case) -> None:
     """The threshold and what is done from there on: sums of weights decide, and nothing else gives any."""
     action = case.action("postscreen_dnsbl_action")
     decided = case.source("postscreen_dnsbl_action")
-    case.found.set("checks.dnslists.action", "ignore", decided, "the sum of the weights decides, see [score]")
+    case.found.set("checks.dnslists.action", "tag", decided, "the sum of the weights decides, see [score]")
     case.found.set("score.delay", 0, decided, "postscreen delays nobody")
     threshold = case.number("postscreen_dnsbl_threshold")
     source = case.source("postscreen_dnsbl_threshold")

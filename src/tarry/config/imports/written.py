@@ -81,7 +81,9 @@ def _missing_lines(missing: Iterable[Missing]) -> Iterator[str]:
 
 def subject(one: Missing) -> str:
     """Return the line that has no counterpart: its place, its name and the beginning of its value."""
-    return printable(f"{one.source} = {_cut(one.value)}" if one.value else str(one.source))
+    if not one.value:
+        return printable(str(one.source))
+    return printable(f"{one.source}{' =' if one.source.name else ''} {_cut(one.value)}")
 
 
 def sentence(one: Missing) -> str:
