@@ -43,7 +43,16 @@ class SystemClock:
     wall = staticmethod(time.time)
 
 
-def ask(servers: Sequence[str], *questions: Question, timeout: float = TIMEOUT, linger: float = 0.0) -> list[Answer]:
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def ask(
+    servers: Sequence[str],
+    *questions: Question,
+    timeout: float = TIMEOUT,
+    linger: float = 0.0,
+    new_loop: NewLoop = uvloop.new_event_loop,
+) -> list[Answer]:
     """Ask on an event loop of its own and return the answers in the order of the questions; each must come once and in time."""
 
     async def all_of_them() -> list[Answer]:
@@ -66,7 +75,7 @@ def ask(servers: Sequence[str], *questions: Question, timeout: float = TIMEOUT, 
         assert {1} == {len(got) for got in answers.values()}
         return [answers[question][0] for question in questions]
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(all_of_them())
 
 
@@ -259,11 +268,12 @@ CASES = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_the_desk_answers(case: Case) -> None:
+def test_what_the_desk_answers(case: Case, new_loop: NewLoop) -> None:
     """Once, in time, and with addresses only; what is listed is in 127.0.0.0/8 and no error code."""
     with NameServer(case.behave, tcp=case.tcp) as server:
-        (answer,) = ask([server.address], case.question, linger=case.linger)
+        (answer,) = ask([server.address], case.question, linger=case.linger, new_loop=new_loop)
     assert (case.state, case.values) == (answer.state, answer.values)
     assert case.why == answer.why
     assert case.is_listing is any(map(counts, answer.values))

@@ -137,8 +137,8 @@ class Channel:
         query = _Query(self, current, name, kind, on_reply)
         try:
             current.ares.query(name, kind, callback=query)
-        except pycares.AresError as problem:  # out of memory, or a name that c-ares does not take; it has not called back
-            if not query.is_over:
+        except pycares.AresError as problem:  # a name that c-ares does not take, no memory
+            if not query.is_over:  # c-ares 1.34 has called back with the same, but does not promise it
                 query(None, problem.args[0])
         if self._timer is None and (self._open or self._old):
             self._timer = self._loop.call_later(TICK, self._on_tick)
