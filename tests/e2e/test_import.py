@@ -13,6 +13,7 @@ import pytest
 from tarry.config.imports.postscreen_words import DEFAULTS, MAPPED, TLS_PREFIXES, WITHOUT
 from tests.e2e.servers import install
 from tests.e2e.servers.clients import RawClient
+from tests.e2e.servers.nameservers import rbldnsd
 from tests.e2e.servers.need import need
 from tests.e2e.servers.postfix import Postfix, Postscreen
 from tests.e2e.servers.qpsmtpd import Qpsmtpd
@@ -110,6 +111,33 @@ def test_the_result_takes_postscreens_place(postfix: Postfix) -> None:
             client.read_reply()
             assert client.command(b"MAIL FROM:<a@client.example>").code == 250
             assert client.command(b"RCPT TO:<alice@example.org>").code == 550
+
+
+LISTS = """
+postscreen_dnsbl_sites = bl.example=127.0.0.[2..11]*2, bl.example=127.0.0.[10;11]*1, wl.example=127.0.[0..255].[1..3]*-3
+postscreen_dnsbl_threshold = 3
+postscreen_dnsbl_action = enforce
+postscreen_dnsbl_allowlist_threshold = -2
+"""
+
+
+def test_dns_lists_weigh_as_in_postscreen(postfix: Postfix) -> None:
+    """Two filters of one zone add up to the threshold, one does not, and an allow list ends the wait."""
+    need("rbldnsd")
+    etc = postfix.folder / "etc"
+    main = (etc / "main.cf").read_text() + LISTS
+    read, _ = imported("postfix", "-", "--master", etc / "master.cf", stdin=main.encode())
+    text = re.sub(r"^\[listen\]\nsmtp = .*$", "[listen]", read, count=1, flags=re.MULTILINE)
+    zones = {
+        "bl.example": ("ip4set", "127.66.6.10 :127.0.0.10:twice\n127.66.6.4 :127.0.0.4:once\n"),
+        "wl.example": ("ip4set", "127.9.9.9 :127.0.5.2:friend\n"),
+    }
+    with rbldnsd(zones) as port, Tarry(f'{text}\n[dns]\nservers = ["127.0.0.1:{port}"]\nself_test = "0s"\n') as tarry:
+        for source, code, waits in (("127.66.6.10", 550, True), ("127.66.6.4", 250, True), ("127.9.9.9", 250, False)):
+            with RawClient(tarry.port, source=source) as client:
+                client.greeted()
+                assert waits == (time.monotonic() - client.connected_at > 1.9), source
+                assert [250, code] == client.envelope(), source
 
 
 def test_a_real_cache_gives_passes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ What     The file goes to the standard output, with the origin of each line as a
          and, as a table, on the standard error. With --cache the passes that postscreen remembers become JSON lines.
 Status   0 read, whatever has no counterpart; 1 a file cannot be read or parsed, or the passes cannot be written; 2 usage.
 JSON     v is 1, and fields are only ever added.
-Since    0.2
+Since    0.1
 """
 
 from __future__ import annotations

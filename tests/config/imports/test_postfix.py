@@ -59,7 +59,8 @@ def test_a_line_is_a_key(line: str, key: str, value: object) -> None:
 def test_every_parameter_is_a_key_or_told(name: str) -> None:
     """Nothing that is set is dropped in silence, whatever it is set to."""
     for value in ("1", "yes", "x", "", "ignore", "cidr:/x"):
-        found = postfix(f"{name} = {value}\n")
+        found = read_postfix(f"{name} = {value}\n", "main.cf", reader({}))
+        settle(found)
         places = {one.source.name for one in (*found.all(), *found.missing) if one.source.line == 1}
         silent = name == "postscreen_access_list" or not value
         assert silent or name in places, value

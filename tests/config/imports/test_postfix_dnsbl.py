@@ -73,7 +73,7 @@ def test_without_zones_there_is_no_list() -> None:
     assert [] == [name for name in keys(found) if name.startswith(("score.", "checks.dnslists"))]
 
 
-@pytest.mark.parametrize("site", ["zen.example.org*x", "=127.0.0.2", "zen example!", "zen.example.org*"])
+@pytest.mark.parametrize("site", ["zen.example.org*x", "=127.0.0.2", "zen.example.net example!", "zen.example.org*"])
 def test_what_is_no_site_is_told(site: str) -> None:
     """One line each, and the others stay."""
     found = postfix(SITES.format(f"{site}, ok.example.org"))
