@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests import moving_page
 
 from tarry.cli import cli, import_
 from tarry.config.load import load
-from tests import moving_page
 
 MAIN = (
     "myhostname = mx.example.org\npostscreen_greet_wait = 8s\npostscreen_cache_cleanup_interval = 1h\nmynetworks = 192.0.2.0/24\n"

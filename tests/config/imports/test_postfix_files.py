@@ -32,6 +32,12 @@ def test_parameters_have_their_lines() -> None:
     assert {"a": ("2", 4), "b": ("x y", 2)} == {name: (one.value, one.line) for name, one in found.items()}
 
 
+def test_elements_have_their_lines() -> None:
+    """Of a list over several lines; what is not written there, such as what a name stands for, has the first one."""
+    one = parameters("x = 1\na = b, c\n# no\n  d\n\te f\n", "main.cf")["a"]
+    assert [2, 2, 4, 5, 5, 2] == [one.line_of(word) for word in ("b", "c", "d", "e", "f", "z")]
+
+
 @pytest.mark.parametrize(("text", "line"), [("a = 1\nb\n", 2), ("= 1\n", 1), ("smtp inet n - y - 1 postscreen -o a=b", 1)])
 def test_what_is_no_main_cf(text: str, line: int) -> None:
     """A line without an equals sign, without a name, with several words for one: master.cf by mistake."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tarry.config.imports.found import Found, ImportProblem, Source
 from tarry.config.imports.networks import spelled
+from tarry.config.imports.postfix_files import words
 from tarry.config.imports.postfix_tables import AccessList, pairs
 
 HERE = Source("main.cf", 1, "postscreen_access_list")
@@ -31,9 +32,9 @@ def read(name: str) -> str:
 def followed(value: str, mynetworks: str | None = "192.0.2.0/25") -> tuple[list[str], Found]:
     """Return the rules of a list as text, and what was told."""
     found = Found("Postfix")
-    mine = None if mynetworks is None else (mynetworks.split(), Source("main.cf", 9, "mynetworks"))
+    mine = None if mynetworks is None else [(word, Source("main.cf", 9, "mynetworks")) for word in mynetworks.split()]
     access = AccessList(found, read, mine)
-    access.follow(value, HERE)
+    access.follow([(word, HERE) for word in words(value)])
     return [f"{spelled(rule.network)} {rule.verdict} {rule.source.place}" for rule in access.rules], found
 
 

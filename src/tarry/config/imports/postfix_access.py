@@ -18,12 +18,11 @@ _LINES_TOLD = 5
 
 def access(case: Case) -> None:
     """Read the list with its tables."""
-    source = case.source("postscreen_access_list")
     value = case.value("postscreen_access_list")
     if value is None:
         return
     followed = AccessList(case.found, case.read, _mynetworks(case, value))
-    followed.follow(value, source)
+    followed.follow([(word, case.source("postscreen_access_list", word)) for word in words(value)])
     try:
         rules = disjoint(followed.rules)
     except TooLong:
@@ -40,11 +39,11 @@ def access(case: Case) -> None:
         _tell_dunno(case.found, sources)
 
 
-def _mynetworks(case: Case, value: str) -> tuple[list[str], Source] | None:
+def _mynetworks(case: Case, value: str) -> list[tuple[str, Source]] | None:
     if not case.is_set("mynetworks") or "permit_mynetworks" not in value.lower():
         return None
     networks = case.value("mynetworks")
-    return None if networks is None else (words(networks), case.source("mynetworks"))
+    return None if networks is None else [(word, case.source("mynetworks", word)) for word in words(networks)]
 
 
 def _tell_denied(case: Case, rules: list[Rule], action: str) -> None:

@@ -49,12 +49,12 @@ class Case:
     def is_set(self, name: str) -> bool:
         return self.name(name) in self.given
 
-    def source(self, name: str) -> Source:
-        """Return where a parameter is set; Postfix's default where it is not."""
+    def source(self, name: str, word: str = "") -> Source:
+        """Return where a parameter is set, or an element of its list; Postfix's default where it is not."""
         parameter = self.given.get(self.name(name))
         if parameter is None:
             return self.found.default()
-        return Source(parameter.file, parameter.line, parameter.name)
+        return Source(parameter.file, parameter.line_of(word) if word else parameter.line, parameter.name)
 
     def raw(self, name: str) -> str:
         parameter = self.given.get(self.name(name))

@@ -24,8 +24,8 @@ def dnsbl(case: Case) -> None:
     """Turn the zones, the threshold and the action into keys."""
     sites = words(case.value("postscreen_dnsbl_sites") or "")
     names = _public_names(case)
-    source = case.source("postscreen_dnsbl_sites")
     for site in sites:
+        source = case.source("postscreen_dnsbl_sites", site)
         match = _SITE.fullmatch(site)
         if match is None:
             case.found.miss(source, site, "this is no zone[=filter][*weight]", "write it as an element of checks.dnslists.zones")

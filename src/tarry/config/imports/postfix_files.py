@@ -27,6 +27,11 @@ class Parameter(msgspec.Struct, frozen=True):
     value: str
     file: str
     line: int
+    parts: tuple[tuple[int, str], ...] = ()
+
+    def line_of(self, word: str) -> int:
+        """Return the line on which an element of a list stands, the first one where that cannot be told."""
+        return next((line for line, text in self.parts if word in words(text)), self.line)
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -42,33 +47,41 @@ class Service(msgspec.Struct, frozen=True):
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a Postfix file joined as they belong together, each with the number of its first one."""
-    number, parts = 0, list[str]()
+    for parts in _parted(text):
+        yield parts[0][0], "".join(part for _, part in parts)
+
+
+def _parted(text: str) -> Iterator[list[tuple[int, str]]]:
+    """Yield the lines that belong together, each with its number."""
+    parts = list[tuple[int, str]]()
     for at, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line[0] in " \t":
             if parts:
-                parts.append(line)
+                parts.append((at, line))
             continue  # with nothing to continue, Postfix ignores the line too
         if parts:
-            yield number, "".join(parts)
-        number, parts = at, [line]
+            yield parts
+        parts = [(at, line)]
     if parts:
-        yield number, "".join(parts)
+        yield parts
 
 
 def parameters(text: str, file: str) -> dict[str, Parameter]:
     """Return what a main.cf sets, by name."""
     found: dict[str, Parameter] = {}
-    for number, line in logical_lines(text):
-        name, equals, value = line.partition("=")
+    for parts in _parted(text):
+        number = parts[0][0]
+        name, equals, value = "".join(part for _, part in parts).partition("=")
         name = name.strip()
         if not equals:
             raise ImportProblem(file, number, "there is no equals sign", "a line of main.cf is name = value")
         if not name or re.search(r"\s", name):
             raise ImportProblem(file, number, f'"{printable(name[:40])}" is no name', "a line of main.cf is name = value")
-        found[name] = Parameter(name, value.strip(), file, number)
+        first = (number, parts[0][1].partition("=")[2])
+        found[name] = Parameter(name, value.strip(), file, number, (first, *parts[1:]))
     return found
 
 

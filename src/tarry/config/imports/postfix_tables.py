@@ -9,7 +9,7 @@ Source    postconf(5) postscreen_access_list and mynetworks, cidr_table(5), DATA
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tarry.config.imports.found import Found, ImportProblem, ReadFile, Source
 from tarry.config.imports.networks import Network, Rule, read_network
@@ -24,7 +24,7 @@ _BY_HAND = "put the addresses into exempt.networks or deny.networks by hand"
 class AccessList:
     """The rules of one list. *mynetworks* are the words of that parameter, None where they are not known."""
 
-    def __init__(self, found: Found, read: ReadFile, mynetworks: tuple[list[str], Source] | None) -> None:
+    def __init__(self, found: Found, read: ReadFile, mynetworks: Sequence[tuple[str, Source]] | None) -> None:
         self.found = found
         self.read = read
         self.mynetworks = mynetworks
@@ -32,9 +32,9 @@ class AccessList:
         self.without_word: dict[str, list[Source]] = {}
         """Lines that say dunno, by file."""
 
-    def follow(self, value: str, source: Source) -> None:
-        """Read the list itself; a bare dunno ends it."""
-        for word in words(value):
+    def follow(self, listed: Iterable[tuple[str, Source]]) -> None:
+        """Read the words of the list itself; a bare verdict ends it."""
+        for word, source in listed:
             if self._command(word.lower(), _EVERYONE, source):
                 if word.lower() in (PERMIT, REJECT, DUNNO):
                     return
@@ -60,8 +60,7 @@ class AccessList:
             what = "which networks mynetworks stands for is not in the file, and Postfix works it out on its host"
             self.found.miss(source, "permit_mynetworks", what, "ask `postconf mynetworks` and add them to exempt.networks")
             return
-        listed, where = self.mynetworks
-        for word in listed:
+        for word, where in self.mynetworks:
             self._mynetwork(word, where)
 
     def _mynetwork(self, word: str, source: Source, depth: int = 0) -> None:
