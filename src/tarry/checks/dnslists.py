@@ -11,7 +11,7 @@ Mistaken  Who shares an address with a spammer: shared hosting, NAT, large sende
           that you trust there are exempt.networks and allow lists in checks.dnslists.zones; checks.dnslists.action says what a
           listing leads to.
 Source    RFC 5782; Postfix postscreen_dnsbl_sites, whose weights, filters and public names these are; Spamhaus' error codes.
-Since     0.2
+Since     0.1
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import ClassVar
 
-from tarry.checks.values.zone import Zone, distinct, found
+from tarry.checks.values.zone import Zone, distinct, settled
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import Seen, Settings, option
-from tarry.core.facts import Question, State, listing
-from tarry.core.result import PASSED, Action, Outcome, Unknown
+from tarry.core.facts import Question, listing
+from tarry.core.result import Action, Outcome, Unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,7 @@ class DnsLists:
     def look(self, seen: Seen, options: Options) -> Outcome | tuple[Outcome, ...]:
         match seen.moment:
             case Answered(answer=answer):
-                asked = _questions(seen, options)
-                if answer.question not in asked:
-                    return ()
-                told = found(answer, options.zones)
-                return told or (PASSED if _all_clear(asked, seen, options) else ())
+                return settled(answer, _questions(seen, options), seen.about.facts, options.zones)
             case _:
                 return Unknown("not observed")
 
@@ -81,8 +77,3 @@ def _questions(seen: Seen, options: Options) -> tuple[Question, ...]:
         return ()
     return () if "%" in client else tuple(listing(client, zone) for zone in distinct(options.zones))
 
-
-def _all_clear(asked: tuple[Question, ...], seen: Seen, options: Options) -> bool:
-    """True when every zone has answered, and none of them anything that counts."""
-    answers = [seen.about.facts.get(question) for question in asked]
-    return all(one is not None and one.state is not State.UNKNOWN and not found(one, options.zones) for one in answers)
