@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tarry.config.imports import networks
 from tests.config.imports.mapped import keys, postfix, told
 
 LIST = "postscreen_access_list = permit_mynetworks, cidr:/etc/postfix/a.cidr\nmynetworks = 198.51.100.0/24\n"
@@ -57,3 +58,10 @@ def test_a_list_that_cannot_be_expanded_is_told() -> None:
     """And nothing of it is taken."""
     found = postfix("postscreen_access_list = cidr:$nowhere/x\n")
     assert ("exempt.networks" in keys(found), "postscreen_access_list" in told(found)) == (False, True)
+
+
+def test_a_list_that_overlaps_too_much_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And gives no networks."""
+    monkeypatch.setattr(networks, "_COMPARISONS", 0)
+    found = postfix(LIST, files=FILES)
+    assert ("postscreen_access_list" in told(found), "exempt.networks" in keys(found)) == (True, False)

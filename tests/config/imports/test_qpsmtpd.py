@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tarry.config.imports import networks
 from tarry.config.imports.found import Found, ImportProblem
 from tarry.config.imports.qpsmtpd import config_lines, read_qpsmtpd
 from tarry.config.imports.settle import settle
@@ -127,6 +128,15 @@ def test_files_that_cannot_be_read_are_told(fault: Exception) -> None:
 
     found = read_qpsmtpd("helo\n", "plugins", read)
     assert any("Permission denied" in one.why or "no text" in one.why for one in found.missing)
+
+
+@pytest.mark.parametrize("line", ["hosts_allow", "relay"])
+def test_lists_that_overlap_too_much_are_told(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And give no networks."""
+    monkeypatch.setattr(networks, "_COMPARISONS", 0)
+    found = plugins(line)
+    assert any("overlap too much" in one.why for one in found.missing)
+    assert not {"deny.networks", "exempt.networks"} & set(keys(found))
 
 
 def test_comments_are_left_out() -> None:

@@ -43,6 +43,10 @@ def mc(text: str, *others: tuple[str, str]) -> Found:
             "FEATURE(`enhdnsbl', `a.example.org', `', `t', `127.0.0.2.', `127.0.0.$-.')",
             {"checks.dnslists.zones": [{"zone": "a.example.org", "answers": "127.0.0.2, 127.0.0.[0..255]", "weight": 0}]},
         ),
+        (
+            "FEATURE(`enhdnsbl', `a.example.org', `', `', `$+')",
+            {"checks.dnslists.zones": [{"zone": "a.example.org", "answers": "127.[0..255].[0..255].[0..255]", "weight": 0}]},
+        ),
         ("FEATURE(`rhsbl', `dbl.example.org')", {"checks.rhsbl.zones": [{"zone": "dbl.example.org", "weight": 0}]}),
         ("FEATURE(`rhsbl', `dbl.example.org')", {"checks.rhsbl.action": "reject", "checks.rhsbl.at": "mail"}),
         ("FEATURE(`block_bad_helo')", {"checks.helo.tests": ["unqualified", "own_name"], "checks.helo.action": "reject"}),

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from tarry.config.spelling import spell
+
 ReadFile: TypeAlias = Callable[[str], str]
 """Returns the text of a file that another one names. Raises OSError, or ImportProblem for what is no text."""
 
@@ -75,6 +77,7 @@ class Found:
         self.settings: dict[str, Setting] = {}
         self.elements: dict[str, list[Setting]] = {}
         self.missing: list[Missing] = []
+        self._added: set[tuple[str, str]] = set()
 
     def set(self, key: str, value: object, source: Source, note: str = "") -> None:
         """Give a key its value; the last one counts, as in the files that are read."""
@@ -82,9 +85,9 @@ class Found:
 
     def add(self, key: str, value: object, source: Source, note: str = "") -> None:
         """Add an element to a list, or a table to an array of tables. The same element is kept once."""
-        listed = self.elements.setdefault(key, [])
-        if all(one.value != value for one in listed):
-            listed.append(Setting(key, value, source, note))
+        if (key, spell(value)) not in self._added:
+            self._added.add((key, spell(value)))
+            self.elements.setdefault(key, []).append(Setting(key, value, source, note))
 
     def miss(self, source: Source, value: str, why: str, instead: str) -> None:
         """Tell what has no counterpart. *why* and *instead* are sentences without their full stop."""

@@ -237,14 +237,7 @@ def _hosts_allow(case: _Case, arguments: Sequence[str], source: Source) -> None:
             continue
         if rest[0].startswith("DENYSOFT"):
             case.found.miss(where, line, "deny.networks refuses for good, with 554", "take it out if that is too much")
-    try:
-        ordered = disjoint(Rule(one.network, one.verdict[:4], one.source) for one in rules)
-    except TooLong:
-        case.found.miss(source, "hosts_allow", "its lines overlap too much to be put in order", "write deny.networks by hand")
-        return
-    for rule in ordered:
-        if rule.verdict == "DENY":
-            case.found.add("deny.networks", spelled(rule.network), rule.source)
+    _networks(case, source, [Rule(one.network, one.verdict[:4], one.source) for one in rules], "DENY", "deny.networks")
 
 
 def _relay(case: _Case, arguments: Sequence[str], source: Source) -> None:
@@ -255,9 +248,19 @@ def _relay(case: _Case, arguments: Sequence[str], source: Source) -> None:
                 rules.append(Rule(read_prefix(line), verdict, where))
             except ValueError:
                 case.found.miss(where, line, "this is no address or network", "")
-    for rule in disjoint(rules):
-        if rule.verdict == "relay":
-            case.found.add("exempt.networks", spelled(rule.network), rule.source, "immune")
+    _networks(case, source, rules, "relay", "exempt.networks")
+
+
+def _networks(case: _Case, source: Source, rules: Sequence[Rule], verdict: str, key: str) -> None:
+    """Add the networks of one verdict to a key."""
+    try:
+        ordered = disjoint(rules)
+    except TooLong:
+        case.found.miss(source, "", "the lines overlap too much to be put in order", f"write {key} by hand")
+        return
+    for rule in ordered:
+        if rule.verdict == verdict:
+            case.found.add(key, spelled(rule.network), rule.source)
 
 
 _PLUGINS: Mapping[str, Callable[[_Case, Sequence[str], Source], None]] = {

@@ -13,23 +13,17 @@ from tarry.config.imports import written
 from tarry.config.imports.found import Found, Setting
 from tarry.config.keys import keys
 from tarry.config.load import load
+from tarry.config.origin import Problem
 from tarry.config.values import Wrong
-
-_ROUNDS = 20
-"""One round may uncover what the last one hid; more rounds than this have never been needed."""
 
 
 def settle(found: Found) -> None:
     """Take out of *found* what would be an error."""
     _values(found)
-    for _ in range(_ROUNDS):
-        errors = load(None, text=written.toml(found, ())).errors
-        if not errors:
-            _sort(found)
-            return
-        for problem in errors:
-            _drop(found, problem.where, problem.what, problem.fix)
-    raise AssertionError("an import does not settle")
+    while errors := load(None, text=written.toml(found, ())).errors:
+        dropped = [problem for problem in errors if _drop(found, problem)]
+        assert dropped, errors
+    _sort(found)
 
 
 def _sort(found: Found) -> None:
@@ -67,13 +61,14 @@ def _wrong(name: str, value: object) -> Wrong | None:
     return None
 
 
-def _drop(found: Found, where: str, what: str, fix: str) -> None:
-    """Take out the key that a problem names, or every key of the table that it names."""
+def _drop(found: Found, problem: Problem) -> bool:
+    """Take out the key that a problem names, or every key of the table that it names; False where there is none."""
+    where = problem.where
     taken = [name for name in (*found.settings, *found.elements) if name == where or name.startswith(f"{where}.")]
-    assert taken, f"{where}: {what}"
     for name in taken:
         for one in [found.settings.pop(name)] if name in found.settings else found.elements.pop(name):
-            _tell(found, one, what, fix)
+            _tell(found, one, problem.what, problem.fix)
+    return bool(taken)
 
 
 def _tell(found: Found, setting: Setting, what: str, fix: str) -> None:
