@@ -15,6 +15,7 @@ import re
 
 from tarry.config.imports import postfix_access, postfix_door
 from tarry.config.imports.found import Found, ReadFile, Source
+from tarry.config.imports.others import switch_off
 from tarry.config.imports.postfix_case import Case
 from tarry.config.imports.postfix_dnsbl import dnsbl
 from tarry.config.imports.postfix_files import parameters, services
@@ -58,6 +59,8 @@ def read_postfix(text: str, file: str, read: ReadFile, *, master: str | None = N
         _count(case, name, key)
     _footer(case)
     postfix_door.door(case)
+    if case.in_line:  # else nothing after the greeting is seen anyway
+        switch_off(found, "postscreen")
     _rest(case)
     return found
 

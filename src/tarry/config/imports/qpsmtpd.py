@@ -17,6 +17,7 @@ from tarry.config.imports import earlytalker
 from tarry.config.imports.earlytalker import outcome, reject_word, type_word
 from tarry.config.imports.found import Found, ImportProblem, ReadFile, Source
 from tarry.config.imports.networks import Rule, TooLong, disjoint, read_network, read_prefix, spelled
+from tarry.config.imports.others import switch_off
 from tarry.config.spelling import printable
 
 _HELO_TESTS = {
@@ -96,7 +97,7 @@ def read_qpsmtpd(text: str, file: str, read: ReadFile) -> Found:
     if not any(name == "earlytalker" for _, name, _ in plugins):
         case.found.set("hold.wait", "0s", case.found.default(), "no earlytalker, no wait")
         case.found.set("checks.pregreet.action", "ignore", case.found.default())
-    _others_are_off(case)
+    switch_off(case.found, "qpsmtpd")
     if elsewhere:
         names = ", ".join(dict.fromkeys(name for _, name in elsewhere))
         why = "these do not screen clients before the message, or keep the mail"
@@ -121,12 +122,6 @@ def _naughty(plugins: Sequence[tuple[int, str, Sequence[str]]]) -> str:
 
 def _options(arguments: Sequence[str]) -> dict[str, str]:
     return dict(zip(arguments[::2], arguments[1::2], strict=False))
-
-
-def _others_are_off(case: _Case) -> None:
-    for check in ("predata", "pipelining", "bare_newline", "non_smtp", "many_errors"):
-        if not case.found.has(f"checks.{check}.action"):
-            case.found.set(f"checks.{check}.action", "ignore", case.found.default(), "it does not look for this")
 
 
 def _act(case: _Case, check: str, source: Source, reject: str, kind: str, where: str) -> None:

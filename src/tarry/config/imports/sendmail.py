@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from tarry.config.imports.found import Found, ImportProblem, Source
+from tarry.config.imports.others import switch_off
 from tarry.config.imports.sendmail_access import entries, read_access
 from tarry.config.imports.sendmail_mc import Call, calls
 from tarry.config.values import write_duration
@@ -57,8 +58,9 @@ def read_sendmail(texts: Iterable[tuple[str, str]]) -> Found:
     if not found.has("hold.wait") and has_mc:
         found.set("hold.wait", "0s", found.default(), "no greet_pause, no wait")
     if has_mc:
-        for check in ("predata", "pipelining", "bare_newline", "non_smtp", "many_errors"):
-            found.set(f"checks.{check}.action", "ignore", found.default(), "it does not look for this")
+        if not found.has("checks.pregreet.action"):
+            found.set("checks.pregreet.action", "ignore", found.default(), "no greet_pause, no look")
+        switch_off(found, "Sendmail")
         why = "tarry.toml says nothing yet of where mail goes"
         instead = (
             'with Sendmail behind it is handoff.mode = "exec" (docs/guides/sendmail.md), and then Sendmail itself does what comes '
