@@ -181,7 +181,7 @@ def _helo(case: _Case, arguments: Sequence[str], source: Source) -> None:
         if _REGEX.search(line):
             case.found.miss(where, line, "forged names are names here, not patterns", "write a check of your own (plugins)")
         else:
-            case.found.add("checks.helo.spoofed_names", line.lower(), where)
+            case.found.add("checks.helo.spoofed_names", line.lower(), where, "here its own hosts may use it")
     if not case.found.has("checks.helo.spoofed_names"):
         tests = tuple(one for one in tests if one != "spoofed")
     case.found.set("checks.helo.tests", list(tests), source, f"policy {policy}")
