@@ -94,7 +94,7 @@ mode = prox
         ),
         (
             "[hold]\nlimit = 3",
-            "2: error: hold.limit: no such key here; limit belongs to [checks.many_errors]: put it below that heading",
+            "2: error: hold.limit: no such key here; limit belongs to [checks.many_errors]",
         ),
         (
             '[tarpit]\nstep = "3s"',

@@ -4,6 +4,8 @@ What      `load` returns the configuration, where each value came from, and ever
 Order     Which checks there are comes first: ``plugins`` names some, and tables, keys and origins follow from them.
 Promises  Bad content never raises: each mistake is a `Problem` with its file, line, key and remedy, and the value below it stays,
           so that there is always a whole configuration to look at. Whoever must not go on with errors calls `Loaded.checked`.
+          A check that a preset does not name is ignored under it: its original did not have it, and a new check changes none.
+          The operator's own checks are as they were declared under every preset.
 Not here  Rules between keys: problems.py. Compiling for the core: compile.py.
 """
 
@@ -27,6 +29,7 @@ from tarry.config.schema import NO_EFFECT, PRESETS, Config
 from tarry.config.spelling import nearest, printable, spell_key
 from tarry.config.values import Wrong
 from tarry.core.check import Check
+from tarry.core.result import Action
 
 SIZE_LIMIT = 4 * 1024 * 1024
 """Octets. A larger file is not a configuration (a log, a mail folder), and is not read."""
@@ -160,7 +163,11 @@ def _take_preset(reading: _Reading, doc: Document, flags: Mapping[str, object]) 
     name = flags.get("preset", doc.values.get("preset"))
     if isinstance(name, str) and name in PRESETS and name != PRESETS[0]:  # the first one is the defaults
         preset = document.read(preset_text(name), f"preset {name}", lines=reading.lines)
-        _take(reading, preset.values, preset, Origin("preset", name))
+        origin = Origin("preset", name)
+        _take(reading, preset.values, preset, origin)
+        for action in (f"checks.{check.name}.action" for check in REGISTRY):
+            if action not in reading.values:
+                reading.values[action], reading.origins[action] = Action.IGNORE, origin
 
 
 def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin: Origin) -> None:
@@ -222,7 +229,7 @@ def _unknown(path: tuple[str, ...], value: object, checks: Checks) -> tuple[str,
         return f"there is no such {kind}", f"did you mean [{full}]?" if meant else f"there are {_some(inner_tables)}"
     elsewhere = [table.name for table in tables(checks) if table.name != above and any(key.last == last for key in table.keys)]
     if elsewhere and above not in elsewhere:
-        return "no such key here", _elsewhere(last, elsewhere)
+        return "no such key here", _elsewhere(last, elsewhere, checks)
     meant = nearest(last, [*siblings, *inner_tables])
     if meant:
         return "no such key", f"did you mean {above}.{meant}?" if above else f"did you mean {meant}?"
@@ -235,12 +242,11 @@ def _unknown(path: tuple[str, ...], value: object, checks: Checks) -> tuple[str,
     return "no such key", f"the {'keys' if len(siblings) > 1 else 'only key'} of [{above}]: {_some(siblings)}"
 
 
-def _elsewhere(last: str, elsewhere: list[str]) -> str:
+def _elsewhere(last: str, elsewhere: list[str], registry: Checks) -> str:
     plain = [table for table in elsewhere if not table.startswith("checks.")]
+    checks = [table for table in elsewhere if table.startswith("checks.")]
     named = [f"[{table}]" if table else "the top of the file" for table in plain[:3]]
-    if len(plain) < len(elsewhere):
-        checks = [table for table in elsewhere if table.startswith("checks.")]
-        named.append(f"[{checks[0]}]" if len(checks) == 1 else "each [checks.NAME]")
+    named += ["each [checks.NAME]"] if len(checks) == len(registry) else [f"[{table}]" for table in checks[:3]]
     return f"{last} belongs to {_some(named, last_word='or')}: put it below that heading" if named else ""
 
 

@@ -9,6 +9,7 @@ import contextlib
 import selectors
 import socket
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,24 +34,26 @@ _PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def rbldnsd(folder: Path, zones: Mapping[str, tuple[str, str]], negative_ttl: int = 120) -> Iterator[int]:
-    """Run rbldnsd with *zones*, name -> (dataset type, entries), and yield its port. What it is told to write lies in *folder*."""
-    folder.chmod(0o755)
-    served = []
-    for number, (zone, (kind, entries)) in enumerate(zones.items()):
-        file = folder / f"zone{number}"
-        file.write_text("$TTL 300\n" + _SOA.format(zone=zone, negative=negative_ttl) + entries)
-        served.append(f"{zone}:{kind}:{file}")
-    port = free_port()
-    command = [install.folder("rbldnsd") / "usr/sbin/rbldnsd", "-n", "-q", "-u", "nobody", "-b", f"127.0.0.1/{port}", *served]
-    program = Program(command, output=folder / "output")
-    try:
-        first = next(iter(zones))
-        if not wait_until(lambda: program.status is not None or _answers(port, first), _PATIENCE) or program.status is not None:
-            raise NotStarted(f"rbldnsd, status {program.status}:\n{program.printed()}")
-        yield port
-    finally:
-        program.end()
+def rbldnsd(zones: Mapping[str, tuple[str, str]], negative_ttl: int = 120) -> Iterator[int]:
+    """Run rbldnsd with *zones*, name -> (dataset type, entries), and yield its port."""
+    with tempfile.TemporaryDirectory(prefix="tarry-rbldnsd-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)  # it reads its zones as nobody
+        served = []
+        for number, (zone, (kind, entries)) in enumerate(zones.items()):
+            file = folder / f"zone{number}"
+            file.write_text("$TTL 300\n" + _SOA.format(zone=zone, negative=negative_ttl) + entries)
+            served.append(f"{zone}:{kind}:{file}")
+        port = free_port()
+        command = [install.folder("rbldnsd") / "usr/sbin/rbldnsd", "-n", "-u", "nobody", "-b", f"127.0.0.1/{port}", *served]
+        program = Program(command, output=folder / "output", folder=folder)
+        try:
+            first = next(iter(zones))
+            if not wait_until(lambda: program.status is not None or _answers(port, first), _PATIENCE) or program.status is not None:
+                raise NotStarted(f"rbldnsd, status {program.status}:\n{program.printed()}")
+            yield port
+        finally:
+            program.end()
 
 
 def _answers(port: int, zone: str) -> bool:
