@@ -194,7 +194,7 @@ def _sound(found: object, check: Check) -> Outcome:
         case Passed():
             return found
         case Failed(code=code, detail=detail, subject=subject, weight=weight):
-            if code not in check.codes:
+            if not (isinstance(code, str) and code in check.codes):
                 return Unknown(f"the check found {_line(code)}, which is none of its codes")
             if weight is not None and not (isinstance(weight, int | float) and math.isfinite(weight)):
                 return Unknown(f"the check found {code} with a weight that is no number")
