@@ -6,7 +6,7 @@ What     Printed from the check's declaration and from the operator's configurat
 Not yet  `tarry explain ADDRESS` or a session's ID: what became of one client. It is known as a question and told so, status 2.
 Status   0 fine; 1 the configuration has errors (what can be told is told); 2 no such check, or a question for later.
 JSON     v is 1, and fields are only ever added.
-Since    0.2
+Since    0.1
 """
 
 from __future__ import annotations
