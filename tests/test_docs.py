@@ -176,7 +176,7 @@ def command_lines(text: str) -> list[str]:
 
 def complaint(line: str) -> str:
     """Return what is wrong with a command line, "" for nothing."""
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)  # click keeps the help option that it makes first
     command: click.Command = cli
     words = shlex.split(line)[1:]
     while words:

@@ -71,7 +71,7 @@ class Server:
         self._config = config
         self._observe = observe
         self._clock = SystemClock()
-        self._sink = sink or open_sink(config.record.path, wall=self._clock.wall)
+        self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
         self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -168,7 +168,8 @@ class Server:
     def reload(self, loaded: Loaded) -> bool:
         """Take a new configuration for the clients that come from now on; False, and the old one stays, where it has errors.
 
-        Sockets and the log stay as they are: that ``listen.smtp`` or ``record.path`` wait for a restart is told in the record.
+        Sockets and the log stay as they are: which of ``listen.smtp``, ``record.path`` and their like wait for a restart is told in
+        the record.
         """
         new = fingerprint(loaded.config)
         if loaded.errors:
@@ -275,6 +276,7 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
         ("listen.smtp", old.listen.smtp, new.listen.smtp),
         ("listen.smtps", old.listen.smtps, new.listen.smtps),
         ("record.path", old.record.path, new.record.path),
+        ("record.style", old.record.style, new.record.style),
     )
 
 

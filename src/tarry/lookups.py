@@ -8,13 +8,16 @@ Promises  A list that goes off, or on again, is told to ``on_change`` once. Afte
 
 from __future__ import annotations
 
+import asyncio
+import selectors
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tarry.config.schema import Config
+from tarry.core.check import About
 from tarry.core.clock import Clock
-from tarry.core.facts import Resolver
-from tarry.core.finding import lists_of
+from tarry.core.facts import Answer, Resolver
+from tarry.core.finding import first_questions, lists_of
 from tarry.core.policy import Policy
 from tarry.dns.desk import Desk, Settings
 from tarry.dns.zones import Zone, Zones
@@ -57,6 +60,39 @@ class Lookups:
             self._zones.close()
         if self._desk is not None:
             self._desk.close()
+
+
+class OneClient:
+    """What is looked up about the one client of a process that has no event loop running; for `tarry inetd`.
+
+    ``fd`` is readable when there is something to do. The lists are not tested: that would take longer than the client is held.
+    """
+
+    SLICE = 0.1
+    """Seconds after which `take` is to be called again whatever ``fd`` says: deadlines of questions are kept to that."""
+
+    def __init__(self, clock: Clock, config: Config, policy: Policy, client: str) -> None:
+        selector = selectors.DefaultSelector()
+        self.fd: int = selector.fileno()
+        self._loop = asyncio.SelectorEventLoop(selector)
+        self._desk = Desk(self._loop, clock, settings(config))
+        self._answers: list[Answer] = []
+        for question in first_questions(policy.asking, About(client)):
+            self._desk.ask(question, self._answers.append)
+
+    def take(self) -> list[Answer]:
+        """Do what there is to do, and return what has been answered since the last time."""
+        self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
+        answers = self._answers[:]
+        self._answers.clear()
+        return answers
+
+    def close(self) -> None:
+        """End."""
+        self._desk.close()
+        self.take()
+        self._loop.close()
 
 
 def settings(config: Config) -> Settings:

@@ -10,6 +10,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+import pycares
 import pytest
 
 from tarry.core.clock import ManualClock
@@ -132,10 +133,11 @@ def test_a_name_that_is_not_there(asking: Asking) -> None:
     assert [Reply(State.NOTHING)] == asking.replies
 
 
-def test_a_server_that_fails_is_asked_twice(asking: Asking) -> None:
-    """Then it is no opinion, and says why."""
+def test_a_server_that_fails_is_asked_again(asking: Asking) -> None:
+    """A few times; then it is no opinion, and says why."""
     asking.query()
-    for _ in range(2):
+    for _ in range(4):
+        assert [] == asking.replies
         asking.server.reply(rcode=dns.rcode.SERVFAIL)
         asking.settle()
     assert [Reply(State.UNKNOWN, why="SERVFAIL")] == asking.replies
@@ -146,6 +148,35 @@ def test_a_name_that_c_ares_does_not_take(asking: Asking) -> None:
     asking.query("a..b")
     assert [State.UNKNOWN] == [reply.state for reply in asking.replies]
     assert 0 == asking.channel.open
+
+
+def test_a_query_that_cannot_be_sent(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether c-ares calls back or not, there is one answer, and it says why."""
+
+    def refuse(*args: object, **named: object) -> None:
+        raise pycares.AresError(pycares.errno.ARES_ENOMEM, "Out of memory")
+
+    monkeypatch.setattr(pycares.Channel, "query", refuse)
+    asking.query()
+    assert [Reply(State.UNKNOWN, why="Out of memory")] == asking.replies
+    assert (0, []) == (asking.channel.open, asking.loop.waiting)
+
+
+def test_a_malformed_packet_costs_its_socket(asking: Asking) -> None:
+    """c-ares opens another and asks there; the loop watches that one only. After a few times it is no opinion."""
+    asking.query()
+    for _ in range(4):
+        wire, peer = asking.server.sock.recvfrom(4096)
+        asking.server.ports.append(peer[1])
+        asking.server.sock.sendto(wire[:2] + b"\xff" * 20, peer)
+        asking.settle()
+    assert 4 == len(set(asking.server.ports))
+    assert [Reply(State.UNKNOWN, why="a malformed answer")] == asking.replies
+    asking.query("other.example")
+    assert "other.example" == asking.server.reply()
+    asking.settle()
+    assert 2 == len(asking.replies)
+    assert 1 == len(asking.loop.readers)
 
 
 def test_what_c_ares_remembers_comes_at_once(asking: Asking) -> None:
@@ -283,6 +314,17 @@ def test_a_closed_channel_is_still(asking: Asking) -> None:
     asking.loop.advance(100)
     assert ([], [], {}) == (asking.replies, asking.loop.waiting, asking.loop.readers)
     asking.channel.close()
+
+
+def test_a_channel_that_is_closed_while_it_connects(asking: Asking) -> None:
+    """No writer is left either."""
+    with socket.create_server(("127.0.0.1", asking.server.sock.getsockname()[1])):
+        asking.query()
+        asking.server.reply(flags=dns.flags.TC)
+        asking.settle()
+        assert 1 == len(asking.loop.writers)
+        asking.channel.close()
+    assert ({}, {}, []) == (asking.loop.writers, asking.loop.readers, asking.replies)
 
 
 def test_a_channel_may_be_closed_by_one_who_is_called_back(asking: Asking) -> None:

@@ -62,7 +62,15 @@ def lists() -> Iterator[str]:
         yield f"127.0.0.1:{port}"
 
 
-def on_a_loop(server: str, work: Callable[[Desk], Awaitable[T]], timeout: float = 2.0) -> T:
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [uvloop.new_event_loop, asyncio.new_event_loop]
+
+
+def on_a_loop(
+    server: str,
+    work: Callable[[Desk], Awaitable[T]],
+    timeout: float = 2.0,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+) -> T:
     """Return what *work* returns, with a desk that asks *server*."""
 
     async def working() -> T:
@@ -72,7 +80,7 @@ def on_a_loop(server: str, work: Callable[[Desk], Awaitable[T]], timeout: float 
         finally:
             desk.close()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(working())
 
 
@@ -114,8 +122,9 @@ def test_the_list_that_it_does_not_serve_refuses(lists: str) -> None:
     assert (State.UNKNOWN, "REFUSED") == (answer.state, answer.why)
 
 
-def test_a_crowd_of_questions(lists: str) -> None:
-    """Three thousand at once, over several channels: each has its own answer."""
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_a_crowd_of_questions(lists: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Three thousand at once, over several channels: each has its own answer, on either event loop."""
     questions = [listing(f"198.51.{third}.{last}", V4) for third in range(95, 107) for last in range(250)]
 
     async def all_of_them(desk: Desk) -> list[Answer]:
@@ -128,7 +137,7 @@ def test_a_crowd_of_questions(lists: str) -> None:
             await asyncio.sleep(0.002)
         return got
 
-    found = {answer.question for answer in on_a_loop(lists, all_of_them) if answer.state is State.FOUND}
+    found = {answer.question for answer in on_a_loop(lists, all_of_them, new_loop=new_loop) if answer.state is State.FOUND}
     assert {listing(f"198.51.100.{last}", V4) for last in range(128)} == found
 
 

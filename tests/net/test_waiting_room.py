@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
-from tarry.core.border import Answered
-from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.clock import ManualClock
-from tarry.core.facts import Answer, Question, State, listing
+from tarry.core.facts import listing
 from tarry.core.policy import HoldClass, Policy, Span
-from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
+from tarry.core.result import Action
 from tarry.net.linger import Linger
 from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
 from tarry.record.journal import Journal
+from tests.asking import Answers, Listed
 from tests.playbook import armed, policy
 from tests.shell import Loop, await_mask, pair, read_all, reset
 
@@ -328,43 +327,6 @@ def test_going_down(room: Room) -> None:
 # What is looked up about a client.
 
 
-class Listed:
-    """A check that asks one list. The last octet of its answer is the weight, below 0 from 128 on."""
-
-    name = "listed"
-    complaint = "You are listed"
-    codes: ClassVar[Mapping[str, str]] = {"yes": "it is listed"}
-    settings = Settings(action=Action.TAG)
-    options = NoOptions
-    triggers = (Answered,)
-
-    def asks(self, seen: Seen, options: NoOptions) -> tuple[Question, ...]:
-        return (listing(seen.about.client, "bl.example"),)
-
-    def look(self, seen: Seen, options: NoOptions) -> Outcome:
-        assert isinstance(seen.moment, Answered)
-        answer = seen.moment.answer
-        if answer.state is not State.FOUND:
-            return Unknown(answer.why) if answer.state is State.UNKNOWN else PASSED
-        value = int(answer.values[0].rpartition(".")[2])
-        return Failed("yes", answer.values[0], "bl.example", float(value if value < 128 else value - 256))
-
-
-class Answers:
-    """A resolver that answers when told."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Question, Callable[[Answer], None]]] = []
-
-    def ask(self, question: Question, on_answer: Callable[[Answer], None]) -> None:
-        self.asked.append((question, on_answer))
-
-    def answer(self, *values: str, state: State | None = None) -> None:
-        """Answer the first question that waits."""
-        question, on_answer = self.asked.pop(0)
-        on_answer(Answer(question, state or (State.FOUND if values else State.NOTHING), values))
-
-
 SHORT = Span(2.0, 2.0)
 LONG = HoldClass("dubious", Span(20.0, 30.0), reasons=frozenset({"listed"}))
 
@@ -467,3 +429,14 @@ def test_an_answer_for_a_client_that_has_left_is_nobodys(room: Room) -> None:
 
 def replace_wait(wait_class: HoldClass, wait: Span) -> HoldClass:
     return msgspec.structs.replace(wait_class, wait=wait)
+
+
+def test_bytes_of_the_last_moment_count_against_an_allow_listed_client(room: Room) -> None:
+    """What it said before its greeting is looked at first, and its hang-up is still told apart from its talk."""
+    answers = hold(room, asking(end_early=False))
+    room.client.send(b"EHLO x\r\n")
+    room.loop.advance(0.1)
+    answers.answer("127.0.0.254")
+    assert (1, []) == (len(room.room), room.greeted)
+    room.loop.settle()
+    assert "Hangup" not in room.names()

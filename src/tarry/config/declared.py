@@ -66,9 +66,10 @@ def _all(thing: object, who: str) -> Iterator[Fault]:
         yield Fault(f"{who} cannot be told from other checks: it has __eq__ and no __hash__", "make it a plain class")
     if isinstance(parts["settings"], Settings) and isinstance(parts["codes"], Mapping) and isinstance(parts["name"], str):
         yield from (Fault(f"{who}.settings: {what}", fix) for what, fix in _settings(parts["settings"], cast("Check", thing)))
-    asks = _part(thing, "asks")
-    if asks is not _MISSING:
-        yield from (Fault(f"{who}.asks: {what}", fix) for what, fix in _method(asks))
+    for part, words in (("asks", "seen, options"), ("may_ask", "options")):
+        method = _part(thing, part)
+        if method is not _MISSING:
+            yield from (Fault(f"{who}.{part}: {what}", fix) for what, fix in _method(method, words))
 
 
 def _part(thing: object, part: str) -> object:
@@ -181,17 +182,17 @@ def _triggers(triggers: object) -> _Wrongs:
             yield f"{_seen(one)} is no moment", f"there are {_EVERY_MOMENT}"
 
 
-def _method(method: object) -> _Wrongs:
+def _method(method: object, words: str = "seen, options") -> _Wrongs:
     if not callable(method):
-        yield f"{_seen(method)} cannot be called", "write a method of (self, seen, options)"
+        yield f"{_seen(method)} cannot be called", f"write a method of (self, {words})"
         return
     if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
         yield "it is asynchronous or a generator", "write a plain method that returns at once; questions go by way of asks"
         return
     try:
-        inspect.signature(method).bind(None, None)
+        inspect.signature(method).bind(*words.split(","))
     except (TypeError, ValueError):
-        yield "it does not take what it is called with", "write it as a method of (self, seen, options)"
+        yield "it does not take what it is called with", f"write it as a method of (self, {words})"
 
 
 _NEEDED = {

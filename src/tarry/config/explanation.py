@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tarry.config.keys import CHECKS, Key, flat, keys, manual, summary
+from tarry.config.keys import CHECKS, SETTINGS, Key, flat, keys, manual, summary
 from tarry.config.schema import CheckConfig, Config
 from tarry.config.spelling import spell
 from tarry.config.values import write_span
@@ -29,7 +29,7 @@ from tarry.core.border import (
     RecipientAnswered,
     Sender,
 )
-from tarry.core.check import Armed
+from tarry.core.check import Allowing, Armed
 from tarry.core.client import Phase
 from tarry.core.judge import judge
 from tarry.core.policy import Policy, Score
@@ -123,7 +123,7 @@ def changing(explained: Explanation, code: str = "") -> list[str]:
         action = next(one.action for one in explained.reasons if one.code == code)
         return [*lines, f"codes = {spell({code: action.word})}    # {words}"]
     for key, value in explained.keys:
-        if value not in (None, "", ()) and key.last not in ("codes", "weight"):
+        if key.last not in SETTINGS or value not in (None, "", {}, 0):
             lines.append(f"{key.last} = {spell(key.kind.write(value))}" + (f"    # {words}" if key.last == "action" else ""))
     return lines
 
@@ -131,6 +131,8 @@ def changing(explained: Explanation, code: str = "") -> list[str]:
 def _told(config: Config, one: CheckConfig, code: str, meaning: str) -> Told:
     settings = one.settings
     action = settings.action_for(code)
+    if settings.has_effect and action is not Action.IGNORE and _speaks_for(one, code):
+        return Told(code, meaning, action, "speaks for the client: its weight counts against the other reasons", "")
     found_at = _FOUND_AT.get(one.check.triggers[0], Phase.HELO)
     at = settings.at if settings.at is not None else found_at
     # The score may ask for more, with reasons of other checks; here it is this one alone.
@@ -142,6 +144,10 @@ def _told(config: Config, one: CheckConfig, code: str, meaning: str) -> Told:
     reply = verdict.reply.raw.decode("ascii").strip() if verdict is not None and verdict.reply is not None else ""
     where = f"at {settings.at.word}" if settings.at is not None else "where it is found"
     return Told(code, meaning, action, _effect(config, action, where) + _by_score(config, one), reply)
+
+
+def _speaks_for(one: CheckConfig, code: str) -> bool:
+    return one.settings.weight < 0 or (isinstance(one.check, Allowing) and code in one.check.allows)
 
 
 def _effect(config: Config, action: Action, where: str) -> str:
@@ -156,7 +162,7 @@ def _effect(config: Config, action: Action, where: str) -> str:
             )
             return f"recorded as counted; {told}"
         case Action.DELAY:
-            return f"held at {config.delay.at} until {write_span(config.delay.target)} have gone by since the client came"
+            return f"held at {config.delay.at.word} until {write_span(config.delay.target)} have gone by since the client came"
         case Action.DISCARD:
             return "the message is taken, answered 250 and thrown away"
         case Action.DEFER:

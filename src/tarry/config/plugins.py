@@ -136,7 +136,7 @@ def _of_file(word: str, folder: Path) -> list[_Offered]:
             line = _line_of(fault, str(path))
             raise _Broken(f"{shown}:{line}: {_said(fault)}" if line else f"{shown}: {_said(fault)}") from None
         offered = list(_named(module, shown, str(path)))
-        is_whole = True
+        is_whole = not any(one.broken for one in offered)
         return offered
     finally:
         if not is_whole:
@@ -156,7 +156,7 @@ def _source(path: Path, shown: str) -> bytes:
         raise _Broken(f"{shown}: this user may not read the file", "change its owner or mode") from None
     except (OSError, ValueError) as fault:  # ENOTDIR, ELOOP, EIO, ENAMETOOLONG, a NUL in the name: the operator's to mend
         raise _Broken(f"{shown}: the file cannot be read: {printable(str(fault))}", "name another") from None
-    with os.fdopen(fd, "rb") as stream:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise _Broken(f"{shown}: this is no file", "name a Python file")
@@ -166,7 +166,10 @@ def _source(path: Path, shown: str) -> bytes:
         mode = above.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise _Broken(f"{shown}: everybody may replace it, and tarry would run what they wrote", f"chmod o-w {above}")
-        source = stream.read(SIZE_LIMIT + 1)
+        with os.fdopen(fd, "rb", closefd=False) as stream:
+            source = stream.read(SIZE_LIMIT + 1)
+    finally:
+        os.close(fd)
     if len(source) > SIZE_LIMIT:
         raise _Broken(f"{shown}: the file is larger than {SIZE_LIMIT >> 20} MiB", "name a Python file")
     return source

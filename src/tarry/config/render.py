@@ -89,7 +89,7 @@ def _settings_lines() -> Iterator[str]:
     yield "## [checks.NAME]"
     yield ""
     yield "Each check has these keys, and some have keys of their own. What a check finds is recorded whatever its action."
-    yield "Each has a page in [checks/](checks/index.md), and `tarry explain CHECK` prints one. Your own: [own-checks.md](own-checks.md)."
+    yield "Each has a page in [checks/](checks/index.md), and `tarry explain CHECK` prints one; [write your own](own-checks.md)."
     yield ""
     yield "| key | value | |"
     yield "|---|---|---|"

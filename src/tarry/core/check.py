@@ -6,7 +6,8 @@ Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision
           of its own, becomes Unknown, and the client goes on. Failed is final: the same code is not found a second time in a
           session (for the same subject). Whatever text a check gives, what goes on is printable ASCII on one line.
 Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
-          as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask.
+          as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
+          needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
 Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference, JSON Schema and page follow from
           the declaration. The operator's own: docs/own-checks.md.
 """
@@ -119,6 +120,23 @@ class Asking(Protocol):
         """Return what it wants to know at this moment: `Arrived`, `Hello` or `Sender`."""
 
 
+@runtime_checkable
+class Sparing(Protocol):
+    """A check that has questions with some options only: a DNS list check without lists asks nobody."""
+
+    def may_ask(self, options: Any) -> bool:
+        """False where these options leave nothing to ask, whoever comes."""
+
+
+@runtime_checkable
+class Allowing(Protocol):
+    """A check of which some codes speak for a client: their findings have weights below 0."""
+
+    @property
+    def allows(self) -> frozenset[str]:
+        """Those of its codes."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoOptions:
     """For a check that has no keys of its own."""
@@ -175,6 +193,17 @@ def run(armed: Armed, seen: Seen) -> tuple[Outcome, ...]:
         return tuple([_sound(one, check) for one in found]) if isinstance(found, tuple) else (_sound(found, check),)
     except (Exception, SystemExit) as fault:  # a broad handler: DESIGN §2 rule 5, fail open; an operator's check may call sys.exit
         return (Unknown(_told(fault)),)
+
+
+def may_ask(armed: Armed) -> bool:
+    """True for a check that has an effect and may have questions."""
+    check = armed.check
+    if not armed.settings.has_effect or not isinstance(check, Asking):
+        return False
+    try:
+        return check.may_ask(armed.options) is not False if isinstance(check, Sparing) else True
+    except (Exception, SystemExit):  # then it may
+        return True
 
 
 def questions(armed: Armed, seen: Seen) -> tuple[Question, ...]:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,7 +46,15 @@ def rbldnsd(zones: Mapping[str, tuple[str, str]], negative_ttl: int = 120) -> It
             file.write_text("$TTL 300\n" + _SOA.format(zone=zone, negative=negative_ttl) + entries)
             served.append(f"{zone}:{kind}:{file}")
         port = free_port()
-        command = [install.folder("rbldnsd") / "usr/sbin/rbldnsd", "-n", "-u", "nobody", "-b", f"127.0.0.1/{port}", *served]
+        command: list[str | Path] = [
+            install.folder("rbldnsd") / "usr/sbin/rbldnsd",
+            "-n",
+            "-u",
+            "nobody",
+            "-b",
+            f"127.0.0.1/{port}",
+            *served,
+        ]
         program = Program(command, output=folder / "output", folder=folder)
         try:
             first = next(iter(zones))
@@ -171,7 +180,10 @@ class NameServer:
                 return
             except ConnectionRefusedError:  # an earlier reply met nobody
                 continue
-            self._take(wire, peer, lambda data, peer=peer: self._udp.sendto(data, peer) and None, over_tcp=False)  # type: ignore[misc]
+            self._take(wire, peer, partial(self._send_to, peer), over_tcp=False)
+
+    def _send_to(self, peer: tuple[str, int], data: bytes) -> None:
+        self._udp.sendto(data, peer)
 
     def _on_tcp(self) -> None:
         assert self._tcp is not None
