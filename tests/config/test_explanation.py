@@ -56,8 +56,8 @@ def test_every_check_is_explained(check: object) -> None:
     ("settings", "effect", "reply"),
     [
         ('action = "ignore"', "recorded, and nothing follows", ""),
-        ('action = "tag"', "recorded as counted; headers.insert is false, so no header says so", ""),
-        ('action = "tag"\n[headers]\ninsert = true', "recorded as counted; a header line of the message names it", ""),
+        ('action = "tag"', "the message passes, and only the record tells, while headers.insert is false", ""),
+        ('action = "tag"\n[headers]\ninsert = true', "the message passes, and a header line names it", ""),
         ('action = "delay"', "held at rcpt until 60s..290s have gone by since the client came", ""),
         ('action = "discard"', "the message is taken, answered 250 and thrown away", ""),
         ('action = "defer"', "told at mail to come again", "450 4.7.1 Your name is not wanted, try again later [ID]"),

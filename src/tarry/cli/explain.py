@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 
-from tarry.config.explanation import SECTIONS, Explanation, Told, changing, explain
+from tarry.config.explanation import Explanation, Told, changing, explain
 from tarry.config.keys import SETTINGS, Key, summary
 from tarry.config.load import Loaded, load
 from tarry.config.spelling import nearest, printable, shown, spell
@@ -125,9 +125,8 @@ def _lines(explained: Explanation, loaded: Loaded, file: str | None, code: str) 
     yield _bold(f"{explained.name}{f'.{code}' if code else ''}") + own
     yield _filled(explained.title)
     yield ""
-    for heading in (*SECTIONS, *(other for other in explained.sections if other not in SECTIONS)):
-        if heading in explained.sections:
-            yield _filled(explained.sections[heading].replace("``", ""), f"{heading:<{_LABEL}}", _LABEL)
+    for heading, text in explained.sections.items():
+        yield _filled(text.replace("``", ""), f"{heading:<{_LABEL}}", _LABEL)
     yield ""
     yield _bold("Reason" if code else "Reasons")
     for told in _asked(explained, code):

@@ -35,9 +35,6 @@ from tarry.core.judge import judge
 from tarry.core.policy import Policy, Score
 from tarry.core.result import Action, Reason
 
-SECTIONS = ("What", "Why", "Mistaken", "Source", "Since")
-"""The sections of a manual page. It may have others, and none."""
-
 ID = "ID"
 """What stands for a session's id in the replies shown."""
 
@@ -155,12 +152,8 @@ def _effect(config: Config, action: Action, where: str) -> str:
         case Action.IGNORE:
             return "recorded, and nothing follows"
         case Action.TAG:
-            told = (
-                "a header line of the message names it"
-                if config.headers.insert
-                else "headers.insert is false, so no header says so"
-            )
-            return f"recorded as counted; {told}"
+            told = "a header line names it" if config.headers.insert else "only the record tells, while headers.insert is false"
+            return f"the message passes, and {told}"
         case Action.DELAY:
             return f"held at {config.delay.at.word} until {write_span(config.delay.target)} have gone by since the client came"
         case Action.DISCARD:

@@ -235,7 +235,7 @@ def _since(check: Check) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}{'' if text.endswith('?') else '.'}"
 
 
 def kind_of(one: dataclasses.Field[Any]) -> Kind:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from tarry.checks import REGISTRY
-from tarry.config.explanation import SECTIONS, Explanation, changing, explain
+from tarry.config.explanation import Explanation, changing, explain
 from tarry.config.keys import CHECKS, Checks, tables
 from tarry.config.render import cell, code, key_rows, own_keys
 from tarry.config.schema import Config
@@ -58,13 +58,9 @@ def _lines(one: Explanation, checks: Checks) -> Iterator[str]:
     yield ""
     yield _plain(one.title)
     yield ""
-    for heading in (*SECTIONS, *(other for other in one.sections if other not in SECTIONS)):
-        if heading in one.sections:
-            if heading:
-                yield f"**{_HEADINGS.get(heading, heading)}.** {_plain(one.sections[heading])}"
-            else:
-                yield _plain(one.sections[heading])
-            yield ""
+    for heading, text in one.sections.items():
+        yield f"**{_HEADINGS.get(heading, heading)}.** {_plain(text)}" if heading else _plain(text)
+        yield ""
     yield "## Reasons"
     yield ""
     yield "| reason | meaning | by default | the client is told |"
