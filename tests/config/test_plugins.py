@@ -137,6 +137,19 @@ def test_what_everybody_may_write_is_not_run(tmp_path: Path, is_file: bool) -> N
     assert () == find(["own.py"], tmp_path).troubles
 
 
+def test_a_link_is_no_way_around(tmp_path: Path) -> None:
+    """Neither from a folder where everybody may put another in its place, nor into one."""
+    for name, mode in (("open", 0o777), ("closed", 0o755)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+        write(tmp_path / name, SOURCE)
+    (tmp_path / "open" / "link.py").symlink_to(tmp_path / "closed" / "own.py")
+    (tmp_path / "closed" / "link.py").symlink_to(tmp_path / "open" / "own.py")
+    for folder in ("open", "closed"):
+        (trouble,) = find([f"{folder}/link.py"], tmp_path).troubles
+        assert f"chmod o-w {tmp_path / 'open'}" == trouble.fix
+
+
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     """A folder, a FIFO that would never end, a file that is too large, a name that cannot be one."""
     (tmp_path / "folder.py").mkdir()

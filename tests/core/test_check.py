@@ -228,6 +228,16 @@ def test_who_may_ask(one: Armed, expected: bool) -> None:
     assert ((one,) if expected else ()) == Policy(checks=(one,)).asking
 
 
+class AsksMaybe(Asks):
+    def may_ask(self, options: Options) -> bool:
+        raise ValueError
+
+
+def test_who_cannot_say_whether_it_asks_may_ask() -> None:
+    """Whatever it raises."""
+    assert may_ask(armed(AsksMaybe()))
+
+
 def test_what_a_check_asks() -> None:
     """Its questions; none where it has no effect, has no questions, or raises."""
     about = About("192.0.2.7")

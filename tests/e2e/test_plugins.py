@@ -1,6 +1,7 @@
 """Checks of the operator's in a running front door: one that finds, some that fail, and reloads with whole and broken files."""
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -168,34 +169,24 @@ def test_nothing_is_started_with_a_broken_check(tmp_path: Path) -> None:
     assert told in ran.stderr
 
 
-ASKING = '''
-"""trusting - speak for clients with a confirmed name below trusted.example."""
-
-from tarry.core.border import Answered
-from tarry.core.check import NoOptions, Settings
-from tarry.core.facts import names_of
-from tarry.core.result import PASSED, Action, Failed
+PAGE = (Path(__file__).parents[2] / "docs" / "own-checks.md").read_text("utf-8")
+EXAMPLES = dict(re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
 
-class Trusting:
-    name = "trusting"
-    complaint = "Your name is trusted"
-    codes = {"trusted": "it has a confirmed name that is trusted"}
-    settings = Settings(action=Action.TAG, weight=-1.0)
-    options = NoOptions
-    triggers = (Answered,)
-
-    def asks(self, seen, options):
-        return (names_of(seen.about.client), "rubbish")
-
-    def look(self, seen, options):
-        answer = seen.moment.answer
-        trusted = [name for name in answer.values[: answer.confirmed] if name.endswith(".trusted.example")]
-        return Failed("trusted", trusted[0]) if trusted else PASSED
+def test_the_first_example_of_the_page(tmp_path: Path, sink: Sink) -> None:
+    """Mail from outside with a sender of ours is refused at RCPT; from below the domain it passes, and the record names it."""
+    written(tmp_path, local_checks=EXAMPLES["local_checks"])
+    (text,) = (block for block in re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "own_sender" in block)
+    with Tarry(text.replace("local_checks.py", f"{tmp_path}/local_checks.py"), backend=sink.port, wait="0.05s") as tarry:
+        with RawClient(tarry.port) as client:
+            client.greeted()
+            assert 250 == client.command(b"MAIL FROM:<boss@Example.org>").code
+            reply = client.command(b"RCPT TO:<alice@example.org>")
+        assert (550, True) == (reply.code, reply.text.startswith(b"5.7.1 Mail from this domain is not sent from your address ["))
+        assert {} == submit(tarry.port, sender="news@lists.example.org")
+        assert ["domain", "below"] == [record["code"] for record in tarry.wait_records(2, ev="reason", check="own_sender")]
 
 
-CHECKS = (Trusting(),)
-'''
 NAMES = {
     ("7.9.9.127.in-addr.arpa.", "PTR"): "mx.trusted.example.",
     ("8.9.9.127.in-addr.arpa.", "PTR"): "forged.trusted.example.",
@@ -213,10 +204,11 @@ def named(query: Query) -> None:
     query.send(answer)
 
 
-def test_an_own_check_asks_dns(tmp_path: Path, sink: Sink) -> None:
-    """Its questions are asked during the hold: a client with a confirmed name is greeted at once, one that forges it waits."""
+def test_the_second_example_asks_dns(tmp_path: Path, sink: Sink) -> None:
+    """Its question is asked during the hold: a client with a confirmed name is greeted at once, one that forges it waits."""
     with NameServer(named) as server:
-        text = written(tmp_path, asking=ASKING) + f'[dns]\nservers = ["{server.address}"]\n'
+        text = written(tmp_path, trusted_names=EXAMPLES["trusted_names"])
+        text += f'[checks.trusted_name]\ndomains = ["trusted.example"]\n[dns]\nservers = ["{server.address}"]\n'
         with Tarry(text, backend=sink.port, wait="3s") as tarry:
             waits = {}
             for source in ("127.9.9.7", "127.9.9.8"):
@@ -225,8 +217,8 @@ def test_an_own_check_asks_dns(tmp_path: Path, sink: Sink) -> None:
                     client.greeted()
                 waits[source] = time.monotonic() - began
             assert waits["127.9.9.7"] < 2.5 < waits["127.9.9.8"]
-            (reason,) = tarry.wait_records(ev="reason", check="trusting")
-            assert ("trusting", "trusted", "mx.trusted.example", -1.0) == tuple(
+            (reason,) = tarry.wait_records(ev="reason", check="trusted_name")
+            assert ("trusted_name", "trusted", "mx.trusted.example", -1.0) == tuple(
                 reason[name] for name in ("check", "code", "detail", "weight")
             )
 

@@ -162,10 +162,10 @@ def _source(path: Path, shown: str) -> bytes:
             raise _Broken(f"{shown}: this is no file", "name a Python file")
         if status.st_mode & stat.S_IWOTH:
             raise _Broken(f"{shown}: everybody may write it, and tarry would run what they wrote", f"chmod o-w {path}")
-        above = path.resolve().parent
-        mode = above.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise _Broken(f"{shown}: everybody may replace it, and tarry would run what they wrote", f"chmod o-w {above}")
+        for above in dict.fromkeys((path.absolute().parent, path.resolve().parent)):  # a link may lead elsewhere
+            mode = above.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                raise _Broken(f"{shown}: everybody may replace it, and tarry would run what they wrote", f"chmod o-w {above}")
         with os.fdopen(fd, "rb", closefd=False) as stream:
             source = stream.read(SIZE_LIMIT + 1)
     finally:
