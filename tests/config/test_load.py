@@ -36,12 +36,14 @@ def test_nothing_is_the_default() -> None:
 def test_the_sample_of_the_design_loads() -> None:
     """The sample of DESIGN section 6 has no errors and is the defaults; what has no effect yet is told once a table or key.
 
-    It sets limits.backend and not limits.message, which follows.
+    It names a DNS list, and sets limits.backend and not limits.message, which follows.
     """
     loaded = load(Path(__file__).parent / "design.toml")
     assert () == loaded.errors
     assert ["[karma]", "[store]"] == [problem.where for problem in loaded.warnings]
-    assert {**flat(Config()), "limits.message": 30.0} == flat(loaded.config)
+    values, defaults = flat(loaded.config), flat(Config())
+    assert {"limits.message", "checks.dnslists.zones"} == {name for name in values if values[name] != defaults[name]}
+    assert ("zen.spamhaus.org", 30.0) == (values["checks.dnslists.zones"][0].zone, values["limits.message"])
 
 
 def test_five_mistakes_are_all_told() -> None:

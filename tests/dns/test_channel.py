@@ -133,10 +133,11 @@ def test_a_name_that_is_not_there(asking: Asking) -> None:
     assert [Reply(State.NOTHING)] == asking.replies
 
 
-def test_a_server_that_fails_is_asked_twice(asking: Asking) -> None:
-    """Then it is no opinion, and says why."""
+def test_a_server_that_fails_is_asked_again(asking: Asking) -> None:
+    """A few times; then it is no opinion, and says why."""
     asking.query()
-    for _ in range(2):
+    for _ in range(4):
+        assert [] == asking.replies
         asking.server.reply(rcode=dns.rcode.SERVFAIL)
         asking.settle()
     assert [Reply(State.UNKNOWN, why="SERVFAIL")] == asking.replies
@@ -162,14 +163,14 @@ def test_a_query_that_cannot_be_sent(asking: Asking, monkeypatch: pytest.MonkeyP
 
 
 def test_a_malformed_packet_costs_its_socket(asking: Asking) -> None:
-    """c-ares opens another and asks there; the loop watches that one only. The second time it is no opinion."""
+    """c-ares opens another and asks there; the loop watches that one only. After a few times it is no opinion."""
     asking.query()
-    for _ in range(2):
+    for _ in range(4):
         wire, peer = asking.server.sock.recvfrom(4096)
         asking.server.ports.append(peer[1])
         asking.server.sock.sendto(wire[:2] + b"\xff" * 20, peer)
         asking.settle()
-    assert 2 == len(set(asking.server.ports))
+    assert 4 == len(set(asking.server.ports))
     assert [Reply(State.UNKNOWN, why="a malformed answer")] == asking.replies
     asking.query("other.example")
     assert "other.example" == asking.server.reply()

@@ -412,6 +412,41 @@ def test_a_dead_server_is_passed_over() -> None:
 
 
 @pytest.mark.slow
+def test_a_server_that_is_quick_as_a_rule_is_waited_for() -> None:
+    """c-ares learns to expect quick answers; one that takes a resolver its time is heard all the same, within the timeout."""
+
+    first_asked: list[float] = []
+
+    def behave(query: Query) -> None:
+        """As a resolver does: all who ask meanwhile are answered when it has found the answer."""
+        if query.asked.name.startswith("99."):
+            first_asked.append(time.monotonic())
+            query.send_later(max(0.0, first_asked[0] + 1.5 - first_asked[-1]), listed(query))
+        else:
+            listed_at_once(query)
+
+    listed_at_once = records("@ 300 A 127.0.0.2")
+    with NameServer(behave) as server:
+        questions = [listing(f"192.0.2.{last}", "l.example") for last in range(40)]
+
+        async def quick_ones_first() -> list[Answer]:
+            desk = Desk(asyncio.get_running_loop(), SystemClock(), Settings(servers=(server.address,), timeout=3.0))
+            answers: list[Answer] = []
+            for number, question in enumerate([*questions, listing("192.0.2.99", "l.example")]):
+                desk.ask(question, answers.append)
+                while len(answers) <= number:
+                    await asyncio.sleep(0.002)
+            desk.close()
+            return answers
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            answers = runner.run(quick_ones_first())
+    assert {FOUND} == {answer.state for answer in answers}
+    assert 1400 < answers[-1].ms < 2000
+    assert len(first_asked) <= 4
+
+
+@pytest.mark.slow
 def test_ids_and_ports_are_drawn_at_random() -> None:
     """5,000 queries: nearly as many ids as chance has them, from several ports, none of them next to one another."""
     with NameServer(records("@ 300 A 127.0.0.2")) as server:

@@ -429,3 +429,14 @@ def test_an_answer_for_a_client_that_has_left_is_nobodys(room: Room) -> None:
 
 def replace_wait(wait_class: HoldClass, wait: Span) -> HoldClass:
     return msgspec.structs.replace(wait_class, wait=wait)
+
+
+def test_bytes_of_the_last_moment_count_against_an_allow_listed_client(room: Room) -> None:
+    """What it said before its greeting is looked at first, and its hang-up is still told apart from its talk."""
+    answers = hold(room, asking(end_early=False))
+    room.client.send(b"EHLO x\r\n")
+    room.loop.advance(0.1)
+    answers.answer("127.0.0.254")
+    assert (1, []) == (len(room.room), room.greeted)
+    room.loop.settle()
+    assert "Hangup" not in room.names()

@@ -22,6 +22,7 @@ Facts     pycares destroys a closed channel in a thread, and c-ares calls back a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -49,7 +50,7 @@ MOST_VALUES = 32
 """More addresses or names than that are not taken out of a reply."""
 
 _FLAGS = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_STAYOPEN | pycares.ARES_FLAG_EDNS
-_TRIES = 2
+_FIRST_TRY = 0.25
 _RECEIVE_BUFFER = 1 << 20  # the kernel's own default holds some 250 replies, fewer than a crowd's
 _NOBODY = pycares.ARES_SOCKET_BAD
 _NOTHING = frozenset({pycares.errno.ARES_ENOTFOUND, pycares.errno.ARES_ENODATA})
@@ -94,7 +95,7 @@ class Queries(Protocol):
 
 
 class Channel:
-    """Queries to *servers* (``127.0.0.1:5353``; none: the system's), each given up after *timeout* seconds or a little more.
+    """Queries to *servers* (``127.0.0.1:5353``; none: the system's), each sent again until some *timeout* seconds are over.
 
     Raises ValueError where *servers* are none.
     """
@@ -103,8 +104,10 @@ class Channel:
         self._loop = loop
         self._clock = clock
         self._servers = list(servers)
-        # Two rounds, the second twice as long: timeout is 3 of the first's. One more server has a first round of its own.
-        self._patience = max(0.1, timeout / 3)
+        # c-ares doubles its patience with each round of all servers, less up to a half by chance, and begins with five times what a
+        # server took on average, or 250 ms (its least) where that is more. With two rounds it would give up after 750 ms a question
+        # that a resolver, quick as a rule, has to ask the world for. An answer is heard if it comes to the last query sent.
+        self._tries = max(2, math.ceil(math.log2(1 + timeout / (_FIRST_TRY * max(1, len(servers))))))
         self._overdue = OVERDUE * timeout
         self._order: list[str] = []
         self._open = 0
@@ -176,7 +179,7 @@ class Channel:
         each.ares.close()
 
     def _renewed(self) -> _Socketed:
-        made = _Socketed(self._loop, self._servers, self._patience, self._clock.monotonic() + LIFE)
+        made = _Socketed(self._loop, self._servers, self._tries, self._clock.monotonic() + LIFE)
         if self._order and self._order != made.ares.servers and set(self._order) == set(made.ares.servers):
             made.ares.servers = self._order
         return made
@@ -197,7 +200,7 @@ class _Socketed:
 
     __slots__ = ("_loop", "ares", "asked", "is_over", "open", "reading", "until", "writing")
 
-    def __init__(self, loop: AbstractEventLoop, servers: list[str], patience: float, until: float) -> None:
+    def __init__(self, loop: AbstractEventLoop, servers: list[str], tries: int, until: float) -> None:
         self._loop = loop
         self.until = until
         self.asked = 0
@@ -207,8 +210,8 @@ class _Socketed:
         self.writing: set[int] = set()
         self.ares = pycares.Channel(
             flags=_FLAGS,
-            timeout=patience,
-            tries=_TRIES,
+            timeout=_FIRST_TRY,
+            tries=tries,
             servers=servers or None,
             socket_receive_buffer_size=_RECEIVE_BUFFER,
             sock_state_cb=self._on_socket,

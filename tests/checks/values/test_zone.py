@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.checks.values.zone import EVERYTHING, Answers, Zone, distinct, domain, found, labels, public_name
+from tarry.checks.values.zone import EVERYTHING, Answers, Zone, distinct, domain, found, labels, public_name, settled
 from tarry.core.facts import Answer, State, listing
-from tarry.core.result import Failed, Outcome, Unknown
+from tarry.core.result import PASSED, Failed, Outcome, Unknown
 
 ADDRESSES = st.one_of(
     st.integers(0, 2**32 - 1),
@@ -225,6 +225,25 @@ TABLE: list[tuple[tuple[Zone, ...], Answer, tuple[Outcome, ...]]] = [
 def test_what_an_answer_means(zones: tuple[Zone, ...], answer: Answer, expected: tuple[Outcome, ...]) -> None:
     """A finding for each row that counts it; what is no listing, or no answer, clears nobody and lists nobody."""
     assert expected == found(answer, zones)
+
+
+def test_when_all_is_settled() -> None:
+    """A listing at once, a pass with the last answer where there is none; another's answer is nothing here."""
+    zones = (Zone(zone=A), Zone(zone=B))
+    asked = tuple(listing("192.0.2.7", zone) for zone in distinct(zones))
+    clear, listed, unknown = answered(), answered("127.0.0.2", zone=B), answered(zone=B, state=State.UNKNOWN, why="SERVFAIL")
+    none_of_b = answered(zone=B)
+    for last, before, expected in (
+        (clear, (), ()),
+        (clear, (none_of_b,), (PASSED,)),
+        (none_of_b, (clear,), (PASSED,)),
+        (listed, (clear,), (Failed("listed", f"{B}=127.0.0.2", B, 1.0),)),
+        (clear, (listed,), ()),
+        (clear, (unknown,), ()),
+        (unknown, (clear,), (Unknown(f"{B}: SERVFAIL"),)),
+        (answered(zone="other.example"), (clear, none_of_b), ()),
+    ):
+        assert expected == settled(last, asked, {one.question: one for one in (*before, last)}, zones)
 
 
 @given(values=st.lists(ADDRESSES | st.text(max_size=200), max_size=4), text=FILTERS | st.just(""), state=st.sampled_from(State))

@@ -46,7 +46,15 @@ def rbldnsd(zones: Mapping[str, tuple[str, str]], negative_ttl: int = 120) -> It
             file.write_text("$TTL 300\n" + _SOA.format(zone=zone, negative=negative_ttl) + entries)
             served.append(f"{zone}:{kind}:{file}")
         port = free_port()
-        command = [install.folder("rbldnsd") / "usr/sbin/rbldnsd", "-n", "-u", "nobody", "-b", f"127.0.0.1/{port}", *served]
+        command: list[str | Path] = [
+            install.folder("rbldnsd") / "usr/sbin/rbldnsd",
+            "-n",
+            "-u",
+            "nobody",
+            "-b",
+            f"127.0.0.1/{port}",
+            *served,
+        ]
         program = Program(command, output=folder / "output", folder=folder)
         try:
             first = next(iter(zones))

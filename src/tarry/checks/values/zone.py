@@ -1,7 +1,7 @@
 """zone - a DNS list in a check's configuration: its zone, which of its answers count, and how much.
 
 What      `Zone`, one row of ``zones``; `Answers`, the filter; `label`, the name under which each row stands in reasons and replies;
-          `found`, what an answer means for the rows of its zone.
+          `found`, what an answer means for the rows of its zone; `settled`, the same, and a pass once nothing can be found any more.
 Filter    A list, parted by commas or semicolons, of ``127.0.0.2``, ``127.0.0.2..11`` (a range of the last octet) and
           ``127.0.[0..3].[2;4..6]`` (a set of numbers and ranges for any octet). "" is everything.
 Promises  Whatever the filter says, an answer outside 127.0.0.0/8 is no listing: the domain of a dead list is parked somewhere. Nor
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tarry.core.check import option
-from tarry.core.facts import Answer, State
-from tarry.core.result import Failed, Unknown
+from tarry.core.facts import Answer, Facts, Question, State
+from tarry.core.result import PASSED, Failed, Outcome, Unknown
 from tarry.smtp.text import escape
 
 _OCTET = r"(?:\d{1,3}|\[[^\[\]]*\])"
@@ -132,6 +132,14 @@ def found(answer: Answer, zones: tuple[Zone, ...]) -> tuple[Failed | Unknown, ..
             detail = _shown(f"{row.name or name}={','.join(counted)}")
             failures.append(Failed("allowed" if row.weight < 0 else "listed", detail, label, row.weight))
     return tuple(failures)
+
+
+def settled(answer: Answer, asked: tuple[Question, ...], facts: Facts, zones: tuple[Zone, ...]) -> tuple[Outcome, ...]:
+    """Return what *answer* says, if it is to one of the questions *asked*; with the last of them a pass, where no zone lists it."""
+    if answer.question not in asked:
+        return ()
+    answers = [facts.get(question) for question in asked]
+    return found(answer, zones) or ((PASSED,) if all(one is not None and not found(one, zones) for one in answers) else ())
 
 
 def _objection(address: str) -> str:
