@@ -15,7 +15,7 @@ from tarry.record import schema
 from tarry.rehearsal.play import Play
 from tarry.rehearsal.scene import Did
 
-_REFUSING = frozenset(action.word for action in Action if action.refuses)
+_FATAL = frozenset(action.word for action in Action if action.refuses or action is Action.DISCARD)
 _DOOR = {
     Admitted.DENIED: "it is on the deny list",
     Admitted.TOO_MANY: "there are too many clients",
@@ -65,7 +65,7 @@ def conclude(played: Play) -> str:
 def reasons_of(played: Play, names: Iterable[str] = ()) -> str:
     """Return the reasons of a play that speak against the client, or only those called *names*, each with who says so."""
     wanted = tuple(names)
-    found = {}
+    found: dict[str, None] = {}
     for happened in played.happened:
         event = happened.event
         if isinstance(event, schema.Reason):
@@ -136,21 +136,14 @@ def _refusal(played: Play) -> str:
     where = "" if reply.to in ("connect", "") else f" at {'the end of its message' if reply.to == 'message' else reply.to}"
     when = f"after {at:.1f} s" if at else "at once"
     if played.admitted in _DOOR:
-        why = _DOOR[played.admitted]
+        why = f": {_DOOR[played.admitted]}"
     else:
         names = reasons_of(played, _last_verdict(played))
-        why = f"for {names}" if names else f"with: {reply.text}"
-    return (
-        f"refused with {reply.code}{where} {when}: {why}"
-        if played.admitted in _DOOR
-        else f"refused with {reply.code}{where} {when} {why}"
-    )
+        why = f" for {names}" if names else f": {reply.text}"
+    return f"refused with {reply.code}{where} {when}{why}"
 
 
 def _last_verdict(played: Play) -> tuple[str, ...]:
-    verdicts = [
-        one.event
-        for one in played.happened
-        if isinstance(one.event, schema.Verdict) and one.event.action in _REFUSING | {"discard"}
-    ]
-    return verdicts[-1].reasons if verdicts else ()
+    """Return the names of the reasons of the last verdict that kept the client from the MTA."""
+    verdicts = [one.event for one in played.happened if isinstance(one.event, schema.Verdict)]
+    return next((one.reasons for one in reversed(verdicts) if one.action in _FATAL), ())

@@ -109,12 +109,12 @@ class Scene:
         if first == math.inf:
             return Over()
         self.now = max(self.now, first)
-        if first == answer_at:
-            return self._coming.pop(0)[1]
-        if first == early_at:
+        if first == early_at:  # before an answer of the same moment: early bytes count to the last
             early = self._early.pop(0)
             self.tell(Did(f'"{evidence(early.data)}"', is_early=True))
             return early
+        if first == answer_at:
+            return self._coming.pop(0)[1]
         if first == leaves_at:
             self.tell(Did("hangs up"))
             self.gone_at = self.now

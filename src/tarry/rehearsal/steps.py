@@ -1,7 +1,7 @@
 """steps - what happened, made into lines for a person: when, what the client does, what tarry does, and why.
 
-What      `steps_of` goes through a play in order. A command and its reply are one line; a reply that was held back is two, the first of
-          them at the moment where the hold begins.
+What      `steps_of` goes through a play in order. A command and its reply are one line; a reply that was held back is two, the
+          first of them at the moment where the hold begins.
 Promises  Words only: what happened is in the play's records, and why is in the keys that these name.
 """
 
@@ -30,6 +30,7 @@ _DOOR = {
     Admitted.TOO_MANY: "listen.max_clients",
     Admitted.TOO_MANY_FROM_CLIENT: "listen.max_per_client",
 }
+_TOO_MANY = TOO_MANY_RECIPIENTS.last_line.decode("ascii")
 _MOMENT = 1e-6
 
 
@@ -61,11 +62,6 @@ def steps_of(visit: Visit, house: House, played: Play, keys: Keys) -> tuple[Step
     for happened in played.happened:
         teller.take(happened.at, happened.event)
     return teller.end()
-
-
-def reasons_of(played: Play) -> tuple[Reason, ...]:
-    """Return the reasons that a play brought to light."""
-    return tuple(_reason(one.at, one.event) for one in played.happened if isinstance(one.event, schema.Reason))
 
 
 def _reason(at: float, event: schema.Reason) -> Reason:
@@ -236,9 +232,7 @@ class _Teller:
             tone = Tone.BAD
             if event.to == "connect" and self._played.admitted in _DOOR:
                 why.append(self._keys.because(_DOOR[self._played.admitted]))
-            elif (
-                event.by != "mta" and event.code == TOO_MANY_RECIPIENTS.code and event.text == _text(TOO_MANY_RECIPIENTS.last_line)
-            ):
+            elif event.by != "mta" and event.text == _TOO_MANY:
                 why.append(self._keys.because("limits.recipients"))
             elif event.by != "mta" and self._verdict is not None and _ACTIONS[self._verdict.action].refuses:
                 why += self._why(self._verdict)
@@ -268,7 +262,3 @@ def _answer(event: schema.Answer) -> str:
             return "nothing"
         case _:
             return f"no answer, {event.why}"
-
-
-def _text(line: bytes) -> str:
-    return line.decode("ascii")
