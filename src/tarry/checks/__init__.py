@@ -7,6 +7,8 @@ from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
+from tarry.checks.ptr import Ptr
+from tarry.checks.rhsbl import Rhsbl
 from tarry.core.check import Check
 
 REGISTRY: tuple[Check, ...] = (
@@ -17,4 +19,6 @@ REGISTRY: tuple[Check, ...] = (
     NonSmtp(),
     ManyErrors(),
     DnsLists(),
+    Rhsbl(),
+    Ptr(),
 )
