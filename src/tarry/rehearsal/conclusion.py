@@ -21,6 +21,8 @@ _DOOR = {
     Admitted.TOO_MANY: "there are too many clients",
     Admitted.TOO_MANY_FROM_CLIENT: "it has too many connections",
 }
+MOMENT = 1e-6
+"""Seconds: what is nearer than this is the same moment."""
 _VERBS = frozenset({"tarpit.rcpt", "tarpit.rset", "tarpit.noop", "tarpit.mail"})
 
 
@@ -62,15 +64,15 @@ def conclude(played: Play) -> str:
     return ", ".join(parts)
 
 
-def reasons_of(played: Play, names: Iterable[str] = ()) -> str:
-    """Return the reasons of a play that speak against the client, or only those called *names*, each with who says so."""
+def reasons_of(played: Play, names: Iterable[str] = (), *, is_for: bool = False) -> str:
+    """Return the reasons of a play that speak against the client (*is_for*: for it), or those called *names*, with who says so."""
     wanted = tuple(names)
     found: dict[str, None] = {}
     for happened in played.happened:
         event = happened.event
         if isinstance(event, schema.Reason):
             name = f"{event.check}.{event.code}"
-            if (name in wanted) if wanted else event.weight >= 0:
+            if (name in wanted) if wanted else (event.weight < 0) is is_for:
                 found[f"{name} ({event.subject})" if event.subject else name] = None
     return ", ".join(found)
 
@@ -83,7 +85,10 @@ def _before_the_greeting(played: Play) -> Iterator[str]:
     if spoke is not None and (greeted is None or spoke <= greeted):
         yield f"spoke after {spoke:.1f} s"
     if greeted is not None and (played.gone_at is None or played.gone_at > greeted):
-        yield f"greeted after {greeted:.1f} s" if greeted else "greeted at once"
+        is_early = greeted < played.hold_until - MOMENT and spoke is None
+        allowed = reasons_of(played, is_for=True) if is_early else ""
+        when = f"after {greeted:.1f} s" if greeted else "at once"
+        yield f"greeted {when} for {allowed}" if allowed else f"greeted {when}"
 
 
 def _holds(played: Play) -> Iterator[str]:

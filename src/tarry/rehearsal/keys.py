@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import msgspec
 
+from tarry.checks.values.zone import Zone, labels
 from tarry.config.keys import flat, toml_of
 from tarry.config.load import Loaded
 from tarry.config.spelling import spell
@@ -63,6 +64,17 @@ class Keys:
                 key, value = f"hold.class {spell(one.name)} wait", spell(write_span(one.wait))
                 return Because(words, key, value, place, one.wait.low < one.wait.high)
         return self.because("hold.wait", words)
+
+    def weight(self, reason: Reason) -> str:
+        """Return how much a reason weighs, and where that was set, if it is a DNS list's own weight; "" for nothing."""
+        if not reason.weight:
+            return ""
+        zones = getattr(self.config.checks.get(reason.check), "options", None)
+        rows = [row for row in getattr(zones, "zones", ()) if isinstance(row, Zone)]
+        index = dict(zip(labels(tuple(rows)), range(len(rows)), strict=True)).get(reason.subject)
+        key = f"checks.{reason.check}.zones"
+        place = "" if index is None else f" ({self._row(key, index, ('checks', reason.check, 'zones', index, 'weight'))})"
+        return f"weight {reason.weight:g}{place}"
 
     def check(self, check: str, code: str, words: str = "") -> Because:
         """Return what the operator says is to be done about a finding."""

@@ -13,6 +13,7 @@ import msgspec
 
 from tarry.core.admission import Admitted
 from tarry.core.client import Phase
+from tarry.core.facts import State
 from tarry.core.judge import is_allowed
 from tarry.core.policy import Policy
 from tarry.core.replies import TOO_MANY_RECIPIENTS
@@ -76,15 +77,16 @@ class _Teller:
         self._played = played
         self._keys = keys
         self._steps: list[Step] = []
-        self._doing: tuple[float, str] | None = None  # what the client did, until it is told what comes of it
+        self._doing: list[tuple[float, str]] = []  # what the client did, until it is told what comes of it
         self._reasons: list[Reason] = []
         self._verdict: schema.Verdict | None = None
         self._has_talked = False
+        self._unanswered: set[str] = set()  # sources of which it has been told that they gave no answer
 
     def end(self) -> tuple[Step, ...]:
         """Return all lines."""
-        if self._doing is not None:
-            self._add(self._doing[0], "nothing comes of it", tone=Tone.QUIET)
+        for at, what in self._doing:
+            self._steps.append(Step(at, what, "nothing comes of it", tone=Tone.QUIET))
         return tuple(self._steps)
 
     def take(self, at: float, event: Event) -> None:
@@ -97,9 +99,11 @@ class _Teller:
             case Teaser(text=text):
                 self._add(at, f"220-{text}", self._keys.because("hold.teaser"), tone=Tone.QUIET, code=220)
             case schema.Answer():
+                if event.state == State.UNKNOWN.value:
+                    self._unanswered.add(event.source)
                 took = f"after {event.ms / 1000:.2f} s" if event.ms else ""
                 self._aside(at, f"asks {_asked(event)}: {_answer(event)}", Because(took), tone=Tone.QUIET)
-            case schema.Outcome(check=check, result="unknown", why=why):
+            case schema.Outcome(check=check, result="unknown", why=why) if why.partition(":")[0] not in self._unanswered:
                 self._aside(at, f"cannot tell about {check}: {why}", tone=Tone.QUIET)
             case schema.Reason():
                 self._found(at, event)
@@ -126,30 +130,27 @@ class _Teller:
 
     def _add(self, at: float, tarry: str, *why: Because, tone: Tone = Tone.PLAIN, code: int = 0, by: str = "tarry") -> None:
         """Add a line; it is the answer to what the client has done."""
-        client = ""
-        if self._doing is not None:
-            client, self._doing = self._doing[1], None
+        client = self._doing.pop(0)[1] if self._doing else ""
         self._steps.append(Step(at, client, tarry, tuple(one for one in why if str(one)), tone, code, by))
 
     def _aside(self, at: float, tarry: str, *why: Because, tone: Tone = Tone.PLAIN) -> None:
         """Add a line that need not be the answer to anything: it stands with what the client does at that moment."""
-        if self._doing is not None and self._doing[0] < at:
+        if self._doing and self._doing[0][0] < at:
             self._steps.append(Step(at, "", tarry, tuple(one for one in why if str(one)), tone))
         else:
             self._add(at, tarry, *why, tone=tone)
 
     def _did(self, at: float, what: str, is_early: bool) -> None:
-        if self._doing is not None:
-            before, waiting = self._doing
-            self._doing = None
-            self._steps.append(Step(before, waiting, "is waited for"))
         if is_early:
             self._has_talked = True
             what = f"says {what}"
-        self._doing = (at, what)
+        if is_early and self._doing:
+            self._steps.append(Step(at, what, "leaves it until its turn", tone=Tone.QUIET))
+        else:
+            self._doing.append((at, what))
 
     def _connected(self, at: float, event: schema.Connect) -> None:
-        self._doing = (at, "connects")
+        self._doing.append((at, "connects"))
         match self._played.admitted:
             case Admitted.HELD if event.wait:
                 self._add(at, f"holds it for {event.wait:.1f} s", self._keys.hold(event.hold_class))
@@ -166,9 +167,8 @@ class _Teller:
         reason = _reason(at, event)
         self._reasons.append(reason)
         words = f"{named(reason)}: {event.detail}" if event.detail and not reason.subject else named(reason)
-        weight = f"weight {event.weight:g}" if event.weight else ""
         tone = Tone.GOOD if event.weight < 0 else Tone.QUIET if event.action == "ignore" else Tone.WARN
-        self._aside(at, f"notes {words}", self._keys.check(event.check, event.code, weight), tone=tone)
+        self._aside(at, f"notes {words}", self._keys.check(event.check, event.code, self._keys.weight(reason)), tone=tone)
 
     def _judged(self, at: float, event: schema.Verdict) -> None:
         self._verdict = event
@@ -216,10 +216,7 @@ class _Teller:
             case other:
                 why = (Because(other),)
                 words = f"holds its reply for {event.asked:.1f} s"
-        doing = self._doing
-        client = ""
-        if doing is not None and doing[0] <= began_at + _MOMENT:
-            client, self._doing = doing[1], None
+        client = self._doing.pop(0)[1] if self._doing and self._doing[0][0] <= began_at + _MOMENT else ""
         place = next((index for index, one in enumerate(self._steps) if one.at > began_at + _MOMENT), len(self._steps))
         self._steps.insert(place, Step(began_at, client, words, why, Tone.WARN))
 
@@ -244,10 +241,9 @@ class _Teller:
         self._add(at, f"{event.code} {text}{said_by}", *why, tone=tone, code=event.code, by=event.by)
 
     def _hung_up(self, at: float, event: schema.Hangup) -> None:
-        if event.phase == "hold":
-            self._add(at, "goes on holding it: it may only have closed its side", tone=Tone.QUIET)
-        else:
-            self._add(at, "ends the session", tone=Tone.QUIET)
+        what = "goes on holding it: it may only have closed its side" if event.phase == "hold" else "ends the session"
+        client = self._doing.pop()[1] if self._doing and self._doing[-1][0] == at else ""
+        self._steps.append(Step(at, client, what, tone=Tone.QUIET))
 
 
 def _asked(event: schema.Answer) -> str:
