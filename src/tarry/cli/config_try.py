@@ -193,9 +193,7 @@ def command(
         given = Given(facts, str(client), loaded.config.dns.timeout, unknown if real is None else real.look)
         trial.run(given, seed)
         if real is not None:
-            trial.notes += [
-                f"The list {zone} fails its test, so its answers do not count: {why}." for zone, why in real.off.items()
-            ]
+            trial.notes += [f"{zone} fails its test, and its answers do not count: {why}." for zone, why in real.off.items()]
     trial.notes += list(_notes(trial, given, _given_by_hand(ctx)))
     trial.write(as_json=as_json)
     ctx.exit(0 if trial.ending.is_through else 1)
