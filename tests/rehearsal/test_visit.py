@@ -32,6 +32,14 @@ def test_it_brings_one_message() -> None:
     assert [*expected, "sends its message", "QUIT"] == said(visit)
 
 
+@pytest.mark.parametrize(
+    ("early", "first"), [(b"EHLO x\r\n", "MAIL"), (b"HELO x\r\n", "MAIL"), (b"QUIT\r\n", "EHLO"), (b"", "EHLO")]
+)
+def test_who_has_said_its_name_early_does_not_say_it_again(early: bytes, first: str) -> None:
+    """It would be a change of name, which it did not make."""
+    assert next(dialogue(Visit(HERE), early)).told.startswith(first)
+
+
 def test_the_null_sender_is_empty() -> None:
     """As in a bounce."""
     assert "MAIL FROM:<>" in said(Visit(HERE, sender=""))

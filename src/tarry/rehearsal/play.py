@@ -137,7 +137,7 @@ def play(visit: Visit, house: House, look: Look, random: Random) -> Play:
                 answers=held.answers,
                 resolves=True,
             )
-            _Talk(scene, visit, Conversation(setting), mta).run(early, says_nothing=says_nothing)
+            _Talk(scene, dialogue(visit, early), Conversation(setting), mta).run(early, says_nothing=says_nothing)
     return Play(admitted, tuple(scene.happened), hold_until, gave_away, scene.gone_at, mta.rcpts, mta.messages, scene.unsaid)
 
 
@@ -224,15 +224,15 @@ class _Room:
 class _Talk:
     """The conversation after the greeting."""
 
-    def __init__(self, scene: Scene, visit: Visit, conversation: Conversation, mta: Mta) -> None:
+    def __init__(self, scene: Scene, says: Generator[Line, Reply, None], conversation: Conversation, mta: Mta) -> None:
         self._scene = scene
         self._talk = conversation
         self._mta = mta
         self._replies = ReplyReader()
         # What the client has no reply to yet, in order; True for what is of its dialogue, False for the greeting and the rest.
         self._awaited: deque[bool] = deque([False])
-        self._dialogue: Generator[Line, Reply, None] = dialogue(visit)
-        self._next: Line | None = next(self._dialogue)
+        self._dialogue = says
+        self._next: Line | None = next(says)
         self._ended = False
 
     def run(self, early: bytes, *, says_nothing: bool) -> None:
