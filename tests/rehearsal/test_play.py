@@ -73,6 +73,23 @@ def test_an_allow_listed_client_is_greeted_as_soon_as_that_is_known() -> None:
     assert 6.0 == played.hold_until
 
 
+@pytest.mark.parametrize(
+    ("facts", "at"),
+    [
+        (("names=nothing",), 60.0),
+        (("names=mail.isp.example", "addresses=192.0.2.9"), 60.0),
+        (("names=192-0-2-7.dyn.isp.example",), 60.0),
+        (("names=mail.isp.example",), 4.5),
+        (("names=unknown",), 4.5),
+        ((), 4.5),
+    ],
+)
+def test_a_client_of_dubious_name_is_delayed(facts: tuple[str, ...], at: float) -> None:
+    """None, one that is not confirmed, or one of a dial-up pool; what is not known is no reason."""
+    text = 'delay.target = "60s"\n[checks.ptr]\naction = "delay"\n[checks.dynamic_name]\naction = "delay"'
+    assert ("RCPT", 250, at) == replies(happens(None, text, *facts))[2]
+
+
 def test_an_answer_after_the_hold_counts_at_rcpt() -> None:
     """It is asked for anew by the session, and joins what is under way."""
     text = LISTS.replace('"6s"', '"1s"')

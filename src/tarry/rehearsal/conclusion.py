@@ -67,14 +67,14 @@ def conclude(played: Play) -> str:
 def reasons_of(played: Play, names: Iterable[str] = (), *, is_for: bool = False) -> str:
     """Return the reasons of a play that speak against the client (*is_for*: for it), or those called *names*, with who says so."""
     wanted = tuple(names)
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for happened in played.happened:
         event = happened.event
         if isinstance(event, schema.Reason):
             name = f"{event.check}.{event.code}"
             if (name in wanted) if wanted else (event.weight < 0) is is_for:
-                found[f"{name} ({event.subject})" if event.subject else name] = None
-    return ", ".join(found)
+                found[f"{name} ({event.subject})" if event.subject else name] = name
+    return ", ".join(sorted(found, key=lambda told: wanted.index(found[told]) if wanted else 0))
 
 
 def _before_the_greeting(played: Play) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _holds(played: Play) -> Iterator[str]:
             case schema.Hold(why="residual", phase=phase):
                 names = reasons_of(played, verdict.reasons if verdict else ())
                 yield f"delayed to {happened.at:.0f} s at {phase.upper()}{f' for {names}' if names else ''}"
-            case schema.Hold(why=why, held=held, phase=phase):
+            case schema.Hold(why=why, held=held, phase=phase) if held > MOMENT:
                 count, total = sums.get((why, phase), (0, 0.0))
                 sums[why, phase] = count + 1, total + held
     for (why, phase), (count, total) in sums.items():

@@ -115,7 +115,7 @@ class _Teller:
                 self._greeted(at)
             case GaveAway():
                 self._gave_away(at)
-            case schema.Hold():
+            case schema.Hold(held=held) if held > _MOMENT:
                 self._held(at, event)
             case schema.Parked():
                 self._aside(at, "lets the MTA go meanwhile", self._keys.because("handoff.park_after"), tone=Tone.QUIET)
