@@ -249,7 +249,10 @@ class Trial:
             f"{self.visit.address} under {where}; mail goes to {destination(config)}", markup=False, highlight=False, soft_wrap=wrap
         )
         console.print()
-        console.print(table(self.steps, width=console.width))
+        with console.capture() as drawn:
+            console.print(table(self.steps, width=console.width))
+        # As it was drawn, but for the blanks at the ends of lines: they wrap where a terminal is made narrower, and are in diffs.
+        console.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
         console.print()
         style = "bold green" if self.ending.is_through else "bold red"
         console.print(self.conclusion, style=style, markup=False, highlight=False, soft_wrap=wrap)
