@@ -278,6 +278,25 @@ def test_what_is_not_given_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None
     assert "bl.example fails its test, and its answers do not count: it lists 127.0.0.1, which no list may." in result.stdout
 
 
+def test_a_wrong_name_server_is_told() -> None:
+    """With its line and without a trace."""
+    write('dns.servers = ["ns.example:53"]\n' + LISTS)
+    result = CliRunner().invoke(command, ["try", "192.0.2.7"])
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "tarry config: dns.servers (tarry.toml:1): not name servers: ns.example:53" in result.stderr
+
+
+def test_who_does_not_want_to_wait_for_dns_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is no refusal."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(config_try, "play", interrupted)
+    result = run("192.0.2.7")
+    assert (130, "", "interrupted\n") == (result.exit_code, result.stdout, result.stderr)
+
+
 def test_the_help_names_it_among_the_others() -> None:
     """And has a page of its own."""
     assert "try        Tell what would happen to a client, step by step." in CliRunner().invoke(command, ["--help"]).stdout

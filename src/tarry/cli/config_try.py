@@ -4,7 +4,7 @@ What     The client is played through the very core that the daemon runs (see re
          opened but for DNS, no mail sent, no record written. Facts are looked up, unless they are given with --answer, or
          --no-dns says that nothing is known.
 Status   0 the client gets through to the MTA; 1 it does not: refused, discarded, or it hung up; 2 usage, or the configuration
-         has errors.
+         has errors; 130 interrupted.
 JSON     v is 1, and fields are only ever added. Times are seconds since the client connected.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tarry.cli.config_try_facts import Facts
+from tarry.cli.config_try_facts import Facts, NoNameServers
 from tarry.cli.config_try_table import table
 from tarry.config import document
 from tarry.config.compile import destination, door_rules, fingerprint, policy
@@ -41,6 +41,7 @@ from tarry.rehearsal.play import House, Play, play
 from tarry.rehearsal.steps import Step, steps_of
 from tarry.rehearsal.visit import FLOODS, MOST, Early, Visit
 
+EXIT_INTERRUPTED = 130
 _DEFAULT_FILE = "tarry.toml"
 _PLACES = ("connection", "client")
 _DEFAULTS = Visit(ip_address("192.0.2.1"))
@@ -191,7 +192,14 @@ def command(
     trial = Trial(loaded, named, visit, _house(loaded.config, refuses, observe=observe))
     with nullcontext() if no_dns else Facts(loaded.config, trial.house.policy) as real:
         given = Given(facts, str(client), loaded.config.dns.timeout, unknown if real is None else real.look)
-        trial.run(given, seed)
+        try:
+            trial.run(given, seed)
+        except NoNameServers as fault:
+            click.echo(f"tarry config: dns.servers ({loaded.origins['dns.servers']}): {fault}; or add --no-dns", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:  # a name server that does not answer takes its time
+            click.echo("interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
         if real is not None:
             trial.notes += [f"{zone} fails its test, and its answers do not count: {why}." for zone, why in real.off.items()]
     trial.notes += list(_notes(trial, given, _given_by_hand(ctx)))

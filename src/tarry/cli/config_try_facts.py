@@ -23,6 +23,10 @@ _TESTS = 2
 """How many questions a list's test takes at most, one after the other: about an IPv4 and then an IPv6 address."""
 
 
+class NoNameServers(Exception):
+    """What stands in ``dns.servers`` are none."""
+
+
 class _Clock:
     def monotonic(self) -> float:
         return time.monotonic()
@@ -32,7 +36,7 @@ class _Clock:
 
 
 class Facts:
-    """A context in which questions are answered. ``off`` has the DNS lists that failed their test, and why."""
+    """A context in which questions are answered. ``off``: the DNS lists that failed their test, and why."""
 
     def __init__(self, config: Config, policy: Policy) -> None:
         self._config = config
@@ -50,12 +54,15 @@ class Facts:
         self._runner.close()
 
     def look(self, questions: Sequence[Question]) -> Sequence[Answer]:
-        """Return the answers, in the order of the questions, once all are there."""
+        """Return the answers, in the order of the questions, once all are there. Raises NoNameServers."""
         return self._runner.run(self._look(questions))
 
     async def _look(self, questions: Sequence[Question]) -> Sequence[Answer]:
         if self._lookups is None:
-            self._lookups = Lookups(asyncio.get_running_loop(), _Clock(), self._config, self._policy, self._on_list)
+            try:
+                self._lookups = Lookups(asyncio.get_running_loop(), _Clock(), self._config, self._policy, self._on_list)
+            except ValueError as fault:  # the one thing in [dns] that only c-ares can tell
+                raise NoNameServers(str(fault)) from None
             self._lookups.start()
             for _ in range(int(_TESTS * self._config.dns.timeout / _GLANCE) + 1):
                 if self._lookups.is_tested:
