@@ -16,7 +16,6 @@ from tarry.core.client import Phase
 from tarry.core.facts import State
 from tarry.core.judge import is_allowed
 from tarry.core.policy import Policy
-from tarry.core.replies import TOO_MANY_RECIPIENTS
 from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tarry.rehearsal.keys import Because, Keys, named
@@ -31,7 +30,7 @@ _DOOR = {
     Admitted.TOO_MANY: "listen.max_clients",
     Admitted.TOO_MANY_FROM_CLIENT: "listen.max_per_client",
 }
-_TOO_MANY = TOO_MANY_RECIPIENTS.last_line.decode("ascii")
+_TOO_MANY = 452  # RFC 5321 §4.5.3.1.10; of tarry's own replies to RCPT only this one has it
 _MOMENT = 1e-6
 
 
@@ -229,7 +228,7 @@ class _Teller:
             tone = Tone.BAD
             if event.to == "connect" and self._played.admitted in _DOOR:
                 why.append(self._keys.because(_DOOR[self._played.admitted]))
-            elif event.by != "mta" and event.text == _TOO_MANY:
+            elif event.by != "mta" and event.to == "RCPT" and event.code == _TOO_MANY:
                 why.append(self._keys.because("limits.recipients"))
             elif event.by != "mta" and self._verdict is not None and _ACTIONS[self._verdict.action].refuses:
                 why += self._why(self._verdict)
