@@ -329,7 +329,9 @@ class RefusedTarpit(ErrorTarpit):
 class Dns:
     """Lookups: block lists, the names of clients, the addresses of the names that they give."""
 
-    servers: tuple[Endpoint, ...] = key((), places.endpoints, help="DNS servers; empty takes the system's.")
+    servers: tuple[Endpoint, ...] = key(
+        (), places.name_servers, help="DNS servers by address, port 53 where none is named; empty takes the system's."
+    )
     timeout: float = key(
         3.0,
         values.duration(0.001),
