@@ -139,7 +139,7 @@ class _Visit:
         wait = self._policy.wait.draw(_random)
         self._emit(self._connect(wait, ""), self._accepted_at)
         if teaser:
-            say(self._sock, replies.teaser(teaser))
+            say(self._sock, replies.teaser(teaser, self._name))
         return alone.hold_client(
             self._sock,
             Held(self._id, self._client.address, self._accepted_at),
@@ -171,7 +171,7 @@ class _Visit:
         refusal = replies.not_started(self._id)
         try:
             if teaser:
-                greeting = replies.greeting(self._config.smtp.name or socket.gethostname() or "localhost")
+                greeting = replies.greeting(self._name)
                 said = alone.apologise(self._sock, greeting, refusal, clock=_CLOCK, wait=self._wait)
             else:
                 said = refusal
@@ -180,6 +180,11 @@ class _Visit:
             said = refusal
         self._close_with(said)
         return EX_TEMPFAIL
+
+    @property
+    def _name(self) -> str:
+        """The name in the greeting."""
+        return self._config.smtp.name or socket.gethostname() or "localhost"
 
     def _refuse(self, reply: Reply) -> int:
         self._close_with(reply)
