@@ -1,6 +1,7 @@
 """checks: one file a check. `REGISTRY` is the list of them, in the order in which they are asked."""
 
 from tarry.checks.bare_newline import BareNewline
+from tarry.checks.dnslists import DnsLists
 from tarry.checks.many_errors import ManyErrors
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
@@ -15,4 +16,5 @@ REGISTRY: tuple[Check, ...] = (
     BareNewline(),
     NonSmtp(),
     ManyErrors(),
+    DnsLists(),
 )
