@@ -453,9 +453,8 @@ def test_a_client_that_leaves_in_a_hold(how: str) -> None:
     talk = Talk(policy(Pregreet(), **DELAYED), reasons=(found("pregreet"),)).plays(
         HELLO, "C: MAIL FROM:<a@b.example>\nS: 250 2.1.0 Ok\nC: RCPT TO:<c@d.example>\n! 5s", f"! {how}\n* close"
     )
-    assert [schema.Hangup("rcpt", "fin" if how == "FIN" else "reset"), schema.Hold("residual", 56.0, 5.0, "left", "rcpt")] == (
-        talk.events[-2:]
-    )
+    hold = schema.Hold("residual", 56.0, 5.0, "left", "rcpt", ("pregreet.spoke",), "a@b.example", "c@d.example")
+    assert [schema.Hangup("rcpt", "fin" if how == "FIN" else "reset"), hold] == talk.events[-2:]
 
 
 def test_data_wait_holds_the_354() -> None:
@@ -735,7 +734,7 @@ def test_an_mta_that_does_not_answer() -> None:
 
 def test_a_broken_message_ends_the_session() -> None:
     """Nothing of it is read any more."""
-    own = "S: 550 5.6.0 A message may hold no bare CR, bare LF or NUL\n* abort the MTA\n* close"
+    own = "S: 550 5.6.0 A message may hold no bare CR, bare LF or NUL [K3X9-0001]\n* abort the MTA\n* close"
     Talk(Policy(normalize=False)).plays(SENDING, f"C+ a\\0b\\r\\n\n{own}\nC: NOOP")
 
 

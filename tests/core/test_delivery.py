@@ -73,7 +73,7 @@ def test_a_mended_message_may_be_refused() -> None:
 def test_a_broken_message_is_refused() -> None:
     """Where nothing is mended: with the check's reply, or with tarry's own."""
     strict = {"changes": {"normalize": False}}
-    own = "S: 550 5.6.0 A message may hold no bare CR, bare LF or NUL\n* abort the MTA\n* close"
+    own = "S: 550 5.6.0 A message may hold no bare CR, bare LF or NUL [K3X9-0001]\n* abort the MTA\n* close"
     checks = "S: 450 4.7.1 Lines must end in CR LF, try again later [K3X9-0001]\n* abort the MTA\n* close"
     Talk(policy(BareNewline(), **strict)).plays(SENDING, r"C+ a\0b\r\n", own)
     talk = Talk(policy(BareNewline(), action=Action.DEFER, **strict)).plays(SENDING, r"C+ abc\r\n", "M- abc", "C+ a\\rb", checks)
@@ -305,7 +305,7 @@ def test_a_message_that_tarry_refuses_is_aborted() -> None:
     refusal = "S: 550 5.7.1 You spoke before the greeting [K3X9-0001]\n* abort the MTA\n* close"
     Talk(refused_at_message(), reasons=(found("pregreet", weight=0.0),)).plays(SENDING, f"C: text\nC: .\nM> text\n{refusal}")
     Talk(refused_at_message(), reasons=(found("pregreet", weight=0.0),)).plays(
-        ENVELOPE, f"C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok\nC: BDAT 0 LAST\nM> BDAT 0 LAST\n{refusal}"
+        ENVELOPE, f"C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok\nC: BDAT 0 LAST\n{refusal}"
     )
 
 

@@ -50,7 +50,8 @@ def test_paths_are_recorded_unless_the_operator_forbids_it() -> None:
 def test_too_many_recipients() -> None:
     """Beyond the limit RCPT is answered 452 without the MTA, and the others stand."""
     Talk(Policy(limits=Limits(recipients=1))).plays(
-        HELLO, MAIL, RCPT, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients", "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok",
+        HELLO, MAIL, RCPT, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients [K3X9-0001]",
+        "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok",
         "C: MAIL FROM:<>\nM> MAIL FROM:<>\nM< 250 ok\nS: 250 ok", RCPT,
     )  # fmt: skip
 
@@ -59,7 +60,7 @@ def test_a_mail_inside_a_transaction_changes_nothing() -> None:
     """Where the MTA refuses it, the transaction goes on, with its count of recipients and its chunks."""
     nested = "C: MAIL FROM:<>\nM> MAIL FROM:<>\nM< 503 nested\nS: 503 nested"
     Talk(Policy(limits=Limits(recipients=1))).plays(
-        HELLO, MAIL, RCPT, nested, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients"
+        HELLO, MAIL, RCPT, nested, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients [K3X9-0001]"
     )
     Talk().plays(HELLO, MAIL, RCPT, nested, "C: BDAT 2 LAST\nM> BDAT 2 LAST\nC+ hi\nM- hi\nM< 250 ok\nS: 250 ok")
     Talk().plays(HELLO, MAIL, nested, f"! MTA left: gone\nC: DATA\n{GONE_LONG_AGO}")

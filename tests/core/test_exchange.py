@@ -15,7 +15,7 @@ from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
 from tarry.core.border import Close, Emit
 from tarry.core.client import Phase
-from tarry.core.exchange import Exchange, Waiting
+from tarry.core.exchange import Exchange, Pause, Waiting
 from tarry.core.login import Way
 from tarry.core.policy import Limits, Policy
 from tarry.core.result import Action, Reason
@@ -251,11 +251,11 @@ def test_a_hold_keeps_what_it_holds_back() -> None:
     """It is recorded with what was asked and what was held, and what comes then is the caller's to do."""
     one = exchange()
     then: list[float] = []
-    one.hold(5.0, "residual", then.append, 1010.0)
+    one.hold(Pause(5.0, "residual", ("a.b",), "c@d", "e@f"), then.append, 1010.0)
     assert (Waiting.HOLD, 1015.0) == (one.waiting, one.wake_at)
     one.release(1012.0, "left")(1012.0)
     assert [1012.0] == then
-    assert [Emit(schema.Hold("residual", 5.0, 2.0, "left", "greeted"))] == one.outbox.take()
+    assert [Emit(schema.Hold("residual", 5.0, 2.0, "left", "greeted", ("a.b",), "c@d", "e@f"))] == one.outbox.take()
 
 
 def test_replies_give_way_to_refusals() -> None:

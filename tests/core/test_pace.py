@@ -36,7 +36,8 @@ def test_a_residual_delay_holds_the_first_recipient() -> None:
         """,
         RCPT,
     )
-    assert [schema.Hold("residual", 56.0, 56.0, "due", "rcpt")] == talk.of(schema.Hold)
+    told = (("pregreet.spoke",), "a@b.example", "c@d.example")
+    assert [schema.Hold("residual", 56.0, 56.0, "due", "rcpt", *told)] == talk.of(schema.Hold)
 
 
 def test_a_delay_at_helo() -> None:

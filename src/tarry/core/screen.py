@@ -67,9 +67,14 @@ class Screen:
         self.skip = skip
 
     @property
+    def is_spared(self) -> bool:
+        """True where nothing is done to the client, whatever it does: it is skipped, or tarry only observes."""
+        return self.skip or self._policy.observe
+
+    @property
     def standing(self) -> tuple[Reason, ...]:
-        """The reasons that count: none for a client that is skipped, or while tarry only observes."""
-        return () if self.skip or self._policy.observe else tuple(self.reasons)
+        """The reasons that count: none for a client that is spared."""
+        return () if self.is_spared else tuple(self.reasons)
 
     def look(self, moment: Moment, phase: Phase, now: float) -> None:
         """Ask the checks that this moment concerns."""
@@ -141,6 +146,10 @@ class Screen:
             self._told = found
             self._outbox.put(Emit(verdict_event(found, phase.word, observed=self._policy.observe)))
         return CLEAR if self._policy.observe else found
+
+    def tell_again(self) -> None:
+        """What was told of a message is over with it: the next verdict is recorded, also where it is the same."""
+        self._told = CLEAR
 
     def _tell_unknown(self, missing: Iterable[tuple[Question, str]], why: str) -> None:
         for question, check in missing:
