@@ -2,11 +2,14 @@
 
 from tarry.checks.bare_newline import BareNewline
 from tarry.checks.dnslists import DnsLists
+from tarry.checks.dynamic_name import DynamicName
 from tarry.checks.many_errors import ManyErrors
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
+from tarry.checks.ptr import Ptr
+from tarry.checks.rhsbl import Rhsbl
 from tarry.core.check import Check
 
 REGISTRY: tuple[Check, ...] = (
@@ -17,4 +20,7 @@ REGISTRY: tuple[Check, ...] = (
     NonSmtp(),
     ManyErrors(),
     DnsLists(),
+    Rhsbl(),
+    Ptr(),
+    DynamicName(),
 )

@@ -6,7 +6,9 @@ Promises  Each `ask` is called back exactly once, from the loop and never before
           a few milliseconds whatever the name servers do; never again after `forget`, and not at all after `close`. Nothing is
           raised for any name. What cannot be answered is UNKNOWN and says why.
 Bounds    ``max_queries`` queries under way; with as many a question that is new is UNKNOWN ("too many questions"). The further
-          queries of a question that is under way count and are not refused: at most five for each PTR. ``cache`` answers of some
+          queries of a question that is under way count and are not refused: at most five for each PTR. The bound is also what a
+          server's socket can take at once (Linux' default: some 280 queries): with 5,000 under way after a stall, most were lost,
+          and sent again together. ``cache`` answers of some
           480 octets, the one that was not wanted for longest giving way (cachetools' LRU: its caches that know about time delete
           all that has run out in one go, which stops the loop for 50 ms where it is 50,000).
           That nothing is there is kept for as long as the zone's SOA says (see `learn_negative_ttl`), or ``min_ttl``.

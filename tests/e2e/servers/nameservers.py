@@ -186,8 +186,12 @@ class NameServer:
         self._udp.sendto(data, peer)
 
     def _on_tcp(self) -> None:
+        """Serve a connection in a thread of its own: who asked may keep it open, and others are answered meanwhile."""
         assert self._tcp is not None
         talking, peer = self._tcp.accept()
+        threading.Thread(target=self._talk, args=(talking, peer), daemon=True).start()
+
+    def _talk(self, talking: socket.socket, peer: tuple[str, int]) -> None:
         with talking, contextlib.suppress(OSError):  # it was reset, or says nothing
             talking.settimeout(1.0)
             stream = talking.makefile("rb")

@@ -1,7 +1,7 @@
 """zone - a DNS list in a check's configuration: its zone, which of its answers count, and how much.
 
-What      `Zone`, one row of ``zones``; `Answers`, the filter; `label`, the name under which each row stands in reasons and replies;
-          `found`, what an answer means for the rows of its zone; `settled`, the same, and a pass once nothing can be found any more.
+What      `Zone`, one row of ``zones``; `Answers`, the filter; `labels`, the names under which rows stand in reasons and replies;
+          `found`, what an answer means for the rows of its zone; `settled`, the same, and a pass once all have answered.
 Filter    A list, parted by commas or semicolons, of ``127.0.0.2``, ``127.0.0.2..11`` (a range of the last octet) and
           ``127.0.[0..3].[2;4..6]`` (a set of numbers and ranges for any octet). "" is everything.
 Promises  Whatever the filter says, an answer outside 127.0.0.0/8 is no listing: the domain of a dead list is parked somewhere. Nor
