@@ -21,7 +21,7 @@ WORDS = "Connecting host started transmitting before SMTP greeting"
 
 
 class Row(NamedTuple):
-    """What is written for the plugin and for tarry, and what a client gets at each place: a code, "closed" behind it, or nothing."""
+    """What is written for the plugin and for tarry, and what a client gets at each place: a code, or also "closed", or nothing."""
 
     plugin: str
     toml: str
@@ -107,11 +107,11 @@ def test_a_row_is_without_mistakes(row: Row) -> None:
     assert expected == loaded.config.hold.wait.low == loaded.config.hold.wait.high
 
 
-SETTINGS = """wait 1, reject 0, reject 1, reject naughty, reject_type temp, reject_type perm, reject_type disconnect, defer-reject 0,
-defer-reject 1, check-at CONNECT, check-at DATA, loglevel, action deny, action denysoft, action log"""
+SETTINGS = """wait 1, reject 0, reject 1, reject naughty, reject_type temp, reject_type perm, reject_type disconnect, 
+defer-reject 0, defer-reject 1, check-at CONNECT, check-at DATA, loglevel, action deny, action denysoft, action log"""
 
 
-@pytest.mark.parametrize("word", SETTINGS.replace("\n", " ").split(", "))
+@pytest.mark.parametrize("word", [word.strip() for word in SETTINGS.split(",")])
 def test_the_file_explains_each_setting(word: str) -> None:
     """It has a line that says which key does it."""
     assert f"#   {word}" in preset_text("qpsmtpd-earlytalker")
