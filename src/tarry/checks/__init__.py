@@ -3,6 +3,7 @@
 from tarry.checks.bare_newline import BareNewline
 from tarry.checks.dnslists import DnsLists
 from tarry.checks.dynamic_name import DynamicName
+from tarry.checks.helo import Helo
 from tarry.checks.many_errors import ManyErrors
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
@@ -23,4 +24,5 @@ REGISTRY: tuple[Check, ...] = (
     Rhsbl(),
     Ptr(),
     DynamicName(),
+    Helo(),
 )

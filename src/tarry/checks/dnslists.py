@@ -76,4 +76,3 @@ def _questions(seen: Seen, options: Options) -> tuple[Question, ...]:
     except ValueError:  # a Unix socket: nobody lists these
         return ()
     return () if "%" in client else tuple(listing(client, zone) for zone in distinct(options.zones))
-
