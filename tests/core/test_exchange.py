@@ -341,7 +341,7 @@ def test_nobody_is_held_who_is_spared() -> None:
 def test_an_error_too_many_is_not_held() -> None:
     """The refusal that drops it goes out at once."""
     rules = policy(ManyErrors(), action=Action.DROP, options=Options(limit=1), changes={"tarpits": MISTAKES.tarpits})
-    Talk(rules).plays(HELLO, WHAT, "C: WHAT\nS: 521 5.7.1 You made too many errors [K3X9-0001]\n* close")
+    Talk(rules).plays(HELLO, WHAT, "C: WHAT\nS: 521 5.7.1 Too many errors [K3X9-0001]\n* close")
 
 
 # Replies that go out an octet at a time.
