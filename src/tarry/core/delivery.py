@@ -172,7 +172,7 @@ class Delivery:
     def _is_kept_from_mta(self, now: float) -> bool:
         """Refuse the message that has come, or throw it away, where that is due: the MTA never comes to its end."""
         x = self._x
-        verdict = x.screen.verdict(Phase.MESSAGE)
+        verdict = x.screen.verdict(Phase.MESSAGE, is_last=True)
         if verdict.action.refuses:
             x.refuse(verdict, now, end=True)
         elif verdict.action is Action.DISCARD:
