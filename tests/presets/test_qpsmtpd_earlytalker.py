@@ -107,7 +107,7 @@ def test_a_row_is_without_mistakes(row: Row) -> None:
     assert expected == loaded.config.hold.wait.low == loaded.config.hold.wait.high
 
 
-SETTINGS = """wait 1, reject 0, reject 1, reject naughty, reject_type temp, reject_type perm, reject_type disconnect, 
+SETTINGS = """wait 1, reject 0, reject 1, reject naughty, reject_type temp, reject_type perm, reject_type disconnect,
 defer-reject 0, defer-reject 1, check-at CONNECT, check-at DATA, loglevel, action deny, action denysoft, action log"""
 
 
