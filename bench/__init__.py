@@ -1,6 +1,6 @@
 """bench - tarry's own benchmark, with its peers in the same run.
 
-What     `python -m bench hold|early|pass|mail|line` starts each named server privately on a loopback port, drives it from a
+What     `python -m bench hold|early|pass|mail|line|dns` starts each named server privately on a loopback port, drives it from a
          generator in another process, and prints one table and one JSON file.
 Promise  Figures of one run come from one machine, one kernel and one generator; each stands next to a ratio against the
          first peer, because a ratio survives a noisy machine and a number does not. A peer whose program is missing is

@@ -1,4 +1,4 @@
-"""cli - `python -m bench hold|early|pass|mail|line`.
+"""cli - `python -m bench hold|early|pass|mail|line|dns`.
 
 Exit status 0 when at least one peer was measured, 1 when none was, 2 for wrong usage, 130 after an interrupt (what was
 found until then is still shown and written).
@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
 
-from bench import early, hold, line, mail, passed, run
+from bench import dns, early, hold, line, mail, passed, run
 from bench.machine import this_machine
 from bench.peers import PEERS, for_measure
 from bench.peers.kind import Measure
@@ -187,7 +187,7 @@ def _common(
 
 
 def _report(
-    measure: Measure,
+    measure: Measure | Literal["dns"],
     settings: dict[str, Setting],
     common: run.Common,
     collected: run.Collected,
@@ -218,6 +218,22 @@ def _report(
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Take SIGTERM as Ctrl-C: servers under test are ended, rows so far are kept."""
     raise KeyboardInterrupt
+
+
+@main.command("dns")
+@click.option("--clients", type=click.IntRange(10), default=20000, show_default=True, help="Each asks five lists.")
+@click.option("--rate", type=click.FloatRange(1), default=2000.0, show_default=True, help="New clients a second.")
+@click.option("--max-queries", type=click.IntRange(1), default=1000, show_default=True, help="As [dns] max_queries.")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
+@click.option("--quick", is_flag=True, help="A second: proves that it works, measures nothing.")
+def dns_command(*, clients: int, rate: float, max_queries: int, runs: int, json_file: Path | None, quick: bool) -> None:
+    """Ask five DNS lists about each client: CPU, time to the last answer. No front door runs."""
+    settings = dns.Settings(clients=500 if quick else clients, rate=500.0 if quick else rate, max_queries=max_queries)
+    rows, skipped = dns.run(settings, runs)
+    shown: dict[str, Setting] = {"clients": settings.clients, "rate": settings.rate, "max queries": max_queries}
+    shared = run.Common(peers=dns.ASKERS, attached=None, runs=runs, progress=Console(stderr=True))
+    _report("dns", shown, shared, run.Collected(rows=rows, skipped=skipped), dns.FIGURES, json_file)
 
 
 @main.command("peers")

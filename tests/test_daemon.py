@@ -541,6 +541,20 @@ def test_a_reload_holds_for_later_clients() -> None:
     run(scenario())
 
 
+def test_the_style_of_the_log_waits_for_a_restart() -> None:
+    """A log has one style from its start to its end, and that another was asked for is told in it."""
+    text = '[listen]\nsmtp = ["127.0.0.1:0"]\n[record]\npath = "log"\n'
+
+    async def scenario() -> None:
+        async with serve(Config.from_toml(text + 'style = "postscreen"')) as server:
+            assert server.reload(loaded(text))
+        lines = Path("log").read_text().splitlines()
+        assert [] == [line for line in lines if " postfix/postscreen[" not in line]
+        assert 1 == sum(line.endswith("(record.style as before until a restart)") for line in lines)
+
+    run(scenario())
+
+
 def test_a_reload_with_errors_keeps_the_old_one() -> None:
     """Bad keys, and a Maildir that cannot be made: both are recorded, and the door stays open."""
 

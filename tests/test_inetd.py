@@ -227,9 +227,35 @@ def test_without_a_file_one_line_goes_to_standard_error(make: Make) -> None:
     assert [b'"ev":"close"'] == [line.split(b",")[5] for line in house.stderr.lines]
 
 
+def verbs(text: bytes) -> list[bytes]:
+    """Return the first word of each line of a mail log."""
+    return [line.partition(b"]: ")[2].split()[0] for line in text.splitlines()]
+
+
+POSTSCREEN = 'style = "postscreen"\n'
+
+
+def test_the_lines_of_postscreen(make: Make, tmp_path: Path) -> None:
+    """One renderer sees the whole session, also where lines are written while the client waits."""
+    house = make(f'[hold]\nwait = "0.01s"\n[record]\n{POSTSCREEN}path = "{tmp_path}/mail.log"\n')
+    assert None is house.visit()
+    assert [b"CONNECT", b"PASS"] == verbs((tmp_path / "mail.log").read_bytes())
+
+
+def test_the_lines_of_postscreen_on_standard_error(make: Make) -> None:
+    """They are told from the one closing line."""
+    house = make(f'{NOW}[record]\n{POSTSCREEN}path = "-"\n')
+    house.visit()
+    assert [b"CONNECT", b"PASS"] == verbs(b"".join(house.stderr.lines))
+    assert 2 == len(house.stderr.lines)
+
+
 def test_records_that_cannot_be_written_harm_nobody(make: Make) -> None:
     """The operator is told."""
     house = make(f'{NOW}[record]\npath = "/dev/full"\n')
+    assert None is house.visit()
+    assert ["tarry inetd: 4 record(s) could not be written to /dev/full (ENOSPC)"] == house.stderr.told
+    house = make(f'{NOW}[record]\n{POSTSCREEN}path = "/dev/full"\n')
     assert None is house.visit()
     assert ["tarry inetd: 4 record(s) could not be written to /dev/full (ENOSPC)"] == house.stderr.told
 

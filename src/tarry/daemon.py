@@ -31,6 +31,7 @@ from tarry.config.schema import Config
 from tarry.config.tables import Listen
 from tarry.core.admission import Networks
 from tarry.core.client import Endpoint
+from tarry.lookups import Lookups
 from tarry.net import inherited
 from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
 from tarry.net.children import Children, CommandConnector, RunFor
@@ -70,11 +71,12 @@ class Server:
         self._config = config
         self._observe = observe
         self._clock = SystemClock()
-        self._sink = sink or open_sink(config.record.path, wall=self._clock.wall)
+        self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
         self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._lookups: Lookups | None = None
         self._tls: ssl.SSLContext | None = None
         self._stopped = asyncio.Event()
         self._is_stopping = False
@@ -104,6 +106,8 @@ class Server:
         draw = random.Random().random
         self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children)
         self._asking = loop.create_task(terms.backend.keep_asking())
+        if self._lookups is not None:
+            self._lookups.start()
         sockets: list[tuple[socket.socket, bool]] = []
         try:
             sockets += open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
@@ -164,17 +168,23 @@ class Server:
     def reload(self, loaded: Loaded) -> bool:
         """Take a new configuration for the clients that come from now on; False, and the old one stays, where it has errors.
 
-        Sockets and the log stay as they are: that ``listen.smtp`` or ``record.path`` wait for a restart is told in the record.
+        Sockets and the log stay as they are: which of ``listen.smtp``, ``record.path`` and their like wait for a restart is told in
+        the record.
         """
         new = fingerprint(loaded.config)
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
+        lookups = self._lookups
         try:
             terms = self._terms(loaded.config)
         except OSError as fault:  # the Maildir that it names cannot be made, or the certificate not be used
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
+        if lookups is not None:
+            lookups.close()
+        if self._lookups is not None:
+            self._lookups.start()
         waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
         self._config = loaded.config
         if self._asking is not None:
@@ -213,8 +223,10 @@ class Server:
         backend = make_backend(config, on_health=self._on_health, children=self._children)
         if config.tls.mode == "terminate" or config.listen.smtps:
             self._tls = server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+        rules = policy(config, observe=self._observe)
+        self._lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
         return Terms(
-            policy=policy(config, observe=self._observe),
+            policy=rules,
             rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
             proxy_from=Networks.of(config.listen.proxy_from),
             backend=backend,
@@ -223,7 +235,11 @@ class Server:
             give=given_away_to(config),
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
+            resolver=self._lookups.resolver,
         )
+
+    def _on_list(self, zone: str, good: bool, why: str) -> None:
+        self._record(schema.Stress(f"list {zone}", not good, why))
 
     def _on_health(self, good: bool, why: str) -> None:
         self._record(schema.Stress("mta", not good, why))
@@ -245,6 +261,8 @@ class Server:
         self._sink.flush()
 
     async def _let_go(self) -> None:
+        if self._lookups is not None:
+            self._lookups.close()
         if self._asking is not None:
             self._asking.cancel()
         if self._flush_timer is not None:
@@ -258,6 +276,7 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
         ("listen.smtp", old.listen.smtp, new.listen.smtp),
         ("listen.smtps", old.listen.smtps, new.listen.smtps),
         ("record.path", old.record.path, new.record.path),
+        ("record.style", old.record.style, new.record.style),
     )
 
 

@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.load import load
@@ -26,7 +27,7 @@ from tarry.core import replies
 from tarry.core.admission import Admitted, Door
 from tarry.core.border import Forget, Refuse
 from tarry.core.client import Client
-from tarry.core.hold import Held
+from tarry.core.hold import Held, class_of, wait_of
 from tarry.net import alone, ids, peer, stdio, ucspi
 from tarry.net.alone import Stopped, Waiter
 from tarry.net.linger import say
@@ -34,6 +35,10 @@ from tarry.net.stdio import StandardError
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tarry.smtp.reply import Reply
+
+if TYPE_CHECKING:
+    from tarry.lookups import OneClient
+    from tarry.sinks import Renderer
 
 OK, INVALID, EX_USAGE, EX_TEMPFAIL = 0, 1, 2, 75
 
@@ -100,7 +105,9 @@ class _Visit:
         self._stderr = stderr
         self._id = session_id
         self._accepted_at = accepted_at
-        self.log = _Log(config.record.path, stderr)
+        self._packed = socket.inet_pton(socket.AF_INET6 if ":" in client.address else socket.AF_INET, client.address)
+        self._lookups: OneClient | None = None
+        self.log = _Log(config.record.path, config.record.style, stderr)
         self._journal = Journal(
             session_id,
             accepted_at=accepted_at,
@@ -111,9 +118,8 @@ class _Visit:
 
     def run(self, command: Sequence[str]) -> int:
         """Take the client from the door to its end. Returns the exit status, or never."""
-        packed = socket.inet_pton(socket.AF_INET6 if ":" in self._client.address else socket.AF_INET, self._client.address)
         teaser = ""
-        match Door(door_rules(self._config)).admit(packed, self._client.address):
+        match Door(door_rules(self._config)).admit(self._packed, self._client.address):
             case Admitted.EXEMPT:
                 self._emit(self._connect(0.0, "exempt"), self._accepted_at)
             case Admitted.DENIED:
@@ -136,23 +142,37 @@ class _Visit:
         return self._hand_off(command, teaser)
 
     def _hold(self, teaser: str) -> alone.End:
-        wait = self._policy.wait.draw(_random)
-        self._emit(self._connect(wait, ""), self._accepted_at)
+        share, address = _random(), self._client.address
+        wait_class = class_of(address, self._packed, (), self._policy)
+        wait, name = wait_of(wait_class, self._policy).at(share), wait_class.name if wait_class else ""
+        self._emit(self._connect(wait, "", name), self._accepted_at)
         if teaser:
             say(self._sock, replies.teaser(teaser))
-        return alone.hold_client(
-            self._sock,
-            Held(self._id, self._client.address, self._accepted_at),
-            self._policy,
-            until=self._accepted_at + wait,
-            clock=_CLOCK,
-            wait=self._wait,
-            emit=self._emit,
-        )
+        if self._policy.asking:
+            from tarry.lookups import OneClient  # an event loop and a resolver, which are there only for who has lists
+
+            self._lookups = OneClient(_CLOCK, self._config, self._policy, address)
+        try:
+            return alone.hold_client(
+                self._sock,
+                Held(self._id, address, self._accepted_at, share=share, wait_class=name, packed=self._packed),
+                self._policy,
+                until=self._accepted_at + wait,
+                clock=_CLOCK,
+                wait=self._wait,
+                emit=self._emit,
+                answers=self._lookups.take if self._lookups is not None else tuple,
+            )
+        finally:
+            if self._lookups is not None:
+                self._lookups.close()
+                self._lookups = None
 
     def _wait(self, sock: socket.socket, mask: int, seconds: float) -> int:
         self.log.flush()  # what is known so far can be read while the client waits
-        return self._waiter(sock, mask, seconds)
+        if self._lookups is None:
+            return self._waiter(sock, mask, seconds)
+        return self._waiter(sock, mask, min(seconds, self._lookups.SLICE), self._lookups.fd)
 
     def _hand_off(self, command: Sequence[str], teaser: str) -> int:
         """Become the command."""
@@ -195,18 +215,22 @@ class _Visit:
     def _emit(self, event: schema.SessionEvent, now: float) -> None:
         self._journal.emit(event, now)
 
-    def _connect(self, wait: float, exempt: str) -> schema.Connect:
+    def _connect(self, wait: float, exempt: str, hold_class: str = "") -> schema.Connect:
         client = self._client
         name = fingerprint(self._config) if self.log.takes_all else ""
-        return schema.Connect(client.address, client.endpoint.port, str(client.server), round(wait, 3), "", exempt, name)
+        return schema.Connect(
+            client.address, client.endpoint.port, str(client.server), round(wait, 3), "", exempt, name, hold_class
+        )
 
 
 class _Log:
     """Where the records of one client go. ``takes_all``: a file; else only the closing line is wanted, or nothing."""
 
-    def __init__(self, path: str, stderr: StandardError) -> None:
+    def __init__(self, path: str, style: str, stderr: StandardError) -> None:
         self.takes_all = path != "-"
         self._path = path
+        self._style = style
+        self._renderer: Renderer | None = None  # one for the whole session, since it remembers what came before
         self._stderr = stderr
         self._lines: list[bytes] = []
 
@@ -218,13 +242,21 @@ class _Log:
         lines, self._lines = self._lines, []
         if not lines:
             return
-        if not self.takes_all:
+        if self._style == "json" and not self.takes_all:
             for line in lines:
                 self._stderr.write(line)
             return
-        from tarry.sinks.files import open_writer  # the one import that a client without records does not need
+        from tarry.sinks import Rendered, ending_of, open_writer, renderer_of  # a client without records needs none of them
 
-        writer = open_writer(self._path, wall=time.time, waits=False)
+        renderer = self._renderer = self._renderer or renderer_of(self._style)
+        if renderer is not None and not self.takes_all:
+            for line in lines:
+                for shown in (renderer.render(line) or b"").splitlines(keepends=True):
+                    self._stderr.write(shown)
+            return
+        writer = open_writer(self._path, wall=time.time, waits=False, ending=ending_of(self._style))
+        if renderer is not None:
+            writer = Rendered(renderer, writer)
         failure = writer.write(lines)
         writer.close()
         if failure is not None:

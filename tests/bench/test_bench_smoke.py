@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bench.peers import PEERS
+from tests.e2e.servers import install
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +48,22 @@ def test_pass_tells_the_front_door_from_what_stands_behind_it(tmp_path: Path) ->
     figures = _figures(tmp_path / "pass.json", "pass", "--quick", "--peer", "tarry_pass")
     assert figures["not_greeted"] == 0
     assert 0 < figures["own_ms"] < figures["cpu_ms"]
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_dns_answers_every_question(tmp_path: Path) -> None:
+    """`python -m bench dns` has an answer to all that its clients ask, and finds that each takes something."""
+    if problem := install.missing("rbldnsd"):
+        pytest.skip(problem)
+    result = tmp_path / "dns.json"
+    command = [sys.executable, "-m", "bench", "dns", "--quick", "--json", str(result)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(result.read_bytes())["rows"]
+    assert [row["peer"] for row in rows] == ["desk", "pycares"]
+    assert {row["figures"]["unknown"] for row in rows} == {0}
+    assert all(row["figures"]["cpu_ms"] > 0 for row in rows)
 
 
 def _figures(result: Path, *arguments: str) -> dict[str, float]:

@@ -103,6 +103,10 @@ CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
             "warning: limits.recipients: RFC 5321 asks for at least 100; set limits.recipients = 100 or more",
         ),
         (
+            {"record.style": "postscreen", "record.detail": "close"},
+            "warning: record.detail: postscreen's lines of a session are made of its events; without them rejects, texts and DNS",
+        ),
+        (
             {"record.path": "mail/log"},
             "error: record.path: mail/log lies in the Maildir mail",
         ),
@@ -197,6 +201,8 @@ def test_a_breach_is_told_with_what_mends_it(settings: Mapping[str, object], tol
         {"listen.smtp": ["127.0.0.1:0", "127.0.0.1:0"]},
         {"record.path": "mail.log"},
         {"record.path": "mail/log", **PROXY},
+        {"record.style": "postscreen"},
+        {"record.detail": "close"},
         {"checks.pregreet.reply": "421 no", "checks.pregreet.action": "drop"},
         {"tls.mode": "terminate", "tls.key": "a.key", "tls.certificate": "a.pem"},
         {"listen.workers": 1},

@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import pytest
 
-from tarry.core.border import Due, Moment, Readable
-from tarry.core.check import NoOptions, Seen, Settings, by_trigger, option, run
+from tarry.core.border import Arrived, Due, Moment, Readable
+from tarry.core.check import About, Armed, NoOptions, Seen, Settings, by_trigger, may_ask, option, questions, run
 from tarry.core.client import Phase
+from tarry.core.facts import Question, names_of
+from tarry.core.policy import Policy
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
 from tests.playbook import armed
 
@@ -42,8 +44,8 @@ class Listening(Counting):
     triggers = (Due, Readable)
 
 
-def seen(moment: Moment) -> Seen:
-    return Seen(moment, Phase.HOLD, 1.5)
+def seen(moment: Moment, about: About | None = None) -> Seen:
+    return Seen(moment, Phase.HOLD, 1.5, about or About())
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,49 @@ def test_settings_do_not_change(value: object) -> None:
     """A session keeps the configuration that it began with."""
     with pytest.raises((FrozenInstanceError, TypeError)):
         value.action = Action.DROP  # type: ignore[attr-defined]
+
+
+# Checks that ask.
+
+
+class Asks(Counting):
+    """Asks for the names of the client, and raises where there is none."""
+
+    name = "asks"
+
+    def asks(self, seen: Seen, options: Options) -> tuple[Question, ...]:
+        if not seen.about.client:
+            raise LookupError("who?")
+        return (names_of(seen.about.client),)
+
+
+class AsksFromTwo(Asks):
+    def may_ask(self, options: Options) -> bool:
+        return options.least >= 2
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (armed(Asks()), True),
+        (armed(Asks(), action=Action.IGNORE), False),
+        (armed(Asks(), action=Action.IGNORE, codes={"many": Action.TAG}), True),
+        (armed(Counting()), False),
+        (armed(AsksFromTwo(), options=Options(least=2)), True),
+        (armed(AsksFromTwo(), options=Options(least=1)), False),
+        (armed(AsksFromTwo(), options=Options(least=2), action=Action.IGNORE), False),
+    ],
+)
+def test_who_may_ask(one: Armed, expected: bool) -> None:
+    """A check that has questions, with these options, and whose findings have an effect."""
+    assert expected is may_ask(one)
+    assert ((one,) if expected else ()) == Policy(checks=(one,)).asking
+
+
+def test_what_a_check_asks() -> None:
+    """Its questions; none where it has no effect, has no questions, or raises."""
+    about = About("192.0.2.7")
+    assert (names_of("192.0.2.7"),) == questions(armed(Asks()), seen(Arrived(), about))
+    assert () == questions(armed(Asks(), action=Action.IGNORE), seen(Arrived(), about))
+    assert () == questions(armed(Counting()), seen(Arrived(), about))
+    assert () == questions(armed(Asks()), seen(Arrived(), About()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,28 @@ from tests.shell import Loop
 
 
 class TurningLoop(Loop):
-    """Also calls soon: at the next turn. Keeps what it was told of faults."""
+    """Also calls soon, at the next turn, and has writers. Keeps what it was told of faults."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
+        self.writers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
         self.soon: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self.faults: list[dict[str, Any]] = []
+
+    def add_writer(self, fd: int, call: Callable[..., object], *args: Any) -> None:
+        self.writers[fd] = (call, args)
+
+    def remove_writer(self, fd: int) -> bool:
+        return self.writers.pop(fd, None) is not None
+
+    def write(self) -> None:
+        """Call each writer whose descriptor is writable, once; wait a moment for the first."""
+        poll = select.poll()
+        for fd in self.writers:
+            poll.register(fd, select.POLLOUT)
+        for fd, _ in poll.poll(1000):
+            call, args = self.writers[fd]
+            call(*args)
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         self.soon.append((call, args))

@@ -6,21 +6,24 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
 from tarry.core.border import Forget, Greet, Refuse
+from tarry.core.client import Phase
 from tarry.core.clock import ManualClock
+from tarry.core.facts import Answer, State, listing
 from tarry.core.hold import Held
-from tarry.core.policy import Policy
+from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import Action
 from tarry.net import alone
 from tarry.net.alone import Stopped, Waiter, apologise, hold_client, send_off
 from tarry.net.linger import LONGEST, MOST
 from tarry.record import schema
+from tests.asking import Listed
 from tests.playbook import policy
 from tests.shell import await_mask, pair, read_all, reset
 
@@ -52,7 +55,7 @@ class Lone:
         self.clock.advance(min(1.0, seconds))
         return next((found for _, found in poll.poll(500)), 0)
 
-    def hold(self, rules: Policy = REJECT, seconds: float = 5.0) -> alone.End:
+    def hold(self, rules: Policy = REJECT, seconds: float = 5.0, answers: Callable[[], Sequence[Answer]] = tuple) -> alone.End:
         return hold_client(
             self.sock,
             Held("S1", "192.0.2.7", 100.0),
@@ -61,6 +64,7 @@ class Lone:
             clock=self.clock,
             wait=self.wait,
             emit=lambda event, now: self.events.append(event),
+            answers=answers,
         )
 
     def names(self) -> list[str]:
@@ -275,3 +279,26 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         assert signal.SIG_IGN is signal.getsignal(signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def told(*values: str) -> Callable[[], Sequence[Answer]]:
+    """Return what gives one answer, once."""
+    answers = [Answer(listing("192.0.2.7", "bl.example"), State.FOUND, values)]
+    return lambda: [answers.pop()] if answers else []
+
+
+def test_an_answer_may_end_the_hold() -> None:
+    """An allow list lets the client in at once, a list that refuses at connect sends it away."""
+    allowed = Lone()
+    assert Greet() == allowed.hold(policy(Listed()), answers=told("127.0.0.254"))
+    assert [] == allowed.asked
+    refused = Lone().hold(policy(Listed(), action=Action.REJECT, at=Phase.CONNECT), answers=told("127.0.0.2"))
+    assert raw(refused).startswith(b"554 5.7.1 You are listed")
+
+
+def test_an_answer_may_make_the_hold_longer() -> None:
+    """As the class of such clients asks for."""
+    lone = Lone()
+    longer = HoldClass("dubious", Span(30.0, 30.0), reasons=frozenset({"listed"}))
+    assert Greet() == lone.hold(policy(Listed(), changes={"classes": (longer,)}), answers=told("127.0.0.2"))
+    assert 130.0 == lone.clock.monotonic()

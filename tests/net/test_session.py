@@ -14,6 +14,7 @@ from tarry.core.client import Client
 from tarry.core.clock import ManualClock
 from tarry.core.conversation import TURN, Conversation
 from tarry.core.policy import Limits, Policy
+from tarry.core.result import Action
 from tarry.net import session as module
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import MtaTls, make_context
@@ -23,7 +24,9 @@ from tarry.record import schema
 from tarry.record.journal import Journal
 from tarry.record.summary import fold
 from tarry.smtp.proxy_header import SSL, UNIQUE_ID, Header, read_header, ssl_value, write_v2
+from tests.asking import Answers, Listed
 from tests.certificates import client_context, context
+from tests.playbook import policy
 from tests.shell import Loop
 from tests.talk import ACCEPTED_AT, EHLO, setting
 
@@ -165,6 +168,7 @@ class Line:
         announce: str = "none",
         tls: ssl.SSLContext | None = None,
         to_mta: MtaTls | None = None,
+        resolver: Answers | None = None,
     ) -> None:
         self.clock = ManualClock(ACCEPTED_AT)
         self.loop = TaskLoop(self.clock)
@@ -183,7 +187,7 @@ class Line:
             on_health=lambda good, why: self.learned.append(good),
             tls=to_mta,
         )
-        known = setting(rules, login=self.backend.way, ends_tls=tls is not None)
+        known = setting(rules, login=self.backend.way, ends_tls=tls is not None, resolves=resolver is not None)
         self.conversation = Conversation(known)
         self.conversation.begin(ACCEPTED_AT)
         journal = Journal("K3X9", accepted_at=ACCEPTED_AT, accepted_wall=1.7e9, write=self.lines.append)
@@ -197,6 +201,7 @@ class Line:
             backend=self.backend,
             on_end=self.ended.append,
             tls=tls,
+            resolver=resolver,
         )
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
@@ -801,3 +806,43 @@ def test_a_client_that_is_gone_needs_no_tls() -> None:
     line.session._client = None
     line.session._start_tls()
     assert line.session._client is None
+
+
+# What is looked up.
+
+ASKED = b"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
+
+
+def test_a_recipient_waits_for_what_is_looked_up() -> None:
+    """The answer lets it go on at once; it is recorded."""
+    answers = Answers()
+    line = Line(policy(Listed(), action=Action.REJECT), resolver=answers)
+    line.says(ASKED[:8])
+    assert 1 == len(answers.asked)
+    line.opened()
+    assert b"" == line.says(b"RCPT TO:<c@d>\r\n")
+    answers.answer("127.0.0.2")
+    assert line.client.said().startswith(b"550 5.7.1 You are listed (bl.example) [")
+    assert [("answers", "answered")] == [(one.why, one.ended) for one in line.events() if isinstance(one, schema.Hold)]
+
+
+def test_an_answer_that_does_not_come_keeps_nobody_from_going_on() -> None:
+    """The time for it over, what is not known is Unknown; what comes later still is, and changes nothing that was said."""
+    answers = Answers()
+    line = Line(policy(Listed(), action=Action.REJECT), resolver=answers)
+    line.opened()
+    assert b"" == line.says(b"RCPT TO:<c@d>\r\n")
+    line.loop.advance(3.1)
+    assert b"RCPT TO:<c@d>\r\n" == line.mta.said()
+    assert schema.Outcome("listed", "unknown", "bl.example: no answer in time") in line.events()
+    answers.answer("127.0.0.2")
+    assert b"550 5.7.1" == line.mta_says(b"250 ok\r\n")[:9]
+
+
+def test_an_answer_for_a_session_that_has_ended_is_nobodys() -> None:
+    """Nothing is written, and nothing raised."""
+    answers = Answers()
+    line = Line(policy(Listed(), action=Action.REJECT), resolver=answers)
+    line.says(b"EHLO x\r\nQUIT\r\n")
+    answers.answer("127.0.0.2")
+    assert (b"", []) == (line.client.said(), line.loop.faults)

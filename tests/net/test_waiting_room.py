@@ -7,20 +7,24 @@ import select
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
-from tarry.core.client import Client, Endpoint
+from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.clock import ManualClock
-from tarry.core.policy import Policy
+from tarry.core.facts import listing
+from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import Action
 from tarry.net.linger import Linger
 from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
 from tarry.record.journal import Journal
-from tests.playbook import policy
+from tests.asking import Answers, Listed
+from tests.playbook import armed, policy
 from tests.shell import Loop, await_mask, pair, read_all, reset
 
 SERVER = Endpoint("198.51.100.1", 25)
@@ -50,6 +54,7 @@ class Room:
             leave=self.left.append,
         )
         self.number = 6
+        self.client: socket.socket
 
     def open_journal(self, number: int, accepted_at: float, policy: Policy) -> Journal:
         return Journal(f"S{number}", accepted_at=accepted_at, accepted_wall=1_700_000_000.0, write=self.lines.append)
@@ -317,3 +322,121 @@ def test_going_down(room: Room) -> None:
     ]
     room.linger.close()
     assert ({}, []) == (room.loop.readers, room.loop.waiting)
+
+
+# What is looked up about a client.
+
+
+SHORT = Span(2.0, 2.0)
+LONG = HoldClass("dubious", Span(20.0, 30.0), reasons=frozenset({"listed"}))
+
+
+def asking(**changes: Any) -> Policy:
+    return policy(Pregreet(), Listed(), changes={"wait": SHORT, **changes})
+
+
+def hold(room: Room, rules: Policy) -> Answers:
+    answers = Answers()
+    room.client = room.enter(rules, place=Place(0.25, 2.0, resolver=answers))
+    return answers
+
+
+def test_the_list_is_asked_while_the_client_waits(room: Room) -> None:
+    """What it says is recorded with the rest; the greeting is no later for it."""
+    answers = hold(room, asking())
+    assert [listing("192.0.2.7", "bl.example")] == [question for question, _ in answers.asked]
+    answers.answer()
+    assert [] == room.lines
+    room.loop.advance(2.01)
+    guest = room.let_out()
+    assert 1 == len(guest.answers)
+    assert [schema.Answer, schema.Outcome, schema.Outcome] == [type(event) for event in room.events()]
+
+
+def test_what_has_not_come_when_the_hold_is_over_is_unknown(room: Room) -> None:
+    """The client is greeted on time, and a late answer is nobody's."""
+    answers = hold(room, asking())
+    room.loop.advance(2.01)
+    assert () == room.let_out().answers
+    assert schema.Outcome("listed", "unknown", "no answer from bl.example within the hold") in room.events()
+    answers.answer("127.0.0.2")
+    assert [] == room.lines
+
+
+def test_an_allow_listed_client_is_greeted_as_soon_as_that_is_known(room: Room) -> None:
+    """Without waiting for the rest of its hold."""
+    answers = hold(room, asking())
+    room.loop.advance(0.1)
+    answers.answer("127.0.0.254")
+    (reason,) = room.let_out().reasons
+    assert -2.0 == reason.weight
+
+
+def test_an_allow_list_does_not_help_who_has_talked(room: Room) -> None:
+    """It waits as it would have waited, and is judged for its talk."""
+    rules = replace(asking(end_early=False), checks=(armed(Pregreet(), action=Action.REJECT), armed(Listed())))
+    answers = hold(room, rules)
+    room.client.send(b"EHLO x\r\n")
+    room.loop.settle()
+    answers.answer("127.0.0.254")
+    assert (1, []) == (len(room.room), room.greeted)
+    room.loop.advance(2.01)
+    assert b"554 5.7.1 You spoke" in read_all(room.client)
+
+
+def test_a_listed_client_waits_as_its_class_does(room: Room) -> None:
+    """At the same share of the range that it drew; the record tells the new wait."""
+    answers = hold(room, asking(classes=(LONG,)))
+    room.loop.advance(1.0)
+    answers.answer("127.0.0.2")
+    assert schema.Wait("dubious", 22.5) in room.events()
+    room.loop.advance(21.4)
+    assert [] == room.greeted
+    room.loop.advance(0.2)
+    room.let_out()
+
+
+def test_a_class_may_shorten_the_wait(room: Room) -> None:
+    """Whose time has passed already is greeted at once."""
+    answers = hold(room, asking(classes=(replace_wait(LONG, Span(0.5, 0.5)),)))
+    room.loop.advance(1.0)
+    answers.answer("127.0.0.2")
+    room.loop.advance(0.01)
+    room.let_out()
+
+
+def test_a_listed_client_may_be_refused_at_once(room: Room) -> None:
+    """Where the list asks for a refusal at connect, nothing more is waited for."""
+    rules = policy(Listed(), action=Action.REJECT, at=Phase.CONNECT, changes={"wait": SHORT})
+    answers = hold(room, rules)
+    answers.answer("127.0.0.2")
+    assert b"554 5.7.1 You are listed (bl.example) [S7]\r\n" == read_all(room.client)
+
+
+def test_an_answer_for_a_client_that_has_left_is_nobodys(room: Room) -> None:
+    """Its descriptor may be another's by now."""
+    answers = hold(room, asking())
+    reset(room.client)
+    room.loop.settle()
+    assert 0 == len(room.room)
+    room.lines.clear()
+    again = hold(room, asking())
+    answers.answer("127.0.0.254")
+    assert (1, []) == (len(room.room), room.greeted)
+    again.answer("127.0.0.254")
+    room.let_out()
+
+
+def replace_wait(wait_class: HoldClass, wait: Span) -> HoldClass:
+    return msgspec.structs.replace(wait_class, wait=wait)
+
+
+def test_bytes_of_the_last_moment_count_against_an_allow_listed_client(room: Room) -> None:
+    """What it said before its greeting is looked at first, and its hang-up is still told apart from its talk."""
+    answers = hold(room, asking(end_early=False))
+    room.client.send(b"EHLO x\r\n")
+    room.loop.advance(0.1)
+    answers.answer("127.0.0.254")
+    assert (1, []) == (len(room.room), room.greeted)
+    room.loop.settle()
+    assert "Hangup" not in room.names()

@@ -94,6 +94,15 @@ def test_a_directory_gets_a_segment_for_each_hour(tmp_path: Path) -> None:
     }
 
 
+def test_segments_end_as_their_style_does(tmp_path: Path) -> None:
+    """What is not JSON is not named so."""
+    writer = open_writer(str(tmp_path), wall=wall, ending="log")
+    writer.write([b"1\n"])
+    writer.close()
+
+    assert [tmp_path / "2026-11-21T05.log"] == list(tmp_path.iterdir())
+
+
 def test_a_path_that_ends_in_a_slash_is_made_a_directory(tmp_path: Path) -> None:
     """The slash says that a directory is meant before there is one."""
     writer = open_writer(f"{tmp_path}/deep/records/", wall=wall)

@@ -9,7 +9,8 @@ from pathlib import Path
 from tarry.record.journal import Journal
 from tarry.record.schema import Close, Command, Connect, Greet, Lost, Record, read_line
 from tarry.record.summary import fold
-from tarry.sinks import open_sink
+from tarry.sinks import ending_of, open_sink, renderer_of
+from tarry.sinks.postscreen import PostscreenRenderer
 
 
 def wall() -> float:
@@ -141,3 +142,25 @@ def test_a_file_gets_records_even_with_a_terminal(tmp_path: Path) -> None:
         sink.close(0.0)
 
     assert ((tmp_path / "plain").read_bytes(), (tmp_path / "stars").read_bytes()) == (b"1\n", b"*\n")
+
+
+def test_a_style_is_that_of_every_destination(tmp_path: Path) -> None:
+    """Who asks for postscreen's lines gets them on a terminal too, and in segments that are not named for JSON."""
+    reader, writer = os.pipe()
+    for path in ("-", f"{tmp_path}/logs/"):
+        sink = open_sink(path, wall=wall, style="postscreen", terminal=True, stdout=writer)
+        Journal("QK3F", accepted_at=0.0, accepted_wall=wall(), write=sink.put).emit(Connect("192.0.2.7", 1, "192.0.2.1:25"), 0.0)
+        sink.close(0.0)
+    shown = os.read(reader, 1000)
+    os.close(reader)
+    os.close(writer)
+
+    assert shown.endswith(b"]: CONNECT from [192.0.2.7]:1 to [192.0.2.1]:25\n")
+    assert [shown] == [path.read_bytes() for path in (tmp_path / "logs").glob("*.log")]
+
+
+def test_each_style_has_its_renderer() -> None:
+    """JSON needs none: it is what the queue holds."""
+    assert (None, "jsonl") == (renderer_of("json"), ending_of("json"))
+    assert isinstance(renderer_of("postscreen"), PostscreenRenderer)
+    assert "log" == ending_of("postscreen")

@@ -264,6 +264,8 @@ def test_a_quotation_tells_that_it_is_only_the_beginning(size: int, is_cut: bool
         (Config("", False, "line 3"), "configuration refused, the old one stays: line 3"),
         (Stress("clients", True, "15000"), "under stress: clients 15000"),
         (Stress("clients", False), "no longer under stress: clients"),
+        (Stress("list bl.example", True, "it lists 127.0.0.1"), "the DNS list bl.example is not asked: it lists 127.0.0.1"),
+        (Stress("list bl.example", False), "the DNS list bl.example is asked again"),
         (Lost(1, "ENOSPC"), "1 record lost: ENOSPC"),
         (Lost(1200, "queue full"), "1,200 records lost: queue full"),
         (Stop("SIGTERM", 1), "stops: SIGTERM, 1 session open"),

@@ -1,11 +1,16 @@
 """checks: one file a check. `REGISTRY` is the list of them, in the order in which they are asked."""
 
 from tarry.checks.bare_newline import BareNewline
+from tarry.checks.dnslists import DnsLists
+from tarry.checks.dynamic_name import DynamicName
+from tarry.checks.helo import Helo
 from tarry.checks.many_errors import ManyErrors
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
+from tarry.checks.ptr import Ptr
+from tarry.checks.rhsbl import Rhsbl
 from tarry.core.check import Check
 
 REGISTRY: tuple[Check, ...] = (
@@ -15,4 +20,9 @@ REGISTRY: tuple[Check, ...] = (
     BareNewline(),
     NonSmtp(),
     ManyErrors(),
+    DnsLists(),
+    Rhsbl(),
+    Ptr(),
+    DynamicName(),
+    Helo(),
 )

@@ -78,7 +78,8 @@ def _keep_descriptors() -> None:
 
 async def _serve(config: Config, path: Path | None, observe: bool) -> None:
     terminal = os.isatty(1)
-    sink = open_sink(config.record.path, wall=time.time, terminal=terminal, colour=wants_colour(os.environ, is_terminal=terminal))
+    colour = wants_colour(os.environ, is_terminal=terminal)
+    sink = open_sink(config.record.path, wall=time.time, style=config.record.style, terminal=terminal, colour=colour)
     server = Server(config, observe=observe, sink=sink)
     await serve_until_signalled(
         server,

@@ -3,6 +3,7 @@
 What      `load` returns the configuration, where each value came from, and every problem at once.
 Promises  Bad content never raises: each mistake is a `Problem` with its file, line, key and remedy, and the value below it stays,
           so that there is always a whole configuration to look at. Whoever must not go on with errors calls `Loaded.checked`.
+          A check that a preset does not name is ignored under it: its original did not have it, and a new check changes none.
 Not here  Rules between keys: problems.py. Compiling for the core: compile.py.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from tarry.checks import REGISTRY
 from tarry.config import document, problems
 from tarry.config.document import Document
 from tarry.config.keys import Key, build, groups, keys, tables
@@ -24,6 +26,7 @@ from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
 from tarry.config.schema import NO_EFFECT, PRESETS, Config
 from tarry.config.spelling import nearest, printable, spell_key
 from tarry.config.values import Wrong
+from tarry.core.result import Action
 
 SIZE_LIMIT = 4 * 1024 * 1024
 """Octets. A larger file is not a configuration (a log, a mail folder), and is not read."""
@@ -133,7 +136,11 @@ def _take_preset(reading: _Reading, doc: Document, flags: Mapping[str, object]) 
     name = flags.get("preset", doc.values.get("preset"))
     if isinstance(name, str) and name in PRESETS and name != PRESETS[0]:  # the first one is the defaults
         preset = document.read(preset_text(name), f"preset {name}", lines=reading.lines)
-        _take(reading, preset.values, preset, Origin("preset", name))
+        origin = Origin("preset", name)
+        _take(reading, preset.values, preset, origin)
+        for action in (f"checks.{check.name}.action" for check in REGISTRY):
+            if action not in reading.values:
+                reading.values[action], reading.origins[action] = Action.IGNORE, origin
 
 
 def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin: Origin) -> None:
@@ -208,10 +215,9 @@ def _unknown(path: tuple[str, ...], value: object) -> tuple[str, str]:
 
 def _elsewhere(last: str, elsewhere: list[str]) -> str:
     plain = [table for table in elsewhere if not table.startswith("checks.")]
+    checks = [table for table in elsewhere if table.startswith("checks.")]
     named = [f"[{table}]" if table else "the top of the file" for table in plain[:3]]
-    if len(plain) < len(elsewhere):
-        checks = [table for table in elsewhere if table.startswith("checks.")]
-        named.append(f"[{checks[0]}]" if len(checks) == 1 else "each [checks.NAME]")
+    named += ["each [checks.NAME]"] if len(checks) == len(REGISTRY) else [f"[{table}]" for table in checks[:3]]
     return f"{last} belongs to {_some(named, last_word='or')}: put it below that heading" if named else ""
 
 

@@ -229,6 +229,13 @@ def _paths(case: _Case) -> Iterator[Problem]:
         yield Problem("record.path", "it is the file of store.url", "choose another file")
 
 
+def _record(case: _Case) -> Iterator[Problem]:
+    record = case.config.record
+    if record.style == "postscreen" and record.detail == "close":
+        what = "postscreen's lines of a session are made of its events; without them rejects, texts and DNS lists are missing"
+        yield _warning(_chosen(case, "record.detail", "record.style"), what, 'set record.detail = "all"')
+
+
 def _is_within(path: str, folder: str) -> bool:
     return PurePosixPath(path).is_relative_to(PurePosixPath(folder))
 
@@ -334,6 +341,7 @@ _RULES: tuple[Callable[[_Case], Iterator[Problem]], ...] = (
     _networks,
     _limits,
     _paths,
+    _record,
     _tls,
     _handoff,
     _checks,

@@ -471,15 +471,17 @@ class Record:
     path: str = key(
         "-",
         values.text("path", least=1, example="-"),
-        help='Where JSON lines go: a file, a folder of hourly files where it ends in "/", or "-" for the standard output.',
+        help='Where its lines go: a file, a folder of hourly files where it ends in "/", or "-" for the standard output.',
     )
     detail: Literal["all", "close"] = key(
         "all", values.choice("all", "close"), help="all writes every event, close only one line for each session."
     )
-    style: Literal["json"] = key(
+    style: Literal["json", "postscreen"] = key(
         "json",
-        values.choice("json", later={"postscreen": 'leave it at "json"; postscreen\'s log lines come with a later version'}),
-        help="The form of the lines.",
+        values.choice("json", "postscreen"),
+        help="The form of the lines. json is tarry's own, and the one that its tools read; postscreen writes those of Postfix's "
+        "postscreen, for pflogsumm, fail2ban and exporters that read a mail log.",
+        source="Postfix's postscreen(8) and POSTSCREEN_README",
     )
     paths: bool = key(True, values.boolean, help="Show the addresses of senders and recipients. False keeps them out of the log.")
 

@@ -5,7 +5,8 @@ What      The `Check` protocol, the settings that every check takes from its ``[
 Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision. One that raises becomes Unknown, and the
           client goes on. Failed is final: the same code is not found a second time in a session (for the same subject).
 Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
-          as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask.
+          as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
+          needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
 Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference and JSON Schema follow from
           the declaration.
 """
@@ -117,6 +118,14 @@ class Asking(Protocol):
         """Return what it wants to know at this moment: `Arrived`, `Hello` or `Sender`."""
 
 
+@runtime_checkable
+class Sparing(Protocol):
+    """A check that has questions with some options only: a DNS list check without lists asks nobody."""
+
+    def may_ask(self, options: Any) -> bool:
+        """False where these options leave nothing to ask, whoever comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoOptions:
     """For a check that has no keys of its own."""
@@ -172,6 +181,13 @@ def run(armed: Armed, seen: Seen) -> tuple[Outcome, ...]:
     except Exception as fault:  # a broad handler, as below: DESIGN §2 rule 5, fail open
         return (Unknown(_told(fault)),)
     return found if isinstance(found, tuple) else (found,)
+
+
+def may_ask(armed: Armed) -> bool:
+    """True for a check that has an effect and may have questions."""
+    check = armed.check
+    has_questions = isinstance(check, Asking) and not (isinstance(check, Sparing) and not check.may_ask(armed.options))
+    return has_questions and armed.settings.has_effect
 
 
 def questions(armed: Armed, seen: Seen) -> tuple[Question, ...]:

@@ -101,5 +101,5 @@ def reversed_address(address: str) -> str:
 class Resolver(Protocol):
     """What the shell provides to look things up."""
 
-    def ask(self, question: Question, on_answer: Callable[[Answer], None]) -> None:
+    def ask(self, question: Question, on_answer: Callable[[Answer], None]) -> object:
         """Call *on_answer* once, later and never from within this call, by the time that dns.timeout allows."""

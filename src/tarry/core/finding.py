@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import assert_never
 
-from tarry.core.border import Arrived
+from tarry.core.border import Arrived, Hello, Sender
 from tarry.core.check import About, Armed, Seen, questions, run
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Question
@@ -52,6 +52,20 @@ def asked_by(armed: Iterable[Armed], seen: Seen) -> dict[Question, str]:
         for question in questions(one, seen):
             found.setdefault(question, one.name)
     return found
+
+
+def lists_of(armed: Collection[Armed]) -> tuple[tuple[str, bool], ...]:
+    """Return the DNS lists that these checks ask about examples, each with whether it is asked about domains."""
+    about = About("192.0.2.1", name="mx.example.org")
+    moments = (Arrived(), Hello("EHLO", "mail.example.net", 1), Sender("sender@example.net"))
+    return tuple(
+        dict.fromkeys(
+            (question.zone, not isinstance(moment, Arrived))
+            for moment in moments
+            for question in asked_by(armed, Seen(moment, Phase.CONNECT, 0.0, about))
+            if question.zone
+        )
+    )
 
 
 def answer_event(answer: Answer) -> schema.Answer:

@@ -15,7 +15,7 @@ import msgspec
 
 from tarry.core.admission import Networks
 from tarry.core.border import Moment
-from tarry.core.check import Armed, Asking, by_trigger
+from tarry.core.check import Armed, by_trigger, may_ask
 from tarry.core.client import Phase
 
 LONGEST_HOLD = 295.0
@@ -159,6 +159,5 @@ class Policy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "triggers", by_trigger(self.checks))
         object.__setattr__(self, "armed", {one.name: one for one in self.checks})
-        asking = tuple(one for one in self.checks if one.settings.has_effect and isinstance(one.check, Asking))
-        object.__setattr__(self, "asking", asking)
+        object.__setattr__(self, "asking", tuple(one for one in self.checks if may_ask(one)))
         object.__setattr__(self, "has_classes_by_facts", any(one.looks_at_facts for one in self.classes))

@@ -6,14 +6,17 @@ Promises  Each `ask` is called back exactly once, from the loop and never before
           a few milliseconds whatever the name servers do; never again after `forget`, and not at all after `close`. Nothing is
           raised for any name. What cannot be answered is UNKNOWN and says why.
 Bounds    ``max_queries`` queries under way; with as many a question that is new is UNKNOWN ("too many questions"). The further
-          queries of a question that is under way count and are not refused: at most five for each PTR. ``cache`` answers, the one
-          that was not wanted for longest giving way (cachetools' LRU: its caches that know about time delete all that has run
-          out in one go, which takes 0.1 s for 50,000).
+          queries of a question that is under way count and are not refused: at most five for each PTR. The bound is also what a
+          server's socket can take at once (Linux' default: some 280 queries): with 5,000 under way after a stall, most were lost,
+          and sent again together. ``cache`` answers of some
+          480 octets, the one that was not wanted for longest giving way (cachetools' LRU: its caches that know about time delete
+          all that has run out in one go, which stops the loop for 50 ms where it is 50,000).
           That nothing is there is kept for as long as the zone's SOA says (see `learn_negative_ttl`), or ``min_ttl``.
 Failures  An answer that could not be had is kept for a second (RFC 9520 §3.2 wants that at least): a server that is down is not
           asked again for each command, and one that is back is heard at the next. "Too many questions" and a zone that is
           switched off are not kept: the one is over as soon as a query ends, the other is looked up each time.
-Measured  python -m bench dns; docs/performance.md.
+Measured  A client that is asked about in five lists takes 0.19 ms of CPU at 2,000 clients a second, 0.14 of them in pycares
+          (python -m bench dns; AMD EPYC, 2 cores, Python 3.11).
 Not here  What an answer means: checks. Whether a list works: dns/zones.
 """
 

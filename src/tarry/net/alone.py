@@ -14,13 +14,15 @@ import math
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TypeAlias
 
 from tarry.core import hold, replies
-from tarry.core.border import Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse
+from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse
+from tarry.core.border import Wait as WaitFor
 from tarry.core.clock import Clock
+from tarry.core.facts import Answer
 from tarry.core.hold import Held
 from tarry.core.policy import Policy
 from tarry.net.linger import BLOCK, LONGEST, MOST, drain, say
@@ -65,9 +67,12 @@ class Waiter:
         """True when such a signal has come, also while nobody waited."""
         return self._is_stopped
 
-    def __call__(self, sock: socket.socket, mask: int, seconds: float) -> int:
+    def __call__(self, sock: socket.socket, mask: int, seconds: float, also: int = -1) -> int:
+        """Wait; *also* is a descriptor that ends the wait when it is readable."""
         poll = select.poll()
         poll.register(sock, mask)
+        if also >= 0:
+            poll.register(also, select.POLLIN)
         try:
             self._is_waiting = True
             if self._is_stopped:
@@ -75,7 +80,7 @@ class Waiter:
             found = poll.poll(math.ceil(seconds * 1000))
         finally:
             self._is_waiting = False
-        return found[0][1] if found else 0
+        return next((events for fd, events in found if fd != also), 0)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._is_stopped = True
@@ -92,18 +97,28 @@ def hold_client(
     clock: Clock,
     wait: Wait,
     emit: Callable[[SessionEvent, float], None],
+    answers: Callable[[], Sequence[Answer]] = tuple,
 ) -> End:
-    """Hold a client until *until* (monotonic), or until it is decided. Raises Stopped."""
+    """Hold a client until *until* (monotonic), or until it is decided. Raises Stopped.
+
+    *answers* returns what has come since it was called last of what was asked about the client.
+    """
     while True:
         now = clock.monotonic()
         found: HoldInput | None
+        for answer in answers():
+            held, end = _step(held, Answered(answer), now, policy, emit)
+            if isinstance(end, WaitFor):
+                until = held.accepted_at + end.seconds
+            elif end is not None:
+                return end
         if now >= until:
             # The socket is looked at once more: early bytes count to the last moment.
             found = None if held.talked else peek(sock)
             for happened in (found, Due()):
                 if happened is not None:
                     held, end = _step(held, happened, now, policy, emit)
-                    if end is not None:
+                    if end is not None and not isinstance(end, WaitFor):
                         return end
             raise AssertionError("a hold ends when it is due")
         mask = wait(sock, _interest(held), until - now)
@@ -118,7 +133,7 @@ def hold_client(
             found = peek(sock)
         if found is not None:
             held, end = _step(held, found, clock.monotonic(), policy, emit)
-            if end is not None:
+            if end is not None and not isinstance(end, WaitFor):
                 return end
 
 
@@ -131,13 +146,13 @@ def _interest(held: Held) -> int:
 
 def _step(
     held: Held, happened: HoldInput, now: float, policy: Policy, emit: Callable[[SessionEvent, float], None]
-) -> tuple[Held, End | None]:
+) -> tuple[Held, End | WaitFor | None]:
     held, effects = hold.step(held, happened, now, policy)
     for effect in effects:
         match effect:
             case Emit(event=event):
                 emit(event, now)
-            case Greet() | Refuse() | Forget():
+            case Greet() | Refuse() | Forget() | WaitFor():
                 return held, effect
     return held, None
 

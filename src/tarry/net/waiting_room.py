@@ -197,10 +197,7 @@ class WaitingRoom:
                 self._epoll.modify(fd, _SILENT)
             elif self._step(fd, sock, found, now):
                 sock.detach()
-                held = self._active[fd][0]
-                # A client that has talked is listened to for its hang-up, one that has left for its reset, which epoll
-                # always reports.
-                self._epoll.modify(fd, select.EPOLLONESHOT if held.left else _TALKED)
+                self._rearm(fd)
 
     def _on_due(self, entry: int) -> None:
         fd = entry & FD_MASK
@@ -228,8 +225,21 @@ class WaitingRoom:
             return
         now = self._clock.monotonic()
         sock = _borrow(fd)
+        active = self._active.get(fd)
+        if active is None or not active[0].talked:
+            # The answer may let the client in, and early bytes count to the last moment.
+            found = peek(sock)
+            if found is not None:
+                if not self._step(fd, sock, found, now):
+                    return
+                self._rearm(fd)
         if self._step(fd, sock, Answered(answer), now):
             sock.detach()
+
+    def _rearm(self, fd: int) -> None:
+        """Listen to a client that has talked for its hang-up, to one that has left for its reset, which epoll always reports."""
+        held = self._active[fd][0]
+        self._epoll.modify(fd, select.EPOLLONESHOT if held.left else _TALKED)
 
     # What the core orders.
 

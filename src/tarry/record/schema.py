@@ -227,7 +227,8 @@ class Config(Event, frozen=True):
 
 
 class Stress(Event, frozen=True):
-    """The daemon came under stress or out of it: it has no descriptors left, or the MTA does not answer (``what``)."""
+    """The daemon came under stress or out of it: it has no descriptors left, the MTA does not answer, or a DNS list fails its test
+    and is not asked (``what``: descriptors, mta, or list and its name)."""
 
     what: str
     on: bool

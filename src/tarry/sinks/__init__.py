@@ -15,7 +15,7 @@ from tarry.sinks.files import STDOUT, open_writer
 from tarry.sinks.queue import MAX_BYTES, MAX_LINES, LineQueue
 from tarry.sinks.writer import Rendered, Renderer, Writer
 
-__all__ = ["Sink", "open_sink"]
+__all__ = ["Rendered", "Renderer", "Sink", "ending_of", "open_sink", "open_writer", "renderer_of"]
 
 
 class Sink:
@@ -79,6 +79,7 @@ def open_sink(
     path: str,
     *,
     wall: Callable[[], float],
+    style: str = "json",
     terminal: bool = False,
     colour: bool = False,
     renderer: Renderer | None = None,
@@ -87,12 +88,13 @@ def open_sink(
     max_lines: int = MAX_LINES,
     stdout: int = STDOUT,
 ) -> Sink:
-    """Return the sink for a configured ``record.path``; not started yet.
+    """Return the sink for a configured ``record.path`` and ``record.style``; not started yet.
 
-    *terminal*: stdout is one, so path "-" gets lines for a person, with *colour* or without (`terminal.wants_colour`).
-    *renderer* gives the lines another form, wherever they go. *wall* gives UTC epoch seconds.
+    *terminal*: stdout is one, so path "-" gets lines for a person, with *colour* or without (`terminal.wants_colour`), unless
+    *style* asks for others. *renderer* gives the lines another form, wherever they go. *wall* gives UTC epoch seconds.
     """
-    writer = open_writer(path, wall=wall, stdout=stdout)
+    writer = open_writer(path, wall=wall, stdout=stdout, ending=ending_of(style))
+    renderer = renderer or renderer_of(style)
     if renderer is None and terminal and path == "-":
         from tarry.sinks.terminal import TerminalRenderer, width_of  # for people only: 1.4 ms of the start of `tarry inetd`
 
@@ -100,3 +102,17 @@ def open_sink(
     if renderer is not None:
         writer = Rendered(renderer, writer)
     return Sink(LineQueue(max_bytes=max_bytes, max_lines=max_lines, on_first=on_first), writer, wall)
+
+
+def renderer_of(style: str) -> Renderer | None:
+    """Return what makes the lines of a ``record.style``; None for JSON, which they are."""
+    if style != "postscreen":
+        return None
+    from tarry.sinks.postscreen import PostscreenRenderer  # for those who ask for it: `tarry inetd` starts anew for each client
+
+    return PostscreenRenderer()
+
+
+def ending_of(style: str) -> str:
+    """Return how the names of hourly segments end."""
+    return "jsonl" if style == "json" else "log"

@@ -1,7 +1,8 @@
 """files - writers to stdout, to a file, and to a directory of hourly segments.
 
 What      `open_writer` makes the writer that a value of ``record.path`` asks for: ``-``, a file, or a directory (one that
-          exists, or a path that ends in "/") with a segment for each hour in UTC, ``2026-11-21T05.jsonl``.
+          exists, or a path that ends in "/") with a segment for each hour in UTC, ``2026-11-21T05.jsonl`` or, for other
+          styles, ``.log``.
 Promises  One write(2) a batch. No record is damaged by half of another: a regular file is cut back to its last whole line when
           a write fails in the middle of one, and where that cannot be (a pipe, an append-only file, a half line left by a crash)
           the next write begins with a newline. A failure is a value, and the next batch tries again from the start.
@@ -38,8 +39,8 @@ _MODE = 0o640
 STDOUT = 1
 
 
-def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT, waits: bool = True) -> Writer:
-    """Return the writer for a configured *path*. Opens nothing yet; *wall* (UTC epoch seconds) names the segments.
+def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT, waits: bool = True, ending: str = "jsonl") -> Writer:
+    """Return the writer for a configured *path*. Opens nothing yet; *wall* (UTC epoch seconds) and *ending* name the segments.
 
     Without *waits* it never waits, for a lock or for a pipe.
     """
@@ -49,7 +50,7 @@ def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT, w
     if path.endswith("/") or _is_directory(place):
         with suppress(OSError):  # the first batch meets the same errno, and it is counted and named there
             place.mkdir(0o750, parents=True, exist_ok=True)
-        return PathWriter(lambda: place / time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(wall())), waits=waits)
+        return PathWriter(lambda: place / time.strftime(f"%Y-%m-%dT%H.{ending}", time.gmtime(wall())), waits=waits)
     return PathWriter(lambda: place, waits=waits)
 
 

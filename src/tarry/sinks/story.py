@@ -36,6 +36,7 @@ from tarry.record.schema import (
     Stress,
     Tls,
     Verdict,
+    Wait,
 )
 
 _REFUSING = frozenset({"defer", "reject", "drop"})
@@ -118,6 +119,9 @@ def tell(session: Session, event: SessionEvent, dt: float) -> list[Said]:
         case Hold():
             how = _ENDED.get(event.ended, "")
             return [Said(Tone.WARN, f"waited {event.held:.1f} s at {event.phase} ({event.why}){how}")]
+        case Wait():
+            whose = f" as one of {event.name}" if event.name else ""
+            return [Said(Tone.QUIET, f"is to wait {event.wait:.1f} s in all{whose}")]
         case Handoff():
             return _tell_handoff(event)
         case Parked():
@@ -132,7 +136,7 @@ def tell(session: Session, event: SessionEvent, dt: float) -> list[Said]:
         case Close():
             return _tell_close(session, event)
         case _:
-            return []  # Answer and Outcome
+            return []  # Answer, whose consequence is a reason, and Outcome
 
 
 def tell_process(event: ProcessEvent) -> list[Said]:
@@ -144,6 +148,9 @@ def tell_process(event: ProcessEvent) -> list[Said]:
             return [Said(Tone.PLAIN, f"configuration {event.config} taken")]
         case Config():
             return [Said(Tone.BAD, f"configuration refused, the old one stays: {event.why}")]
+        case Stress(what=what) if what.startswith("list "):
+            gone = f"the DNS {what} is not asked: {event.why}"
+            return [Said(Tone.BAD, gone) if event.on else Said(Tone.PLAIN, f"the DNS {what} is asked again")]
         case Stress():
             return [Said(Tone.WARN, f"{'under' if event.on else 'no longer under'} stress: {event.what} {event.why}".rstrip())]
         case Lost():
@@ -156,7 +163,8 @@ def _connected(event: Connect) -> Said:
     via = f" through {event.via}" if event.via else ""
     if event.exempt:
         return Said(Tone.QUIET, f"connected{via}, exempt: {event.exempt}")
-    return Said(Tone.QUIET, f"connected{via}, held for {event.wait:.1f} s" if event.wait else f"connected{via}")
+    whose = f" as one of {event.hold_class}" if event.hold_class else ""
+    return Said(Tone.QUIET, f"connected{via}, held for {event.wait:.1f} s{whose}" if event.wait else f"connected{via}{whose}")
 
 
 def _count(session: Session, event: Command) -> None:

@@ -89,7 +89,8 @@ class Tarry:
         wrong: list[str] = []
         if self._program is not None:
             self._program.end()
-            if problem is None and not self._killed and self.record_path.is_file():
+            is_json = self.config["record"].get("style", "json") == "json"
+            if problem is None and not self._killed and is_json and self.record_path.is_file():
                 wrong = audit.problems(self.record_path.read_bytes())
         self._cleanup.close()
         assert not wrong, "the record is wrong: " + "\n".join(wrong[:20])

@@ -1,0 +1,179 @@
+"""DNS in the running daemon: name servers that misbehave, and lists on a real rbldnsd, seen from the clients and in the record.
+
+Nobody is refused, delayed or greeted late because of a name server; and a listing leads to what the operator has said.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import dns.flags
+import dns.rcode
+import pytest
+
+from tarry.core.facts import State, reversed_address
+from tests.e2e.servers.nameservers import Behaviour, NameServer, Query
+from tests.e2e.servers.processes import free_port
+from tests.e2e.servers.tarry import Tarry
+from tests.e2e.servers.visitor import Visit, visits
+from tests.e2e.test_dns_hostile import CASES, LATE, MALFORMED, TIMEOUT, Case, listed, records, says_nothing
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+HOLD = 2.0
+LATEST = HOLD + 1.0
+ZONE = "l.example"
+BASE = f"""
+[listen]
+max_per_client = 0
+proxy_from = ["127.0.0.1/32"]
+[hold]
+wait = "{HOLD:g}s"
+"""
+REJECT = '[checks.dnslists]\naction = "reject"\n'
+
+
+def asking(server: str, zones: str = f'{{ zone = "{ZONE}" }}', **dns: str) -> str:
+    """Return a configuration that asks *server* about *zones*, and refuses whom one of them lists, before the greeting."""
+    keys = "\n".join(f"{key} = {value}" for key, value in {"self_test": '"0s"', **dns}.items())
+    return f'{BASE}{REJECT}zones = [{zones}]\n[dns]\nservers = ["{server}"]\n{keys}\n'
+
+
+def assert_let_through(made: Iterable[Visit]) -> None:
+    """Each was greeted when its hold was over, no later, and could deliver."""
+    for one in made:
+        assert ("", True) == (one.fault, one.is_delivered), one
+        assert HOLD <= one.greeted_after <= LATEST, one
+
+
+def unknowns(story: Iterable[dict[str, Any]]) -> list[str]:
+    return [each["why"] for each in story if each["ev"] == "outcome" and each["result"] == "unknown"]
+
+
+# Name servers that misbehave.
+
+
+def looped(query: Query) -> None:
+    query.send(query.reply("@ 300 CNAME b.example.", f"b.example. 300 CNAME {query.asked.name}."))
+
+
+def to_itself(query: Query) -> None:
+    query.send(query.reply(f"@ 300 CNAME {query.asked.name.upper()}."))
+
+
+def truncated_without_end(query: Query) -> None:
+    """Short of the answer by UDP, and nothing at all by TCP."""
+    if not query.asked.over_tcp:
+        query.send(query.reply(flags=dns.flags.TC))
+
+
+HERE = {"loop of CNAMEs": looped, "CNAME to itself": to_itself}
+"""Where the case of the table is for one client only."""
+_ORDER = (MALFORMED, "", LATE)
+"""A malformed answer makes c-ares send anew what it has asked of that server: in this order none disturbs another."""
+BEHAVIOURS = sorted(
+    [
+        *(replace(case, behave=HERE.get(case.name, case.behave)) for case in CASES if case.tcp),
+        Case("truncated, and no answer by TCP", truncated_without_end, State.UNKNOWN, why=LATE),
+    ],
+    key=lambda case: _ORDER.index(case.why if case.why in _ORDER else ""),
+)
+CLIENTS = {f"192.0.2.{number}": case for number, case in enumerate(BEHAVIOURS, 10)}
+
+
+def test_a_name_server_that_misbehaves_costs_no_client_anything() -> None:
+    """Each client meets another misbehaviour. Only an honest listing refuses; all others go on in time, and the record says why."""
+    by_name = {f"{reversed_address(address)}.{ZONE}": case.behave for address, case in CLIENTS.items()}
+    nobody_there = records(rcode=dns.rcode.NXDOMAIN)  # the zone's SOA
+    with (
+        NameServer(lambda query: by_name.get(query.asked.name.lower(), nobody_there)(query)) as server,
+        Tarry(asking(server.address, timeout=f'"{TIMEOUT}s"'), wait=f"{HOLD:g}s") as door,
+    ):
+        made = visits(door.port, list(CLIENTS), apart=0.03)
+        stories = {case.name: made[address].records(door) for address, case in CLIENTS.items()}
+
+    named = {case.name: made[address] for address, case in CLIENTS.items()}
+    assert {case.name: 554 if case.is_listing else 220 for case in BEHAVIOURS} == {
+        name: one.codes[""] for name, one in named.items()
+    }
+    assert_let_through(one for name, one in named.items() if one.codes[""] == 220)
+    assert {case.name: said_of(case) for case in BEHAVIOURS} == {name: outcomes(story) for name, story in stories.items()}
+    assert all(one.greeted_after < 1.0 for one in named.values() if one.codes[""] == 554)
+
+
+def said_of(case: Case) -> list[tuple[str, str]]:
+    """Return what the record is to say of the list's answer."""
+    if case.is_listing:
+        return []
+    if case.state is State.UNKNOWN:
+        return [("unknown", f"{ZONE}: {case.why}")]
+    if case.values:
+        objection = "an error code, not a listing" if case.values[0].startswith("127.") else "not in 127.0.0.0/8, so no listing"
+        return [("unknown", f"{ZONE} answers {case.values[0]}: {objection}")]
+    return [("passed", "")]
+
+
+def outcomes(story: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(each["result"], each["why"]) for each in story if each["ev"] == "outcome" and each["check"] == "dnslists"]
+
+
+def late(seconds: float) -> Behaviour:
+    """An honest listing that takes its time, as with a resolver: whoever has asked meanwhile is answered as well."""
+    first: list[float] = []
+
+    def behave(query: Query) -> None:
+        first.append(time.monotonic())
+        query.send_later(max(0.0, first[0] + seconds - first[-1]), listed(query))
+
+    return behave
+
+
+def test_the_greeting_waits_for_no_answer() -> None:
+    """Who is found to be listed after the greeting is refused at RCPT, which waits for the answer until dns.timeout, no longer."""
+    waits: dict[str, Behaviour] = {"192.0.2.1": says_nothing, "192.0.2.2": late(2.6), "192.0.2.3": late(3.4)}
+    by_name = {f"{reversed_address(address)}.{ZONE}": behave for address, behave in waits.items()}
+    with (
+        NameServer(lambda query: by_name.get(query.asked.name, records(rcode=dns.rcode.NXDOMAIN))(query)) as server,
+        Tarry(asking(server.address, timeout='"3s"')) as door,
+    ):
+        made = visits(door.port, list(waits))
+        stories = {address: one.records(door) for address, one in made.items()}
+
+    silent, within, beyond = made.values()
+    assert_let_through([silent, beyond])
+    assert all(0.5 <= one.took["RCPT"] < 1.5 for one in (silent, beyond)), made
+    assert (220, 250, 550) == (within.codes[""], within.codes["MAIL"], within.codes["RCPT"])
+    assert HOLD <= within.greeted_after <= LATEST
+    assert 0.4 <= within.took["RCPT"] < 1.0
+    missed = f"no answer from {ZONE} within the hold"
+    assert [missed, f"{ZONE}: no answer in time"] == unknowns(stories["192.0.2.1"]) == unknowns(stories["192.0.2.3"])
+    assert [missed] == unknowns(stories["192.0.2.2"])
+    assert [["dnslists.listed"]] == [each["reasons"] for each in stories["192.0.2.2"] if each["ev"] == "close"]
+
+
+def test_no_name_server_is_there() -> None:
+    """All are let through, and the record says so."""
+    with Tarry(asking(f"127.0.0.1:{free_port()}")) as door:
+        made = visits(door.port, ["192.0.2.1", "2001:db8::1"])
+        stories = [one.records(door) for one in made.values()]
+
+    assert_let_through(made.values())
+    assert [[f"{ZONE}: the name server cannot be reached"]] * 2 == [unknowns(story) for story in stories]
+
+
+def test_more_questions_than_may_be_asked() -> None:
+    """With two under way the third is none: nobody waits for a place, and nobody is refused for it."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 11)]
+    with NameServer(says_nothing) as server, Tarry(asking(server.address, max_queries="2", timeout='"1s"')) as door:
+        made = visits(door.port, addresses)
+        said = [unknowns(one.records(door)) for one in made.values()]
+        asked = {each.name for each in server.asked if each.kind == "A"}
+
+    assert_let_through(made.values())
+    assert len(asked) <= 2
+    assert {f"{ZONE}: too many questions", f"{ZONE}: no answer in time"} >= {why for each in said for why in each}
+    assert [1] * 10 == [len(each) for each in said]
+    assert sum(each == [f"{ZONE}: too many questions"] for each in said) >= 8
