@@ -147,7 +147,7 @@ def test_toml_blocks_load(page: Path) -> None:
         loaded = load(None, text=block)
         told = {problem.where for problem in loaded.warnings}
         assert () == loaded.errors
-        announced = {"handoff.announce"} if 'announce = "none"' in block else set()
+        announced = {"handoff.announce"} if 'announce = "none"' in block and 'mode = "proxy"' in block else set()
         assert announced <= told <= announced | set(preset_pages.warnings(text))
 
 

@@ -7,7 +7,7 @@ import pytest
 from tarry.core.delay import tarpit
 from tarry.record import schema
 from tests.presets import Outcome, hold, policy_of, talks_at
-from tests.talk import DATA, HELLO, LOGIN, MAIL, Talk
+from tests.talk import DATA, HELLO, MAIL, Talk
 
 MINUTE = 60.0
 PRESET = policy_of("zmailer-1997")
