@@ -7,7 +7,7 @@ import pytest
 from tarry.core.delay import tarpit
 from tarry.record import schema
 from tests.presets import Outcome, hold, policy_of, talks_at
-from tests.talk import DATA, HELLO, MAIL, Talk
+from tests.talk import HELLO, LOGIN, MAIL, Talk
 
 MINUTE = 60.0
 PRESET = policy_of("zmailer-1997")
@@ -35,7 +35,7 @@ def test_the_nth_recipient_waits_five_minutes_times_n(number: int, minutes: floa
 
 
 def test_prose_and_code() -> None:
-    """7.5 hours are the price of 14 recipients and not of 20; 8 hours the wait of the hundredth. 17 days 11 h 35 min are its sum."""
+    """7.5 hours are the price of 14 recipients, not of 20; 8 hours the wait of the hundredth. Its sum is 17 days 11 h 35 min."""
     assert 7.5 * 60 == minutes_for(14)
     assert 16 * 60 + 15 == minutes_for(20)
     assert 8 * 60 + 20 == rcpt_wait(100) / MINUTE
@@ -98,8 +98,32 @@ def test_nobody_waits_for_the_greeting_nor_is_looked_at() -> None:
     assert Outcome(0.0, "", ()) == hold(PRESET)
 
 
-@pytest.mark.parametrize("count", [18, 19, 20])
+def taken(talk: Talk) -> Talk:
+    """Go as far as the message's last line but one; the MTA takes it as any other."""
+    talk.plays("C: DATA\nM> DATA\n--\nM< 354 Go ahead\nS: 354 Go ahead")
+    return talk.plays("C: Subject: x\nC:\nC: text\nM> Subject: x\nM>\nM- text")
+
+
+def test_a_message_for_18_is_delivered() -> None:
+    """However long it took."""
+    talk = taken(recipients(Talk(IN_ONE_PIECE).plays(HELLO + MAIL), 1, 18))
+    talk.plays("C: .\nM>\nM> .\n--\nM< 250 2.0.0 Queued\nS: 250 2.0.0 Queued")
+
+
+@pytest.mark.parametrize("count", [19, 20])
 def test_a_message_for_19_is_thrown_away(count: int) -> None:
-    """It is taken and answered 250 with his words; the MTA never gets its end. One for 18 is delivered."""
-    talk = recipients(Talk(IN_ONE_PIECE).plays(HELLO + MAIL), 1, count)
-    talk.plays(DATA if count < 19 else "C: DATA\nS: 354 Go ahead")
+    """It is taken, and answered 250 with his words; the MTA never gets its end. One record says what became of it, and why."""
+    talk = taken(recipients(Talk(IN_ONE_PIECE).plays(HELLO + MAIL), 1, count))
+    talk.plays("C: .\nM>\n* abort the MTA\nS: 250 2.6.0 I thought I told you to go away...")
+    assert ["19 recipients"] == [one.detail for one in talk.of(schema.Reason) if one.check == "many_rcpt"]
+    assert [("rcpt", "discard")] == [(one.phase, one.action) for one in talk.of(schema.Verdict)]
+    last = talk.of(schema.Reply)[-1]
+    assert (250, "tarry", "message") == (last.code, last.by, last.to)
+
+
+def test_what_comes_behind_it_is_thrown_away_as_well() -> None:
+    """A reason stands for the rest of the session. His code judged each message by itself; the page says so."""
+    talk = taken(recipients(Talk(IN_ONE_PIECE).plays(HELLO + MAIL), 1, 19))
+    talk.plays("C: .\nM>\n* abort the MTA\nS: 250 2.6.0 I thought I told you to go away...")
+    talk.plays(f"C: MAIL FROM:<a@b.example>\n{LOGIN}M> MAIL FROM:<a@b.example>\n--\nM< 250 Ok\nS: 250 Ok")
+    taken(recipients(talk, 1, 1)).plays("C: .\nM>\n* abort the MTA\nS: 250 2.6.0 I thought I told you to go away...")
