@@ -330,7 +330,7 @@ def test_examples_of_records_are_records() -> None:
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed: apt-get install jq")
-@pytest.mark.parametrize("page", ["records.md", "operate.md"])
+@pytest.mark.parametrize("page", ["records.md", "operate.md", "zmailer-1997.md"])
 def test_jq_commands_run(page: str, tmp_path: Path) -> None:
     """Each jq command runs, and those that are about early talk find the two early talkers of a small log."""
     log = tmp_path / "LOG"

@@ -6,6 +6,7 @@ What each of them does is played in tests/presets.
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -156,3 +157,13 @@ def test_a_preset_is_told_in_lines_that_can_be_read(name: str) -> None:
     lines = preset_text(name).splitlines()
     assert lines[0].startswith(f"# {name}: ")
     assert [] == [line for line in lines if len(line) > 132]
+
+
+@every_preset
+def test_what_a_page_advises_can_be_written(name: str) -> None:
+    """Below the preset, the keys of each paragraph of "Change today" together; and no new warning comes of it."""
+    page = (preset_pages.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    advice = page.partition("\n## Change today\n")[2].partition("\n## ")[0]
+    for paragraph in re.split(r"\n(?=- |\n)", advice):
+        toml = "\n".join([f'preset = "{name}"', *re.findall(r"`([a-z_.]+ = [^`]+)`", paragraph)])
+        assert set(load(None, text=toml).problems) <= set(load(None, text=f'preset = "{name}"').problems), toml
