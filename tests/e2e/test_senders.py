@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CLIENT = "127.9.8.7"
 PRESETS = ("tarry", "carraway-2003", "qpsmtpd-earlytalker", "sendwrap-2004", "zmailer-1997", "postscreen", "spamd")
-"""Not flavell-2004: it asks name servers about this host, and what senders say at EHLO is the name that the host happens to have."""
+"""Not flavell-2004: it asks name servers about this host, and senders give at EHLO the name that this host happens to have."""
 SENDERS = (*senders.SENDERS, *RELAYS)
 SOURCES = {name: f"127.9.8.{number}" for number, name in enumerate(SENDERS, 10)}  # by which records and logs tell them apart
 WAIT = "0.4s"  # in place of the presets' 1 s to 35 s
