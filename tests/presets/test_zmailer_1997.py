@@ -121,9 +121,9 @@ def test_a_message_for_19_is_thrown_away(count: int) -> None:
     assert (250, "tarry", "message") == (last.code, last.by, last.to)
 
 
-def test_what_comes_behind_it_is_thrown_away_as_well() -> None:
-    """A reason stands for the rest of the session. His code judged each message by itself; the page says so."""
+def test_what_comes_behind_it_is_judged_by_itself() -> None:
+    """rcpt_count is a transaction's: the next message, for one, is delivered."""
     talk = taken(recipients(Talk(IN_ONE_PIECE).plays(HELLO + MAIL), 1, 19))
     talk.plays("C: .\nM>\n* abort the MTA\nS: 250 2.6.0 I thought I told you to go away...")
     talk.plays(f"C: MAIL FROM:<a@b.example>\n{LOGIN}M> MAIL FROM:<a@b.example>\n--\nM< 250 Ok\nS: 250 Ok")
-    taken(recipients(talk, 1, 1)).plays("C: .\nM>\n* abort the MTA\nS: 250 2.6.0 I thought I told you to go away...")
+    taken(recipients(talk, 1, 1)).plays("C: .\nM>\nM> .\n--\nM< 250 2.0.0 Queued\nS: 250 2.0.0 Queued")

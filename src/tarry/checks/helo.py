@@ -29,6 +29,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ClassVar
 
@@ -79,12 +80,19 @@ class Options:
     @property
     def made(self) -> frozenset[str]:
         """The codes that are looked for."""
-        return frozenset((*self.tests, *USUAL) if "usual" in self.tests else self.tests) - {"usual"}
+        return _made(self.tests)
 
     def is_often_spoofed(self, name: str) -> bool:
         """True for one of ``spoofed_names``, and a name under one."""
+        if not self.spoofed_names:
+            return False
         own = plain(name)
         return any(own == plain(one) or own.endswith(f".{plain(one)}") for one in self.spoofed_names if one)
+
+
+@lru_cache(maxsize=8)
+def _made(tests: tuple[str, ...]) -> frozenset[str]:
+    return frozenset((*tests, *USUAL) if "usual" in tests else tests) - {"usual"}
 
 
 class Helo:
@@ -196,6 +204,7 @@ def _literal(name: str) -> _Address | None:
     return None if tagged and ":" not in inner[5:] else address
 
 
+@lru_cache(maxsize=256)  # three are looked at for each EHLO, one of them always the same; ipaddress takes 5 µs for one
 def _address(text: str) -> _Address | None:
     """Return an address, that of IPv4 where it is written as one of IPv6; None for anything else."""
     try:

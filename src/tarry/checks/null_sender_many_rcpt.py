@@ -41,6 +41,7 @@ class NullSenderManyRcpt:
     settings = Settings(action=Action.TAG)
     options = Options
     triggers = (Recipient,)
+    per_message = True
 
     def look(self, seen: Seen, options: Options) -> Outcome:
         match seen.moment:

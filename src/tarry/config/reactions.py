@@ -18,7 +18,7 @@ from tarry.config.origin import Problem
 from tarry.config.spelling import nearest, shown
 from tarry.config.tables import HoldClass, RcptTarpit
 from tarry.config.values import write_duration
-from tarry.core.border import Due, Readable
+from tarry.core.border import Answered, Due, Readable
 from tarry.core.check import Settings
 from tarry.core.client import Phase
 from tarry.core.policy import LONGEST_HOLD, Span
@@ -29,7 +29,7 @@ PATIENCE = 30.0
 USUAL_REPLY = 60
 """Octets: a reply of one line. Slower than that it would not be through when the client gives up."""
 
-_BEFORE_GREETING = (Readable, Due)
+_BEFORE_GREETING = (Readable, Due, Answered)
 _NO_REASON = ("allowed", "unknown")
 """Words of hold.class.who that name no reason."""
 
