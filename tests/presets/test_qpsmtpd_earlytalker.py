@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import pytest
 
-from tarry.config.compile import door_rules
+from tarry.config.compile import door_rules, policy
+from tarry.config.imports import earlytalker
+from tarry.config.imports.found import Found, Source
 from tarry.config.load import load, preset_text
+from tarry.config.spelling import spell
 from tarry.core.admission import Admitted, Door
 from tarry.core.policy import Policy
 from tarry.record import schema
@@ -44,11 +47,11 @@ ROWS = rows()
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.plugin)
 
 
-def early(policy: Policy) -> tuple[str, Talk | None]:
+def early(rules: Policy) -> tuple[str, Talk | None]:
     """Talk early; return the code that this gets, or the conversation."""
-    outcome = hold(policy, talks_at(0.0))
+    outcome = hold(rules, talks_at(0.0))
     assert outcome.reply in ("", f"{outcome.reply[:3]} {WORDS}")
-    return outcome.reply[:3], None if outcome.reply else Talk(policy, reasons=outcome.reasons)
+    return outcome.reply[:3], None if outcome.reply else Talk(rules, reasons=outcome.reasons)
 
 
 def test_the_table_has_every_setting() -> None:
@@ -85,10 +88,10 @@ def test_at_mail(row: Row) -> None:
 @each
 def test_at_data(row: Row) -> None:
     """A client that waited for the greeting and not for the 354 is refused where that was looked for, after the wait."""
-    policy = policy_of("qpsmtpd-earlytalker", row.toml)
-    assert "" == hold(policy).reply
-    talk = Talk(policy).plays(ENVELOPE)
-    wait = policy.data_wait.low
+    rules = policy_of("qpsmtpd-earlytalker", row.toml)
+    assert "" == hold(rules).reply
+    talk = Talk(rules).plays(ENVELOPE)
+    wait = rules.data_wait.low
     assert (1.0 if row.data else 0.0) == wait
     if row.data:
         talk.plays(f"C: DATA\n--\n! 0.4s\nC: Subject: x\n--\n! 0.5s\n--\n! 0.1s\nS: {row.data} {WORDS}\n* abort the MTA\n* close")
@@ -107,6 +110,22 @@ def test_a_row_is_without_mistakes(row: Row) -> None:
     assert expected == loaded.config.hold.wait.low == loaded.config.hold.wait.high
 
 
+@each
+def test_an_import_of_the_line_comes_to_the_same(row: Row) -> None:
+    """`tarry import qpsmtpd` reads the plugin's words by rules of its own; what a client gets is what the table says."""
+    found = Found("qpsmtpd")
+    earlytalker.apply(found, row.plugin.removeprefix("earlytalker").split(), Source("plugins", 1, "earlytalker"), "")
+    toml = "\n".join(f"{one.key} = {spell(one.value)}" for one in found.settings.values())
+    imported = policy(load(None, text=toml).checked())
+    ours = policy_of("qpsmtpd-earlytalker", row.toml)
+    assert (ours.wait, ours.data_wait) == (imported.wait, imported.data_wait)
+    code, talk = early(imported)
+    assert row.connect == code
+    if row.mail and talk is not None:
+        talk.plays(HELLO, f"C: MAIL FROM:<a@b.example>\nS: {row.mail[:3]} {WORDS}" + ("\n* close" if "closed" in row.mail else ""))
+    assert ours.armed["predata"].settings.action is imported.armed["predata"].settings.action
+
+
 SETTINGS = """wait 1, reject 0, reject 1, reject naughty, reject_type temp, reject_type perm, reject_type disconnect,
 defer-reject 0, defer-reject 1, check-at CONNECT, check-at DATA, loglevel, action deny, action denysoft, action log"""
 
@@ -122,6 +141,6 @@ def test_who_is_immune_is_not_held(exempt: str) -> None:
     """A relay client or whitelisted host of the plugin's is one of [exempt] here; who logs in is skipped from then on."""
     config = load(None, text=f'preset = "qpsmtpd-earlytalker"\n{exempt}').config
     assert Admitted.EXEMPT is Door(door_rules(config)).admit(bytes([192, 0, 2, 7]), "192.0.2.7")
-    policy = policy_of("qpsmtpd-earlytalker", 'checks.pregreet.at = "mail"')
-    talk = Talk(policy, reasons=hold(policy, talks_at(0.0)).reasons, is_exempt=True).plays(HELLO + MAIL)
+    rules = policy_of("qpsmtpd-earlytalker", 'checks.pregreet.at = "mail"')
+    talk = Talk(rules, reasons=hold(rules, talks_at(0.0)).reasons, is_exempt=True).plays(HELLO + MAIL)
     assert [] == talk.of(schema.Verdict)
