@@ -277,11 +277,14 @@ def section(page: str, name: str) -> str:
     return PAGE[page].partition(f"## {name}\n")[2].partition("\n## ")[0]
 
 
+FROM_A_SESSION = (replies.unavailable, replies.too_many_clients, replies.too_many_from_client)
+
+
 def test_every_421_is_explained() -> None:
     """Each 421 that tarry says of itself stands in the table of docs/operate.md."""
     table = section("operate.md", "What each 421 means")
     own = [one for one in vars(replies).values() if isinstance(one, Reply) and one.code == 421]
-    said = [one.raw.decode().strip() for one in (*own, replies.unavailable("id"))]
+    said = [one.raw.decode().strip() for one in (*own, *(say("id") for say in FROM_A_SESSION))]
     assert len(said) > 5
     source = (ROOT / "src" / "tarry" / "net" / "session.py").read_text(encoding="utf-8")
     said += re.findall(r'b"(421 [^\\]+)\\r', source)

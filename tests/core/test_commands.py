@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tarry.checks.bare_newline import BareNewline
@@ -9,7 +10,7 @@ from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Policy, Span, Tarpit, Tarpits
+from tarry.core.policy import Policy, Score, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities
@@ -23,6 +24,7 @@ from tests.talk import (
     MAIL,
     MESSAGE,
     RCPT,
+    SENDING,
     Talk,
     found,
 )
@@ -398,3 +400,54 @@ def test_a_broken_line_may_be_refused() -> None:
 def test_an_answer_of_the_wrong_class_is_no_answer(script: str) -> None:
     """Whatever it was asked, a 2xx or 3xx that does not answer it is never passed on as a success."""
     Talk().plays(HELLO, script, f"{GONE}\n* abort the MTA\n* close")
+
+
+# Every refusal names the session.
+
+HELPED = "https://x.example/refused"
+BEGINNING = {
+    Phase.HELO: "C: EHLO x",
+    Phase.MAIL: f"{HELLO}\nC: MAIL FROM:<a@b.example>",
+    Phase.RCPT: f"{HELLO}\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<c@d.example>",
+    Phase.DATA: f"{ENVELOPE}\nC: DATA",
+    Phase.MESSAGE: f"{SENDING}\nC: .",
+}
+
+
+@pytest.mark.parametrize("action", [Action.DEFER, Action.REJECT, Action.DROP])
+@pytest.mark.parametrize("phase", list(BEGINNING))
+@pytest.mark.parametrize("by_score", [False, True])
+def test_a_refusal_at_any_command_names_the_session(phase: Phase, action: Action, by_score: bool) -> None:
+    """And the page for help; whether one reason asks for it or the score."""
+    if by_score:
+        score = Score(delay=0.0, at=phase, **{action.word: 2.0})
+        rules = policy(Pregreet(), action=Action.TAG, changes={"help_url": HELPED, "score": score})
+    else:
+        rules = policy(Pregreet(), action=action, at=phase, changes={"help_url": HELPED, "score": Score(delay=0.0)})
+    talk = Talk(rules, reasons=(found("pregreet", weight=2.0),))
+    for line in BEGINNING[phase].splitlines():
+        if line.startswith(("C:", "M<")):
+            talk._put_in("input of the client" if line[0] == "C" else "input of the MTA", [line])
+        elif line.startswith("! opened"):
+            talk._happen("opened")
+    told = talk.of(schema.Reply)[-1]
+    assert (action is Action.DEFER) == (told.code == 450)
+    assert told.code >= 400
+    assert told.text.endswith(f"[K3X9-0001] {HELPED}"), told
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        (
+            "550 {reason} {list} [{id}] {client} {help_url}",
+            "550 pregreet.spoke zen.example [K3X9-0001] 192.0.2.7 https://x.example/refused",
+        ),
+        ("550 {code} {what}", "550 spoke {what}"),
+    ],
+)
+def test_the_operators_words_are_filled_in(own: str, told: str) -> None:
+    """What stands for nothing stays as it is."""
+    rules = policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL, reply=own, changes={"help_url": HELPED})
+    reason = msgspec.structs.replace(found("pregreet"), subject="zen.example")
+    Talk(rules, reasons=(reason,)).plays(HELLO, f"C: MAIL FROM:<a@b.example>\nS: {told}")
