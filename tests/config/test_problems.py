@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from tarry.config.load import load
 from tests.config.breaches import PASS, PROXY, problems
+from tests.config.own import Greeter
 
 
 def test_the_defaults_break_no_rule() -> None:
@@ -201,6 +203,16 @@ def test_each_remedy_mends() -> None:
     assert [] == problems({"hold.data_wait": "295s", "limits.command": "5m", "limits.recipients": 100, "tarpit.rset.cap": "295s"})
 
 
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("check", "is_told"), [("dnslists", False), ("ptr", False), ("dynamic_name", False), ("helo", True), ("rhsbl", True)]
+)
+def test_checks_of_the_address_refuse_before_the_greeting(check: str, is_told: bool, alone: bool) -> None:
+    """What is asked as soon as the address is known is answered before the client is given away; HELO and MAIL come later."""
+    settings = {f"checks.{check}.action": "reject", **({} if alone else PASS)}
+    assert is_told is any(problem.where == f"checks.{check}.action" for problem in problems(settings, alone=alone))
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -244,3 +256,9 @@ def test_what_cannot_work_for_one_client_alone(settings: Mapping[str, object], t
 def test_what_is_for_the_daemon_does_not_matter_to_one_client_alone(settings: Mapping[str, object]) -> None:
     """One file may serve both; others listen for `tarry inetd`, and its command line says what is run."""
     assert [] == problems(settings, alone=True)
+
+
+def test_an_own_check_may_be_blind_like_the_others() -> None:
+    """Where the client is given away, what it is to do after the greeting cannot be."""
+    text = '[handoff]\nmode = "pass"\n[checks.greeter]\naction = "reject"\n'
+    assert ["checks.greeter.action"] == [problem.where for problem in load(None, text=text, checks=[Greeter()]).errors]

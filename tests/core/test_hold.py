@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
@@ -11,15 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tarry.checks.dnslists import DnsLists, Options
 from tarry.checks.pregreet import Pregreet
-from tarry.core.border import Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Moment, Readable, Refuse
-from tarry.core.check import About, NoOptions, Seen, Settings
+from tarry.checks.values.zone import Zone
+from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Moment, Readable, Refuse
+from tarry.core.check import About, Armed, NoOptions, Seen, Settings
 from tarry.core.client import Phase
+from tarry.core.facts import Answer, State, listing
 from tarry.core.hold import Held, step
 from tarry.core.policy import Policy, Score
 from tarry.core.result import Action, Outcome, Reason, Skipped
 from tarry.record import schema
 from tarry.smtp.reply import reply
+from tests.asking import Listed
 from tests.playbook import ACCEPTED_AT, Playbook, at, ends, policy
 
 EHLO = Readable(b"EHLO x\r\n")
@@ -343,3 +348,65 @@ def test_what_is_done_later_greets_as_usual(action: Action) -> None:
     rules = policy(Pregreet(), action=action, at=Phase.CONNECT)
     _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
     assert [Greet()] == ends(effects)
+
+
+# Answers.
+
+_ZONES = (
+    Zone(zone="a.example"),
+    Zone(zone="b.example"),
+    Zone(zone="good.example", weight=-3.0),
+)
+_LISTED = [Answer(listing("192.0.2.7", zone.zone), State.FOUND, ("127.0.0.2",)) for zone in _ZONES]
+
+
+def listed_client() -> Held:
+    return Held("k3x9", "192.0.2.7", ACCEPTED_AT)
+
+
+def lists(*others: Armed, allow: float = -1.0) -> Policy:
+    """Return a policy of two block lists and an allow list that outweighs both."""
+    checks = (Armed(DnsLists(), Settings(action=Action.REJECT), Options(zones=_ZONES)), *others)
+    return Policy(checks=checks, score=Score(allow=allow))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_an_allow_list_outweighs_in_whatever_order_the_answers_come(order: tuple[int, ...]) -> None:
+    """What the block lists say first refuses nobody while the allow list has not answered."""
+    held, ended = listed_client(), []
+    for number, which in enumerate(order):
+        held, effects = step(held, Answered(_LISTED[which]), ACCEPTED_AT + number, lists(allow=0.0))
+        ended += ends(effects)
+    assert [] == ended
+    _, effects = step(held, Due(), ACCEPTED_AT + 4, lists(allow=0.0))
+    assert [Greet()] == list(ends(effects))
+
+
+@pytest.mark.parametrize("last", [State.NOTHING, State.UNKNOWN])
+def test_a_listed_client_is_refused_when_all_lists_have_answered(last: State) -> None:
+    """The last answer may be none at all: then nothing is left that could outweigh."""
+    held, answers = listed_client(), [*_LISTED[:2], Answer(_LISTED[2].question, last)]
+    ended = []
+    for number, answer in enumerate(answers):
+        held, effects = step(held, Answered(answer), ACCEPTED_AT + number, lists())
+        ended.append([type(each) for each in ends(effects)])
+    assert [[], [], [Refuse]] == ended
+
+
+def test_a_listed_client_is_refused_when_its_hold_is_over() -> None:
+    """A list that does not answer puts the refusal off, not away."""
+    held, effects = step(listed_client(), Answered(_LISTED[0]), ACCEPTED_AT + 1, lists())
+    assert not ends(effects)
+    _, effects = step(held, Due(), ACCEPTED_AT + 4, lists())
+    assert [Refuse] == [type(each) for each in ends(effects)]
+
+
+def test_who_is_allowed_and_refused_waits_for_all_answers() -> None:
+    """An allow list speaks for its own check only: another that refuses still does, and no sooner than any refusal."""
+    rules = lists(Armed(Listed(), Settings(action=Action.REJECT, weight=1.0), NoOptions()))
+    other = Answer(listing("192.0.2.7", "bl.example"), State.FOUND, ("127.0.0.1",))
+    held, ended = listed_client(), []
+    for number, answer in enumerate([other, _LISTED[2], *(Answer(one.question, State.NOTHING) for one in _LISTED[:2])]):
+        held, effects = step(held, Answered(answer), ACCEPTED_AT + number, rules)
+        ended.append([type(each) for each in ends(effects)])
+    assert [[], [], [], [Refuse]] == ended

@@ -55,9 +55,11 @@ class Rhsbl:
         "listed": "a block list has the sender's domain",
         "allowed": "an allow list (a weight below 0) has the sender's domain",
     }
+    allows = frozenset({"allowed"})
     settings = Settings(action=Action.DELAY)
     options = Options
     triggers = (Sender, Answered)
+    per_message = True
 
     def may_ask(self, options: Options) -> bool:
         return bool(options.zones)

@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 
-from tarry.checks import REGISTRY
 from tarry.config.case import Case, blind, chosen, warning
 from tarry.config.compile import WHO
 from tarry.config.origin import Problem
 from tarry.config.spelling import nearest, shown
 from tarry.config.tables import HoldClass, RcptTarpit
 from tarry.config.values import write_duration
-from tarry.core.border import Due, Readable
+from tarry.core.border import Answered, Due, Readable
 from tarry.core.check import Settings
 from tarry.core.client import Phase
 from tarry.core.policy import LONGEST_HOLD, Span
@@ -29,7 +28,7 @@ PATIENCE = 30.0
 USUAL_REPLY = 60
 """Octets: a reply of one line. Slower than that it would not be through when the client gives up."""
 
-_BEFORE_GREETING = (Readable, Due)
+_BEFORE_GREETING = (Readable, Due, Answered)
 _NO_REASON = ("allowed", "unknown")
 """Words of hold.class.who that name no reason."""
 
@@ -66,7 +65,7 @@ def _class(case: Case, one: HoldClass) -> Iterator[Problem]:
     elif one.wait.high > PATIENCE and not (one.who or one.networks or one.patterns):
         what = f"{name} is everybody that no class before it is, and waits up to {_end(one.wait)}"
         yield warning("hold.class", what, "keep it below 30s, or say who is meant")
-    codes = {check.name: check.codes for check in REGISTRY}
+    codes = {check: found.check.codes for check, found in case.config.checks.items()}
     known = [*_NO_REASON, *WHO, *codes, *(f"{check}.{code}" for check, all_codes in codes.items() for code in all_codes)]
     for word in one.who:
         if word not in known:
@@ -139,10 +138,9 @@ def _tarpits(case: Case) -> Iterator[Problem]:
 def _blind_checks(case: Case) -> Iterator[Problem]:
     if not case.gives_away:
         return
-    for check in REGISTRY:
-        where = f"checks.{check.name}"
-        settings = case.config.checks[check.name].settings
-        sees_later = any(trigger not in _BEFORE_GREETING for trigger in check.triggers)
+    for name, one in case.config.checks.items():
+        where, settings = f"checks.{name}", one.settings
+        sees_later = any(trigger not in _BEFORE_GREETING for trigger in one.check.triggers)
         actions = _actions(settings)
         acts_later = bool(actions & {Action.DELAY, Action.DISCARD}) or (settings.at or Phase.CONNECT) > Phase.HOLD
         if max(actions) > Action.TAG and (sees_later or acts_later):

@@ -5,7 +5,8 @@ What      A step function: what happened to a held client in, its new state and 
 Promises  Pure: the same arguments give the same answer, and `replay` depends on it. A hold ends in exactly one of Greet, Refuse
           and Forget. A client that half-closes is still held; one that resets is gone. A hang-up is recorded and never punished:
           it is the survival event. Answers never make the greeting later, unless the operator gave such clients a class with a
-          longer wait; what has not come when the hold is over is Unknown.
+          longer wait; what has not come when the hold is over is Unknown. One refuses before that only when all have come, for
+          the last may be that of an allow list.
 Not here  Drawing the wait, peeking, looking up, the timer: net/waiting_room.
 Source    RFC 5321 §4.3.1; postscreen's early tests; Sendmail's greet_pause for waits of single networks; DESIGN §3.
 """
@@ -102,9 +103,9 @@ def _counts(reason: Reason, policy: Policy) -> bool:
 def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
     told = Emit(answer_event(answer))
     held, found = _look(held._replace(answers=(*held.answers, answer)), Answered(answer), now, policy)
-    if policy.end_early and judge(held.reasons, policy, Phase.HOLD).action.refuses and not policy.observe:
-        return held, (told, *found, *_conclude(held, policy))
-    if not held.talked and is_allowed(held.reasons, policy):
+    refuses = policy.end_early and not policy.observe and judge(held.reasons, policy, Phase.HOLD).action.refuses
+    # A refusal waits for what may still outweigh it, the answer of an allow list.
+    if not _unanswered(held, policy) if refuses else not held.talked and is_allowed(held.reasons, policy):
         return held, (told, *found, *_conclude(held, policy))
     if not policy.has_classes_by_facts:
         return held, (told, *found)
@@ -140,13 +141,17 @@ def _look(held: Held, moment: Readable | Due | Answered, now: float, policy: Pol
 
 def _missing(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:
     """Tell of the questions that have no answer yet."""
-    known = {answer.question for answer in held.answers}
-    asked = first_questions(policy.asking, About(held.client))
     return tuple(
         Emit(schema.Outcome(check, "unknown", f"no answer from {question.source} within the hold"))
-        for question, check in asked.items()
-        if question not in known
+        for question, check in _unanswered(held, policy).items()
     )
+
+
+def _unanswered(held: Held, policy: Policy) -> dict[Question, str]:
+    """Return the questions that have no answer yet, each with the check that asks."""
+    known = {answer.question for answer in held.answers}
+    asked = first_questions(policy.asking, About(held.client))
+    return {question: check for question, check in asked.items() if question not in known}
 
 
 def _conclude(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:

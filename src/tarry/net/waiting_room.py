@@ -220,7 +220,7 @@ class WaitingRoom:
         if fd >= len(self._number) or self._number[fd] != entry >> FD_BITS:
             return  # it has left
         policy = self._policies[self._policy[fd]]
-        if fd not in self._active and not policy.has_classes_by_facts and not _may_matter_now(answer):
+        if fd not in self._active and not (policy.has_classes_by_facts or policy.heeds_every_answer or _may_matter_now(answer)):
             self._answers.setdefault(fd, []).append(answer)
             return
         now = self._clock.monotonic()
@@ -352,7 +352,7 @@ def _borrow(fd: int) -> socket.socket:
 
 
 def _may_matter_now(answer: Answer) -> bool:
-    """True for an answer that may end the hold: that a list has the client. No other makes a difference before the hold's end."""
+    """True for an answer that may end the hold: that a list has the client. The policy tells where others may."""
     return answer.question.kind is Kind.LISTED and answer.state is State.FOUND
 
 
