@@ -93,7 +93,10 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
         values.anything("table of actions", {"type": "object"}),
         "Actions of single codes, where they differ from action.",
     ),
-    "reply": (places.reply, 'The whole reply, such as "550 Not accepted [{id}]". Empty is the usual one.'),
+    "reply": (
+        places.reply,
+        'The whole reply, such as "550 Not accepted [{id}]"; for discard one with 250. Empty is the usual one.',
+    ),
 }
 
 

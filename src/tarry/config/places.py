@@ -181,7 +181,7 @@ def _read_reply(value: object) -> str:
         return value
     if isinstance(value, str) and ("\r" in value or "\n" in value):
         raise Wrong("the reply holds a line break", "write one line: tarry adds the line end itself")
-    fix = 'write a code from 400 to 599, a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
+    fix = 'write a code from 400 to 599 (or 250), a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
     raise Wrong(f"{shown(value)} is neither a reply that refuses nor the 250 of a discard", fix)
 
 

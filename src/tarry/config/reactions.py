@@ -65,7 +65,7 @@ def _class(case: Case, one: HoldClass) -> Iterator[Problem]:
     elif one.wait.high > PATIENCE and not (one.who or one.networks or one.patterns):
         what = f"{name} is everybody that no class before it is, and waits up to {_end(one.wait)}"
         yield warning("hold.class", what, "keep it below 30s, or say who is meant")
-    codes = {name: one.check.codes for name, one in case.config.checks.items()}
+    codes = {check: found.check.codes for check, found in case.config.checks.items()}
     known = [*_NO_REASON, *WHO, *codes, *(f"{check}.{code}" for check, all_codes in codes.items() for code in all_codes)]
     for word in one.who:
         if word not in known:
