@@ -170,13 +170,13 @@ def test_reply(text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("250 ok", "is not a reply that refuses"),
-        ("550", "is not a reply that refuses"),
-        ("550-No", "is not a reply that refuses"),
-        ("550 ", "is not a reply that refuses"),
+        ("251 ok", "is neither a reply that refuses nor the 250"),
+        ("550", "is neither a reply that refuses nor the 250"),
+        ("550-No", "is neither a reply that refuses nor the 250"),
+        ("550 ", "is neither a reply that refuses nor the 250"),
         ("550 No\r\n250 ok", "the reply holds a line break; write one line"),
-        ("550 é", "is not a reply that refuses"),
-        (550, "550 is not a reply that refuses"),
+        ("550 é", "is neither a reply that refuses nor the 250"),
+        (550, "550 is neither a reply that refuses nor the 250"),
         ("550 " + "a" * 400, "the reply has 404 characters; keep to 400"),
     ],
 )

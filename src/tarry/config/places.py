@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DESCRIPTOR_NAME = re.compile(r"[!-9;-~]{1,255}", re.ASCII)  # sd_listen_fds_with_names(3)
 _HEADER = re.compile(r"[!-9;-~]+: ?[!-~][ -~]*")
-_REPLY = re.compile(r"[45][0-9][0-9] [ -~]*[!-~]")
+_REPLY = re.compile(r"(?:250|[45][0-9][0-9]) [ -~]*[!-~]")
 
 
 class UnixSocket(msgspec.Struct, frozen=True):
@@ -196,11 +196,11 @@ def _read_reply(value: object) -> str:
         return value
     if isinstance(value, str) and ("\r" in value or "\n" in value):
         raise Wrong("the reply holds a line break", "write one line: tarry adds the line end itself")
-    fix = 'write a code from 400 to 599, a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
-    raise Wrong(f"{shown(value)} is not a reply that refuses", fix)
+    fix = 'write a code from 400 to 599 (or 250), a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
+    raise Wrong(f"{shown(value)} is neither a reply that refuses nor the 250 of a discard", fix)
 
 
-reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^([45][0-9][0-9] [ -~]*[!-~])?$"})
+reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^((250|[45][0-9][0-9]) [ -~]*[!-~])?$"})
 
 
 def _network_fix(value: str) -> str:

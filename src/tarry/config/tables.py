@@ -185,8 +185,9 @@ class Hold:
     )
     teaser: str = key(
         "",
-        values.text("text", longest=400, ascii_only=True, example="mail.example.org"),
-        help="Text of a first greeting line (220-) that is sent at once, the last line only after the hold. Empty sends none.",
+        values.text("text", longest=400, ascii_only=True, example="{name} ESMTP"),
+        help="Text of a first greeting line (220-) that is sent at once, the last line only after the hold; {name} is the name in "
+        "the greeting. Empty sends none.",
         source="postscreen_greet_banner",
     )
     data_wait: Span = key(
