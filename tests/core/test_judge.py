@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -199,6 +200,22 @@ def test_the_operator_may_word_the_reply() -> None:
     )
     verdict = judge([reason("one"), reason("two")], made, Phase.RCPT, client="192.0.2.7", id="k3x9")
     assert Reply(571, b"571 5.7.1 192.0.2.7: two.spoke (spoke) [k3x9]\r\n") == verdict.reply
+
+
+def test_no_reply_is_longer_than_a_line_may_be() -> None:
+    """Whatever is filled in; of tarry's own words the complaint is cut, and not where the sender can read on."""
+    help_url = f"https://mail.example/{'h' * 179}"
+    long = msgspec.structs.replace(reason("one"), subject="zone" * 80, detail="d" * 300)
+    for action in (Action.DEFER, Action.REJECT, Action.DROP):
+        made = dataclasses.replace(policy({"action": action}), help_url=help_url)
+        verdict = judge([long], made, Phase.RCPT, id="k3x9")
+        assert verdict.reply is not None
+        assert 512 == len(verdict.reply.raw)
+        assert verdict.reply.raw.endswith(f"[k3x9] {help_url}\r\n".encode())
+    own = dataclasses.replace(policy({"action": Action.REJECT, "reply": "550 {detail} {list} {detail}"}), help_url=help_url)
+    verdict = judge([long], own, Phase.RCPT, id="k3x9")
+    assert verdict.reply is not None
+    assert 512 == len(verdict.reply.raw)
 
 
 @pytest.mark.parametrize(
