@@ -111,6 +111,15 @@ def test_no_such_check() -> None:
         explain(Config(), "greeter")
 
 
+def test_a_code_that_is_not_looked_for() -> None:
+    """It says so, and how to change that: the action of what is never found would change nothing."""
+    explained = explain(Config.from_toml(""), "helo")
+    (told,) = [one for one in explained.reasons if one.code == "mixed"]
+    assert (False, "not looked for: checks.helo.tests does not name it") == (told.is_looked_for, told.effect)
+    assert 'tests = ["usual", "mixed"]' in changing(explained, "mixed")
+    assert [] == [line for line in changing(explained, "literal") if line.startswith("tests")]
+
+
 def test_changing_shows_what_is_set() -> None:
     """Own keys always, the others where they have a value."""
     config = Config.from_toml('[checks.greeter]\nwords = []\nweight = 2\nheader = "X-Y: z"', checks=[Greeter()])
