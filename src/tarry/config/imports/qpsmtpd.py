@@ -191,7 +191,7 @@ def _helo(case: _Case, arguments: Sequence[str], source: Source) -> None:
         case.found.set("checks.ptr.action", "tag" if reject == "0" else "drop", source, f"policy {policy}: no_reverse_dns")
         case.found.set("checks.ptr.codes", {"unconfirmed": "ignore"}, source)
         if reject != "0":
-            case.found.set("checks.ptr.at", "helo", source)
+            case.found.set("checks.ptr.at", case.found.settings["checks.helo.at"].value, source)
     if policy == "strict":
         why = "is_address_literal refuses every address in brackets; checks.helo knows the false ones only"
         case.found.miss(source, "policy strict", why, "leave it: RFC 5321 allows them")
