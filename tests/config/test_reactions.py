@@ -51,6 +51,10 @@ def a_class(**changed: object) -> dict[str, object]:
             a_class(who=["listed"]),
             'warning: hold.class: the class "x" is for "listed", and there are no lists in checks.dnslists.zones',
         ),
+        (
+            {"dns.timeout": "4s", "hold.wait": "0s"},
+            "warning: dns.timeout: the greeting waits for no answer, and who is held for 0s only is greeted before it comes; set hold",
+        ),
         ({"dns.timeout": "4s"}, "warning: dns.timeout: the greeting waits for no answer, and who is held for 3s only is greeted"),
         (
             {"delay.session_cap": "50s"},

@@ -101,7 +101,10 @@ def _answers(case: Case) -> Iterator[Problem]:
     timeout, shortest = case.config.dns.timeout, case.config.hold.wait.low
     if case.is_set("dns.timeout") and timeout > shortest:
         what = f"the greeting waits for no answer, and who is held for {write_duration(shortest)} only is greeted before it comes"
-        yield warning("dns.timeout", what, f'set it to "{write_duration(shortest)}" or less, or hold.wait to more')
+        fix = f'set it to "{write_duration(shortest)}" or less, or hold.wait to more'
+        yield warning(
+            "dns.timeout", what, fix if shortest else "set hold.wait to as much, where the answers are to count before it"
+        )
 
 
 def _delays(case: Case) -> Iterator[Problem]:
