@@ -53,7 +53,7 @@ def a_class(**changed: object) -> dict[str, object]:
         ),
         (
             {"dns.timeout": "4s", "hold.wait": "0s"},
-            "warning: dns.timeout: the greeting waits for no answer, and who is held for 0s only is greeted before it comes; set hold",
+            "warning: dns.timeout: the greeting waits for no answer, and who is held for 0s only is greeted before it comes; set",
         ),
         ({"dns.timeout": "4s"}, "warning: dns.timeout: the greeting waits for no answer, and who is held for 3s only is greeted"),
         (
