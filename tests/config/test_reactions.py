@@ -87,6 +87,10 @@ def a_class(**changed: object) -> dict[str, object]:
             "warning: checks.helo.codes: mixed leads to nothing, since checks.helo.tests does",
         ),
         (
+            {"checks.dnslists.action": "tag", "checks.dnslists.zones": [{"zone": "a.example"}]},
+            "warning: checks.dnslists.action: a listing that weighs 1 delays the client all the same, since score.delay = 1",
+        ),
+        (
             a_class(who=["helo.mixed"]),
             'warning: hold.class: the class "x" is for "helo.mixed", and checks.helo.tests does not look',
         ),
@@ -170,6 +174,9 @@ def test_a_reply_for_refusals_of_a_check_that_only_discards() -> None:
         {"tarpit.error.start": "1s"},  # a fixed pace, which never comes to the cap
         {"checks.helo.codes": {"mixed": "delay"}, "checks.helo.tests": ["mixed"]},
         {"checks.helo.codes": {"mixed": "ignore"}},
+        {"checks.dnslists.action": "tag", "checks.dnslists.zones": [{"zone": "a.example"}], "score.delay": 1},
+        {"checks.dnslists.action": "tag", "checks.dnslists.zones": [{"zone": "a.example", "weight": -1}]},
+        {"checks.dnslists.zones": [{"zone": "a.example"}]},
         {"checks.helo.action": "reject", "checks.helo.reply": "550 {detail} {help_url}", "smtp.help_url": "https://x.example/"},
         {"tarpit.rcpt.start": "1s", "tarpit.rcpt.factor": 1.5, "tarpit.rcpt.cap": "60s"},
         {"checks.ptr.codes": {"none": "reject"}, "checks.ptr.reply": "550 no"},

@@ -173,8 +173,14 @@ def _effect(config: Config, action: Action, where: str) -> str:
 
 
 def _by_score(config: Config, one: CheckConfig) -> str:
-    weight = one.settings.weight
-    return f"; {weight:+g} to the score" if weight and one.settings.has_effect else ""
+    weights = {row.weight for row in getattr(one.options, "zones", ()) if row.weight > 0} or {one.settings.weight} - {0.0}
+    if not weights or not one.settings.has_effect:
+        return ""
+    low, high = min(weights), max(weights)
+    added = f"{high:+g}" if low == high else f"{low:+g} to {high:+g}"
+    asked = {word: getattr(config.score, word) for word in ("delay", "defer", "reject", "drop")}
+    leads_to = [f"{word} from {threshold:g} on" for word, threshold in asked.items() if threshold > 0]
+    return f"; {added} to the score" + (f", which asks for {', '.join(leads_to)}" if leads_to and high > 0 else "")
 
 
 def _file_of(one: CheckConfig) -> str:

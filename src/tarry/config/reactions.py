@@ -178,6 +178,20 @@ def _codes(case: Case) -> Iterator[Problem]:
                 yield warning(f"checks.{name}.codes", what, f"add {shown(code)} to checks.{name}.tests")
 
 
+def _scores(case: Case) -> Iterator[Problem]:
+    score = case.config.score
+    for name, found in case.config.checks.items():
+        where = f"checks.{name}.action"
+        if not case.is_set(where) or case.is_set("score.delay") or found.settings.action is not Action.TAG:
+            continue
+        heaviest = max((row.weight for row in getattr(found.options, "zones", ())), default=0.0)
+        if 0 < score.delay <= heaviest:
+            what = (
+                f"a listing that weighs {heaviest:g} delays the client all the same, since score.delay = {score.delay:g} (default)"
+            )
+            yield warning(where, what, "set score.delay = 0 to only tag, or to the sum from which to delay")
+
+
 def _discards(case: Case) -> Iterator[Problem]:
     for name, check in case.config.checks.items():
         if Action.DISCARD in _actions(check.settings):
@@ -235,6 +249,7 @@ RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _tarpits,
     _blind_checks,
     _codes,
+    _scores,
     _discards,
     _placeholders,
     _replies,
