@@ -133,6 +133,16 @@ def test_the_score_asks_from_rcpt_on(weights: tuple[float, ...], score: Score, a
     assert Action.TAG == judge(found, made, Phase.MAIL).action
 
 
+def test_who_is_refused_by_score_is_told_what_weighs() -> None:
+    """And not of a trifle that was found before it and counts for nothing."""
+    made = policy({"action": Action.TAG}, {"action": Action.TAG}, {"action": Action.TAG}, score=Score(delay=0.0, reject=3.0))
+    found = [reason("one", weight=0.0), reason("two", weight=1.0), reason("three", weight=2.0)]
+    verdict = judge(found, made, Phase.RCPT, id="k3x9")
+    assert ["three", "two", "one"] == [one.check for one in verdict.reasons]
+    assert verdict.reply is not None
+    assert b"You did three" in verdict.reply.raw
+
+
 def test_the_score_never_softens() -> None:
     """What a check asks for by itself stays."""
     made = policy({"action": Action.DROP}, score=Score(delay=1.0, reject=2.0))

@@ -42,7 +42,10 @@ def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: st
     if action is Action.IGNORE:
         return CLEAR
     against = [reason for _, reason in counted if reason.weight >= 0]
-    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or sorted(against, key=lambda one: -one.weight)
+    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])]
+    if all(asked < action for asked, _ in due):  # the score alone: what makes it up decides, and is told
+        heavy = sorted((one for one in against if one.weight > 0), key=lambda one: -one.weight)
+        ranked = heavy + [one for one in ranked if one not in heavy]
     delaying: list[Reason] = []
     if not action.refuses and phase >= policy.delay.at:
         delaying = [reason for asked, reason in due if asked is Action.DELAY]
