@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from tarry.config.keys import build, keys
 from tarry.config.origin import DEFAULT, Origin, Problem
 from tarry.config.problems import find
-from tarry.config.values import Wrong
 
 PASS = {"handoff.mode": "pass"}
 PROXY = {"handoff.mode": "proxy", "handoff.announce": "proxy-v2"}
@@ -15,11 +14,6 @@ PROXY = {"handoff.mode": "proxy", "handoff.announce": "proxy-v2"}
 
 def problems(settings: Mapping[str, object], *, alone: bool = False) -> list[Problem]:
     """Return what the rules say about settings, as if the operator had written them."""
-    values: dict[str, object] = {}
-    for name, value in settings.items():
-        try:
-            values[name] = keys()[name].kind.read(value)
-        except Wrong as wrong:
-            values[name] = wrong.coming
+    values = {name: keys()[name].kind.read(value) for name, value in settings.items()}
     origins = {name: Origin("file", "t.toml", 1) if name in settings else DEFAULT for name in keys()}
     return list(find(build(values), origins, alone=alone))

@@ -133,7 +133,7 @@ def test_a_reply_for_refusals_of_a_check_that_only_discards() -> None:
         {"checks.ptr.action": "tag", **a_class(who=["no_ptr", "ptr", "ptr.unconfirmed", "pregreet.spoke"], wait="60s")},
         {"checks.ptr.codes": {"none": "tag"}, **a_class(who=["no_ptr"])},
         {"checks.dnslists.zones": [{"zone": "zen.example"}], **a_class(who=["listed"])},
-        {"score.allow": "-3"},
+        {"score.allow": -3},
         {"dns.timeout": "3s"},
         {"dns.timeout": "9s", "hold.wait": "10s"},
         {"delay.per_reason": "10s"},

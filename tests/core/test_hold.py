@@ -18,9 +18,9 @@ from tarry.checks.values.zone import Zone
 from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Moment, Readable, Refuse
 from tarry.core.check import About, Armed, NoOptions, Seen, Settings
 from tarry.core.client import Phase
-from tarry.core.facts import Answer, State, listing
-from tarry.core.hold import Held, step
-from tarry.core.policy import Policy, Score
+from tarry.core.facts import Answer, Question, State, listing, names_of
+from tarry.core.hold import Held, can_wait, step
+from tarry.core.policy import HoldClass, Policy, Score, Span
 from tarry.core.result import Action, Outcome, Reason, Skipped
 from tarry.record import schema
 from tarry.smtp.reply import reply
@@ -321,35 +321,6 @@ def test_leaving_is_recorded_once_and_never_held_against_the_client(made: Policy
     assert isinstance(effects[-1], Greet | Forget)
 
 
-# The score before the greeting.
-
-
-@pytest.mark.parametrize("at", [Phase.CONNECT, Phase.HOLD])
-@pytest.mark.parametrize(
-    ("score", "told"),
-    [
-        (Score(delay=0.0, defer=2.0), "421 4.7.1 You spoke before the greeting, try again later [k3x9] https://x.example/refused"),
-        (Score(delay=0.0, reject=2.0), "554 5.7.1 You spoke before the greeting [k3x9] https://x.example/refused"),
-        (Score(delay=0.0, drop=2.0), "521 5.7.1 You spoke before the greeting [k3x9] https://x.example/refused"),
-    ],
-)
-def test_the_score_refuses_before_the_greeting(at: Phase, score: Score, told: str) -> None:
-    """Where score.at is as early as that; the refusal names the session and the page for help. Later it waits."""
-    checks = policy(Pregreet(), action=Action.TAG, weight=2.0).checks
-    for phase, end in ((at, Refuse(reply(int(told[:3]), told[4:]))), (Phase.HELO, Greet())):
-        rules = Policy(checks=checks, score=msgspec.structs.replace(score, at=phase), help_url="https://x.example/refused")
-        _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
-        assert [end] == ends(effects)
-
-
-@pytest.mark.parametrize("action", [Action.DELAY, Action.DISCARD])
-def test_what_is_done_later_greets_as_usual(action: Action) -> None:
-    """A delay and a discard are carried out after the greeting, wherever they were due."""
-    rules = policy(Pregreet(), action=action, at=Phase.CONNECT)
-    _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
-    assert [Greet()] == ends(effects)
-
-
 # Answers.
 
 _ZONES = (
@@ -410,3 +381,52 @@ def test_who_is_allowed_and_refused_waits_for_all_answers() -> None:
         held, effects = step(held, Answered(answer), ACCEPTED_AT + number, rules)
         ended.append([type(each) for each in ends(effects)])
     assert [[], [], [], [Refuse]] == ended
+
+
+# The score before the greeting.
+
+
+@pytest.mark.parametrize("at", [Phase.CONNECT, Phase.HOLD])
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (Score(delay=0.0, defer=2.0), "421 4.7.1 You spoke before the greeting, try again later [k3x9] https://x.example/refused"),
+        (Score(delay=0.0, reject=2.0), "554 5.7.1 You spoke before the greeting [k3x9] https://x.example/refused"),
+        (Score(delay=0.0, drop=2.0), "521 5.7.1 You spoke before the greeting [k3x9] https://x.example/refused"),
+    ],
+)
+def test_the_score_refuses_before_the_greeting(at: Phase, score: Score, told: str) -> None:
+    """Where score.at is as early as that; the refusal names the session and the page for help. Later it waits."""
+    checks = policy(Pregreet(), action=Action.TAG, weight=2.0).checks
+    for phase, end in ((at, Refuse(reply(int(told[:3]), told[4:]))), (Phase.HELO, Greet())):
+        rules = Policy(checks=checks, score=msgspec.structs.replace(score, at=phase), help_url="https://x.example/refused")
+        _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
+        assert [end] == ends(effects)
+
+
+@pytest.mark.parametrize("action", [Action.DELAY, Action.DISCARD])
+def test_what_is_done_later_greets_as_usual(action: Action) -> None:
+    """A delay and a discard are carried out after the greeting, wherever they were due."""
+    rules = policy(Pregreet(), action=action, at=Phase.CONNECT)
+    _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
+    assert [Greet()] == ends(effects)
+
+
+# What a silent client's answers can wait for.
+
+
+@pytest.mark.parametrize(
+    ("state", "question", "waits"),
+    [
+        (State.FOUND, listing("192.0.2.7", "bl.example"), False),
+        (State.NOTHING, listing("192.0.2.7", "bl.example"), True),
+        (State.UNKNOWN, listing("192.0.2.7", "bl.example"), True),
+        (State.FOUND, names_of("192.0.2.7"), True),
+    ],
+)
+def test_an_answer_can_wait_unless_a_list_has_the_client(state: State, question: Question, waits: bool) -> None:
+    """And none can where the class of a client depends on facts."""
+    by_facts = Policy(classes=(HoldClass("dubious", Span(9.0, 9.0), unknown=True),))
+    by_address = Policy(classes=(HoldClass("all", Span(9.0, 9.0)),))
+    answer = Answer(question, state)
+    assert [waits, waits, False] == [can_wait(answer, policy) for policy in (Policy(), by_address, by_facts)]

@@ -48,6 +48,12 @@ def test_the_greeting() -> None:
     assert b"220 mail.example.org ESMTP\r\n" == replies.greeting("mail.example.org").raw
 
 
+def test_the_teaser() -> None:
+    """It is a line that another follows, and may have the server's name in it."""
+    assert b"220-mail.example.org ESMTP\r\n" == replies.teaser("{name} ESMTP", "mail.example.org")
+    assert b"220-wait {for} it\r\n" == replies.teaser("wait {for} it", "mail.example.org")
+
+
 def test_nothing_permanent_is_said_for_trouble_of_our_own() -> None:
     """What is not the client's fault is a 4xx, so that it comes again."""
     own = [CONSTANTS[name] for name in ("LINE_TOO_LONG", "TOO_SLOW", "GOING_DOWN")]

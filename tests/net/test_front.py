@@ -286,9 +286,9 @@ def test_the_teaser() -> None:
     """It is sent at once, and the greeting ends it."""
 
     async def scenario() -> None:
-        house = House(replace(NO_WAIT, teaser="wait for it"))
+        house = House(replace(NO_WAIT, teaser="{name} wait for it"))
         client = house.take()
-        assert b"220-wait for it\r\n" == client.recv(100)
+        assert b"220-mail.example wait for it\r\n" == client.recv(100)
         assert b"220 mail.example ESMTP\r\n" == await hear(client)
         client.close()
         await house.leave()

@@ -86,7 +86,8 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
     "remember": (values.duration(), "How long a pass is remembered."),
     "header": (
         places.header,
-        "A header line for the message, when headers.insert is true. {client}, {reason}, {code} and {id} are filled in.",
+        "A header line for the message, when headers.insert is true. {client}, {reason}, {code}, {detail} (what the client "
+        "said) and {id} are filled in.",
     ),
     "codes": (
         values.anything("table of actions", {"type": "object"}),

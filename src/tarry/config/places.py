@@ -112,13 +112,28 @@ def _read_target(value: object) -> Address:
     return address
 
 
+def _read_name_server(value: object) -> Endpoint:
+    """Read the address of a name server: with a port, or without, which is port 53. A name could not be looked up without one."""
+    bare = value.strip("[]").lower() if isinstance(value, str) else ""
+    if _is_ip(bare):
+        return Endpoint(bare, 53)
+    server = _read_endpoint(value)
+    if not _is_ip(server.host):
+        raise Wrong(
+            f"{shown(server.host)} is a name, and names are what it is asked for", 'write its address, such as "127.0.0.1:53"'
+        )
+    if server.port == 0:
+        raise Wrong(f"{shown(value)} has port 0", "write the port on which it answers, as a rule 53")
+    return server
+
+
 def _read_optional(value: object) -> Endpoint | None:
     return None if value == "" else _read_endpoint(value)
 
 
 _ENDPOINT_SCHEMA = {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"}
 endpoint = Kind("host:port", _read_endpoint, str, _ENDPOINT_SCHEMA)
-endpoints = listed(endpoint, "list of host:port", '["127.0.0.1:25"]')
+name_servers = listed(Kind("address:port", _read_name_server, str, {"type": "string"}), "list of address:port", '["127.0.0.1:53"]')
 listening = listed(
     Kind("host:port or systemd", _read_listening, str, {"type": "string", "pattern": r"^(.+:[0-9]{1,5}|systemd(:.+)?)$"}),
     "list of host:port",

@@ -130,4 +130,4 @@ def fill(text: str, reason: Reason, client: str, id: str, help_url: str = "") ->
     facts = {"client": client, "reason": reason.name, "code": reason.code, "list": reason.subject, "id": id, "help_url": help_url}
     for name, value in facts.items():
         text = text.replace("{" + name + "}", value)
-    return text
+    return text.replace("{detail}", reason.detail)  # the last, since braces in it are the client's

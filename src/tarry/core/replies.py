@@ -82,9 +82,9 @@ def greeting(name: str) -> Reply:
     return reply(220, f"{name} ESMTP")
 
 
-def teaser(text: str) -> bytes:
-    """Return the first line of a greeting whose last line comes after the hold."""
-    return f"220-{text}\r\n".encode("ascii")
+def teaser(text: str, name: str) -> bytes:
+    """Return the first line of a greeting whose last line comes after the hold; {name} in it is the name in the greeting."""
+    return f"220-{text.replace('{name}', name)}\r\n".encode("ascii")
 
 
 def at_connect(told: Reply) -> schema.Reply:

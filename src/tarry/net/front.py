@@ -208,7 +208,7 @@ class Front:
                     line = self._connect(client, wait, "", name)
                     self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
                 if terms.policy.teaser:
-                    say(sock, replies.teaser(terms.policy.teaser))
+                    say(sock, replies.teaser(terms.policy.teaser, terms.backend.name))
                 place = Place(share, wait, name, terms.resolver)
                 self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, place)
             case Admitted.EXEMPT:
@@ -232,7 +232,7 @@ class Front:
             name = wait_class.name if wait_class and not is_exempt else ""
             journal.emit(self._connect(client, wait, "exempt" if is_exempt else "", name), accepted_at)
             guest = Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=is_exempt)
-            self._tls_room.enter(guest, terms.tls, wait)
+            self._tls_room.enter(guest, terms.tls, wait, terms.backend.name)
             return
         # Without TLS there are no words that the client would understand, and a handshake for those who may not stay costs
         # more than they do: the connection is closed.
