@@ -183,10 +183,17 @@ class Exchange:
 
     def once_told(self, then: Callable[[float], None], now: float) -> None:
         """Go on with *then* when the last reply has gone out: now, where it is neither held nor slow."""
-        if self.waiting is Waiting.STUTTER or self._is_late:
-            self._after = then
-        else:
+        if self.waiting is not Waiting.STUTTER and not self._is_late:
             then(now)
+            return
+        before = self._after
+
+        def after(later: float) -> None:
+            if before is not None:
+                before(later)
+            then(later)
+
+        self._after = after
 
     @property
     def next_octet_at(self) -> float:
