@@ -156,6 +156,7 @@ def test_json_is_one_object_with_stable_names(server: Server) -> None:
         "first_reply_after": 4.25,
         "reply_count": 7,
         "replies": patient["replies"],
+        "rounds": [],
         "sent": "EHLO",
         "sent_bytes": 0,
         "sent_lines": 0,
@@ -172,6 +173,14 @@ def test_json_is_one_object_with_stable_names(server: Server) -> None:
         "turned_away_before_greeting": 1,
         "patient_greeted_after": 4.25,
     }
+
+
+def test_json_has_the_rounds_of_a_flood(server: Server) -> None:
+    """The code of each, and the seconds that it took."""
+    server.codes["rset-flood"] = (220, 250, 250, 250, 250, 451)
+    report = json.loads(run("127.0.0.1:2525", "--json", "--habit", "rset-flood").stdout)
+
+    assert [{"code": 250, "took": 0.0}, {"code": 451, "took": 0.0}] == report["habits"][0]["rounds"]
 
 
 def test_json_of_an_unreachable_server_is_still_an_object(server: Server) -> None:
@@ -193,11 +202,27 @@ def test_chosen_habits_only(server: Server) -> None:
 
 def test_options_reach_the_clients(server: Server) -> None:
     """Envelope, patience, time-out and the promise not to deliver."""
-    run("127.0.0.1:2525", "--from", "", "--to", "you@example.org", "--no-mail", "--patience", "500ms", "--timeout", "1m")
+    run(
+        "127.0.0.1:2525",
+        "--from",
+        "",
+        "--to",
+        "you@example.org",
+        "--no-mail",
+        "--patience",
+        "500ms",
+        "--timeout",
+        "1m",
+        "--reply-patience",
+        "3s",
+    )
 
     assert b"MAIL FROM:<>\r\nRCPT TO:<you@example.org>" in server.sent()
     assert b"DATA\r\n" not in server.sent()
     assert "leaves after 0.5 s" in [habit.did for habit, _ in server.played]
+    assert {3.0} == {
+        step.within for habit, _ in server.played for step in habit.steps if isinstance(step, Hear) and step.what == "rcpt 1"
+    }
     assert {given["timeout"] for _, given in server.played} == {60.0}
 
 

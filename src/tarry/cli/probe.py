@@ -101,6 +101,7 @@ _option = partial(click.option, show_default=True)
 @_option("--to", "recipient", metavar="ADDRESS", type=mailbox, default=_DEFAULTS.recipient, help="Recipient.")
 @click.option("--no-mail", is_flag=True, help="Deliver nothing: stop after RCPT.")
 @_option("--patience", metavar="TIME", type=duration, default="2s", help="When the impatient client leaves.")
+@_option("--reply-patience", metavar="TIME", type=duration, default="10s", help="When a flood leaves that waits for a reply.")
 @_option("--timeout", metavar="TIME", type=duration, default="60s", help="Bound on each client; above the hold.")
 @click.option(
     "--source",
@@ -118,6 +119,7 @@ def command(
     recipient: str,
     no_mail: bool,
     patience: Seconds,
+    reply_patience: Seconds,
     timeout: Seconds,
     source: Interface | None,
     strict: bool,
@@ -136,6 +138,7 @@ def command(
         recipient=recipient,
         deliver=not no_mail,
         patience=patience,
+        reply_patience=reply_patience,
         date=formatdate(localtime=True),
         token=secrets.token_hex(6),
     )
@@ -243,6 +246,10 @@ def _habit_report(finding: Finding) -> dict[str, object]:
         "reply_count": len(trace.replies),
         "replies": [
             {"code": reply.code, "text": reply.text, "after": round(reply.after, 3), "to": reply.to} for reply in trace.replies
+        ],
+        "rounds": [
+            {"code": reply.code, "took": round(took, 3)}
+            for reply, took in (trace.rounds(finding.habit.repeats) if finding.habit.repeats else ())
         ],
         "sent": trace.sent,
         "sent_bytes": trace.sent_bytes,
