@@ -58,6 +58,11 @@ class Playbook:
         self._over = False
         self.held = Held("k3x9", "192.0.2.7", ACCEPTED_AT)
 
+    @property
+    def effects(self) -> tuple[HoldEffect, ...]:
+        """What the last input led to."""
+        return self._effects
+
     def __rshift__(self, happened: Happened) -> Playbook:
         assert not self._over, "the hold is over"
         now = ACCEPTED_AT + happened.dt

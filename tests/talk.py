@@ -18,8 +18,11 @@ What is put in   ``C:`` a line of the client, ``M<`` a line of the MTA; ``C+`` a
                  ``! opened``, ``! secured``, ``! not secured: why``, ``! MTA left: why``, ``! FIN``, ``! RST``, ``! drain``,
                  ``! MTA full``, ``! MTA takes``, ``! TLS`` (the client's handshake is done), ``! TLS failed: why``, and ``! 5s``:
                  that much time goes by.
-What comes out   ``S:`` a line to the client, ``M>`` a line to the MTA, ``S+`` and ``M-`` bytes to them that end no line, and the
-                 other effects: ``* open the MTA``, ``* secure the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
+                 ``A< names 192.0.2.7 = mail.example`` answers a question that was asked: the values, none for nothing, or
+                 ``A< names 192.0.2.7 ? SERVFAIL`` for no answer. All names of an answer are confirmed ones.
+What comes out   ``A> names 192.0.2.7``, a question (``listed`` with the whole query name, ``names``, ``addresses``); ``S:`` a line
+                 to the client, ``M>`` a line to the MTA, ``S+`` and ``M-`` bytes to them that end no line, and the other effects:
+                 ``* open the MTA``, ``* secure the MTA``, ``* abort the MTA``, ``* close the MTA``, ``* close``,
                  ``* close at once``, ``* pump``, ``* start TLS``.
 
 The whole transcript is compared, so nothing goes unmentioned. Records are kept in ``events``. ``due`` is called when its
@@ -32,10 +35,11 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, TypeVar, assert_never
 
-from tarry.core.border import Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
+from tarry.core.border import Ask, Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.conversation import Conversation
 from tarry.core.exchange import Setting
+from tarry.core.facts import Answer, Question, State
 from tarry.core.policy import Policy
 from tarry.core.result import Reason
 from tarry.core.starttls import Established
@@ -125,6 +129,7 @@ class Talk:
         self.now = BEGUN_AT
         self.events: list[schema.SessionEvent] = []
         self.learned: list[Capabilities] = []
+        self._asked: dict[str, Question] = {}
         self._actual: list[str] = []
         self._take(self.conversation.begin(self.now))
 
@@ -150,10 +155,22 @@ class Talk:
             case "input of the MTA":
                 self._actual += lines
                 self._take(self.conversation.mta_sent(b"".join(map(_raw, lines)), self.now))
+            case "answer":
+                for line in lines:
+                    self._actual.append(line)
+                    self._take(self.conversation.answered(self._answer(line[3:]), self.now))
+                    self._go_on()
             case "event":
                 for line in lines:
                     self._actual.append(line)
                     self._happen(line[2:])
+
+    def _answer(self, text: str) -> Answer:
+        question, mark, rest = next(text.partition(sign) for sign in (" =", " ?") if sign in text)
+        if mark == " ?":
+            return Answer(self._asked.pop(question), State.UNKNOWN, why=rest.strip())
+        values = tuple(rest.replace(",", " ").split())
+        return Answer(self._asked.pop(question), State.FOUND if values else State.NOTHING, values, len(values))
 
     def _go_on(self) -> None:
         while self.conversation.has_more:
@@ -197,6 +214,9 @@ class Talk:
             match effect:
                 case Emit(event=event):
                     self.events.append(event)
+                case Ask(questions=questions):
+                    self._asked |= {_told(question): question for question in questions}
+                    self._actual += shown(effect)
                 case Learn(ehlo=ehlo):
                     self.learned.append(read_capabilities(ehlo))
                 case _:
@@ -204,7 +224,7 @@ class Talk:
 
 
 def _kind(line: str) -> str:
-    return {"C": "input of the client", "M<": "input of the MTA", "M+": "input of the MTA", "!": "event"}.get(
+    return {"C": "input of the client", "A<": "answer", "M<": "input of the MTA", "M+": "input of the MTA", "!": "event"}.get(
         line[0] if line[0] in "C!" else line[:2], "effect"
     )
 
@@ -225,6 +245,8 @@ def shown(effect: SessionEffect) -> Iterator[str]:
             yield from _text(data, "S:", "S+")
         case Relay(data=data):
             yield from _text(data, "M>", "M-")
+        case Ask(questions=questions):
+            yield from (f"A> {_told(question)}" for question in questions)
         case OpenMta():
             yield "* open the MTA"
         case SecureMta():
@@ -241,6 +263,10 @@ def shown(effect: SessionEffect) -> Iterator[str]:
             return
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def _told(question: Question) -> str:
+    return f"{question.kind.value} {question.name}"
 
 
 def _text(data: bytes, whole: str, broken: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.checks.helo import CODES, Helo, Options
+from tarry.checks.helo import CODES, USUAL, Helo, Options
 from tarry.core.border import Answered, Arrived, Hello
 from tarry.core.check import About, Seen
 from tarry.core.client import Phase
@@ -183,6 +183,15 @@ def test_only_what_is_asked_for_is_found(code: str) -> None:
         assert [one for one in expected if one != code] == said(name, others)
 
 
+def test_the_usual_tests() -> None:
+    """One word for those that are made by default, to which others can be added."""
+    assert frozenset(USUAL) == Options().made
+    assert frozenset((*USUAL, "mixed")) == Options(tests=("mixed", "usual")).made
+    assert frozenset({"mixed"}) == Options(tests=("mixed",)).made
+    for name, expected in TABLE:
+        assert [code for code in expected if code in USUAL] == said(name, Options(own_names=EVERY.own_names))
+
+
 HONEST = [
     "mail-lf1-f41.google.com",
     "mail-eopbgr80041.outbound.protection.outlook.com",
@@ -332,6 +341,7 @@ def test_what_it_asks(tests: tuple[str, ...], name: str, expected: tuple[Questio
         (Options(tests=("no_dns",)), True),
         (Options(tests=("no_match",)), True),
         (Options(tests=()), False),
+        (Options(tests=("usual", "no_dns")), True),
     ],
 )
 def test_by_default_it_has_nothing_to_ask(options: Options, expected: bool) -> None:

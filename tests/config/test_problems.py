@@ -218,6 +218,16 @@ def test_each_remedy_mends() -> None:
     assert [] == problems({"hold.data_wait": "295s", "limits.command": "5m", "limits.recipients": 100, "tarpit.rset.cap": "295s"})
 
 
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("check", "is_told"), [("dnslists", False), ("ptr", False), ("dynamic_name", False), ("helo", True), ("rhsbl", True)]
+)
+def test_checks_of_the_address_refuse_before_the_greeting(check: str, is_told: bool, alone: bool) -> None:
+    """What is asked as soon as the address is known is answered before the client is given away; HELO and MAIL come later."""
+    settings = {f"checks.{check}.action": "reject", **({} if alone else PASS)}
+    assert is_told is any(problem.where == f"checks.{check}.action" for problem in problems(settings, alone=alone))
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from tarry.checks.many_rcpt import ManyRcpt, Options
 from tarry.core.border import Hello, Moment, Recipient, RecipientAnswered, Repeated, Sender
 from tarry.core.check import About, NoOptions, Seen, Settings
+from tarry.core.policy import Policy
 from tarry.core.result import PASSED, Action, Outcome
-from tests.playbook import policy
+from tests.playbook import armed, policy
 from tests.talk import ENVELOPE, HELLO, MAIL, RCPT, Talk
 
 
@@ -66,3 +68,15 @@ def test_who_is_exempt_is_not_looked_at() -> None:
     check = Watching()
     Talk(policy(check), is_exempt=True).plays(ENVELOPE)
     assert [] == check.moments
+
+
+def test_the_next_message_begins_without_what_was_found_about_the_last() -> None:
+    """Too many recipients for one message refuse its next recipient, and not the next message; a MAIL within it changes nothing."""
+    rules = Policy(checks=(armed(ManyRcpt(), options=Options(limit=1), action=Action.REJECT),))
+    second = "C: RCPT TO:<e@f.example>\nM> RCPT TO:<e@f.example>\nM< 250 ok"
+    within = "C: MAIL FROM:<g@h.example>\nS: 550 5.7.1 Too many recipients for one message [K3X9-0001]"
+    talk = Talk(rules).plays(HELLO, MAIL, RCPT, f"{second}\nS: 550 5.7.1 Too many recipients for one message [K3X9-0001]", within)
+    talk.plays(
+        "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok", "C: MAIL FROM:<a@b.example>\nM> MAIL FROM:<a@b.example>\nM< 250 ok\nS: 250 ok"
+    )
+    talk.plays("C: RCPT TO:<c@d.example>\nM> RCPT TO:<c@d.example>\nM< 250 ok\nS: 250 ok")

@@ -17,8 +17,9 @@ Why       Viruses say the host's bare name, bots the receiver's own name or that
 Mistaken  Scripts and devices in offices and containers: they give bare names (unqualified), the address of their inner network
           (literal), or localhost. Python's smtplib says [127.0.1.1] on a Debian without a domain. Underscores in names of Windows
           hosts. Large senders whose names have no address, or another one (no_dns, no_match). Whoever connects from this host may
-          say localhost and use its name. So it only tags by default, and unqualified, no_dns, no_match and mixed are not tested:
-          checks.helo.tests; checks.helo.codes gives single codes more force, checks.helo.action all.
+          say localhost and use its name. So it only tags by default, and unqualified, no_dns, no_match and mixed are not among the
+          usual tests: checks.helo.tests = ["usual", "unqualified"] adds one. checks.helo.codes gives single codes more force,
+          checks.helo.action all.
 Source    A. Flavell, exim-users, 2004-03-02; Haraka helo.checks; qpsmtpd helo; Sendmail block_bad_helo; RFC 5321 §4.1.3.
 Since     0.1
 """
@@ -28,6 +29,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ClassVar
 
@@ -51,7 +53,7 @@ CODES: Mapping[str, str] = {
     "changed": "the session gave another name before",
     "mixed": "a HELO came after an EHLO",
 }
-_BY_DEFAULT = ("bare_address", "literal", "own_name", "localhost", "netbios", "spoofed", "changed")
+USUAL = ("bare_address", "literal", "own_name", "localhost", "netbios", "spoofed", "changed")
 
 _QUALIFIED = re.compile(r"[-a-zA-Z0-9]+\.[a-zA-Z0-9]", re.ASCII)
 _LOCALHOST = re.compile(r"(?:.+\.)?localhost[46]?(?:\.localdomain[46]?)?", re.ASCII)
@@ -64,16 +66,33 @@ _Address = IPv4Address | IPv6Address
 class Options:
     """Keys of ``[checks.helo]``."""
 
-    tests: tuple[str, ...] = option(_BY_DEFAULT, unit="codes", choices=tuple(CODES), help="which of the codes are looked for")
+    tests: tuple[str, ...] = option(
+        ("usual",),
+        unit="codes",
+        choices=("usual", *CODES),
+        help=f"which of the codes are looked for; usual stands for {', '.join(USUAL[:-1])} and {USUAL[-1]}",
+    )
     spoofed_names: tuple[str, ...] = option(
         (), unit="domains", help="names that are often forged, whose owners' servers verify; all names under one count as well"
     )
     own_names: tuple[str, ...] = option((), unit="names", help="more names of this server, which no client can have")
 
+    @property
+    def made(self) -> frozenset[str]:
+        """The codes that are looked for."""
+        return _made(self.tests)
+
     def is_often_spoofed(self, name: str) -> bool:
         """True for one of ``spoofed_names``, and a name under one."""
+        if not self.spoofed_names:
+            return False
         own = plain(name)
         return any(own == plain(one) or own.endswith(f".{plain(one)}") for one in self.spoofed_names if one)
+
+
+@lru_cache(maxsize=8)
+def _made(tests: tuple[str, ...]) -> frozenset[str]:
+    return frozenset((*tests, *USUAL) if "usual" in tests else tests) - {"usual"}
 
 
 class Helo:
@@ -87,7 +106,8 @@ class Helo:
     triggers = (Hello, Answered)
 
     def may_ask(self, options: Options) -> bool:
-        return not {"no_dns", "no_match"}.isdisjoint(options.tests) or ("spoofed" in options.tests and bool(options.spoofed_names))
+        made = options.made
+        return not made.isdisjoint({"no_dns", "no_match"}) or ("spoofed" in made and bool(options.spoofed_names))
 
     def asks(self, seen: Seen, options: Options) -> tuple[Question, ...]:
         return _questions(seen.moment.name, seen.about.client, options) if isinstance(seen.moment, Hello) else ()
@@ -116,17 +136,19 @@ class Helo:
 
 def _failures(shown: Mapping[str, str], options: Options) -> tuple[Failed, ...]:
     """Return a failure for each code that is tested, in the order of the declaration."""
-    return tuple(Failed(code, shown[code][:TEXT_LIMIT]) for code in CODES if code in shown and code in options.tests)
+    made = options.made
+    return tuple(Failed(code, shown[code][:TEXT_LIMIT]) for code in CODES if code in shown and code in made)
 
 
 def _questions(name: str, client: str, options: Options) -> tuple[Question, ...]:
     """Return what must be known of this name for the tests that are made."""
     if not is_host_name(name):
         return ()
-    needs_both = "no_match" in options.tests or ("spoofed" in options.tests and options.is_often_spoofed(name))
+    made = options.made
+    needs_both = "no_match" in made or ("spoofed" in made and options.is_often_spoofed(name))
     if needs_both and _address(client) is not None:
         return addresses_of(plain(name)), names_of(client)
-    return (addresses_of(plain(name)),) if "no_dns" in options.tests else ()
+    return (addresses_of(plain(name)),) if "no_dns" in made else ()
 
 
 def _by_looking(name: str, about: About, options: Options) -> Iterator[str]:
@@ -182,6 +204,7 @@ def _literal(name: str) -> _Address | None:
     return None if tagged and ":" not in inner[5:] else address
 
 
+@lru_cache(maxsize=256)  # three are looked at for each EHLO, one of them always the same; ipaddress takes 5 µs for one
 def _address(text: str) -> _Address | None:
     """Return an address, that of IPv4 where it is written as one of IPv6; None for anything else."""
     try:

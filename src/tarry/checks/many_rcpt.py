@@ -40,6 +40,7 @@ class ManyRcpt:
     settings = Settings(action=Action.TAG)
     options = Options
     triggers = (RecipientAnswered,)
+    per_message = True
 
     def look(self, seen: Seen, options: Options) -> Outcome:
         match seen.moment:

@@ -58,6 +58,7 @@ class Rhsbl:
     settings = Settings(action=Action.DELAY)
     options = Options
     triggers = (Sender, Answered)
+    per_message = True
 
     def may_ask(self, options: Options) -> bool:
         return bool(options.zones)

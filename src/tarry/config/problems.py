@@ -22,7 +22,7 @@ from tarry.config.origin import DEFAULT, Origin, Problem, Severity
 from tarry.config.places import Inherited, UnixSocket
 from tarry.config.schema import Config
 from tarry.config.values import write_duration
-from tarry.core.border import Due, Readable
+from tarry.core.border import Answered, Due, Readable
 from tarry.core.client import Endpoint, Phase
 from tarry.core.policy import LONGEST_HOLD, Span
 from tarry.core.result import Action
@@ -36,7 +36,7 @@ COMMAND_PLACES = ("client", "client_port", "server", "server_port")
 LEAST_COMMAND_TIMEOUT = 300.0
 """Seconds: RFC 5321 §4.5.3.2.7."""
 
-_BEFORE_GREETING = (Readable, Due)
+_BEFORE_GREETING = (Readable, Due, Answered)
 
 
 class _Case(msgspec.Struct, frozen=True):

@@ -81,6 +81,8 @@ class Attention:
 
     def _mail(self, address: str, now: float) -> None:
         screen, phase = self._x.screen, self._x.phase
+        if not self._x.transaction.is_open:  # else it is the MTA's to refuse, and changes nothing
+            screen.begin_message()
         screen.about.sender = address
         if Sender in self._x.policy.triggers:
             screen.look(Sender(address), phase, now)

@@ -7,6 +7,8 @@ Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision
 Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
           as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
           needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
+Messages  What a check finds speaks against the client for the rest of the session. One whose findings are about a message, its
+          sender or its recipients, says ``per_message = True``: the next message begins without them.
 Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference and JSON Schema follow from
           the declaration.
 """
@@ -141,6 +143,11 @@ class Armed(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         return self.check.name
+
+    @property
+    def is_per_message(self) -> bool:
+        """True where what it finds counts for one message only."""
+        return bool(getattr(self.check, "per_message", False))
 
 
 def option(

@@ -73,16 +73,23 @@ class Screen:
 
     def look(self, moment: Moment, phase: Phase, now: float) -> None:
         """Ask the checks that this moment concerns."""
-        if self.skip:
+        checks = self._policy.triggers.get(type(moment), ())
+        if self.skip or not checks:
             return
-        for armed in self._policy.triggers.get(type(moment), ()):
-            seen = Seen(moment, phase, now - self._accepted_at, self.about)
+        seen = Seen(moment, phase, now - self._accepted_at, self.about)
+        for armed in checks:
             for reason, event in ask(armed, seen, self.reasons):
                 if reason is not None:
                     self.reasons.append(reason)
                 elif isinstance(event, schema.Outcome) and event.result == "passed":
                     continue  # passing at every command is no news; the hold's passes are recorded there
                 self._outbox.put(Emit(event))
+
+    def begin_message(self) -> None:
+        """A new transaction begins: what was found about the last one's sender and recipients does not count for it."""
+        if self.reasons:
+            armed = self._policy.armed
+            self.reasons = [one for one in self.reasons if (found := armed.get(one.check)) is None or not found.is_per_message]
 
     def ask(self, moment: Moment, phase: Phase, now: float) -> None:
         """Order the look-up of what the checks want to know at this moment and is not known or asked yet."""

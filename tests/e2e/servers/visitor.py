@@ -1,8 +1,9 @@
 """visitor - a polite client from any address: it waits for the greeting and sends one message, and tells how that went.
 
 What     `visit(port, address)` announces *address* in a PROXY header, for which the front door needs 127.0.0.1 in
-         listen.proxy_from. `visits` lets several come at the same time. A `Visit` has the codes of all replies by what they answer
-         ("" is the greeting), their texts, and how many seconds each took; that of the greeting counts from the connect.
+         listen.proxy_from, or comes from that loopback address itself. `visits` lets several come at the same time.
+         A `Visit` has the codes of all replies by what they answer ("" is the greeting), their texts, and how many seconds
+         each took; that of the greeting counts from the connect.
 Promise  No visitor waits longer than *patience* seconds for a reply. One that is refused goes no further.
 """
 
@@ -42,6 +43,11 @@ class Visit:
     def greeted_after(self) -> float:
         return self.took[""]
 
+    @property
+    def rcpt_after(self) -> float:
+        """Seconds from the connect to the reply to RCPT."""
+        return sum(self.took[what] for what in ("", "EHLO", "MAIL", "RCPT"))
+
     def records(self, door: Tarry, **wanted: object) -> list[dict[str, Any]]:
         """Return the records of its session, once that is closed."""
         (close,) = door.wait_records(1, ev="close", client=self.address)
@@ -56,13 +62,18 @@ def visit(
     sender: str = SENDER,
     login: str = "",
     tls: bool = False,
+    announced: bool = True,
     patience: float = PATIENCE,
 ) -> Visit:
-    """Come once. *login* is a command line to say before MAIL; *tls* begins with TLS, behind the header."""
+    """Come once. *login* is a command line to say before MAIL; *tls* begins with TLS, behind the header.
+
+    Not *announced*: the address is one of loopback, and no header is sent.
+    """
     made = Visit(address)
-    with contextlib.closing(RawClient(port, timeout=patience)) as client:
+    with contextlib.closing(RawClient(port, source=None if announced else address, timeout=patience)) as client:
         try:
-            client.send(proxyheader.v1((address, 40000), _HERE[":" in address]))
+            if announced:
+                client.send(proxyheader.v1((address, 40000), _HERE[":" in address]))
             if tls:
                 client.start_tls()
             _converse(client, made, hello, sender, login)

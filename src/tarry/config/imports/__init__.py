@@ -1,0 +1,1 @@
+"""imports - configurations of postscreen, qpsmtpd and Sendmail, read as ones of tarry."""

@@ -1,0 +1,162 @@
+"""A client in conversation while what was asked about it is not known yet."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from tarry.checks.dnslists import DnsLists
+from tarry.checks.dnslists import Options as Lists
+from tarry.checks.helo import Helo
+from tarry.checks.helo import Options as Names
+from tarry.checks.rhsbl import Options as DomainLists
+from tarry.checks.rhsbl import Rhsbl
+from tarry.checks.values.zone import Zone
+from tarry.core.check import Armed
+from tarry.core.client import Phase
+from tarry.core.facts import Answer, State, listing
+from tarry.core.policy import Policy
+from tarry.core.result import Action
+from tarry.record import schema
+from tests.playbook import armed
+from tests.talk import GREETED, HELLO, LOGIN, MAIL, RCPT, Talk
+
+ZONES = (Zone(zone="a.example", weight=2.0), Zone(zone="b.example"), Zone(zone="good.example", weight=-3.0))
+FIRST, SECOND, GOOD = (f"listed 7.2.0.192.{zone.zone}" for zone in ZONES)
+ASKED = HELLO.replace("S: 250-mail.example", f"A> {FIRST}\nA> {SECOND}\nA> {GOOD}\nS: 250-mail.example", 1)
+TO = "C: RCPT TO:<c@d.example>"
+ON = RCPT.replace(TO, "")
+REFUSED = "S: 550 5.7.1 Your address is on a DNS list (a.example) [K3X9-0001]"
+
+
+def lists(**changed: object) -> Armed:
+    return armed(DnsLists(), options=Lists(zones=ZONES), **{"action": Action.REJECT, **changed})
+
+
+def talk(*checks: Armed, resolves: bool = True, answers: tuple[Answer, ...] = ()) -> Talk:
+    return Talk(Policy(checks=checks), resolves=resolves, answers=answers)
+
+
+def waits(played: Talk) -> list[tuple[str, float, str]]:
+    return [(event.why, event.held, event.ended) for event in played.of(schema.Hold)]
+
+
+def unknowns(played: Talk) -> list[tuple[str, str]]:
+    return [(event.check, event.why) for event in played.of(schema.Outcome) if event.result == "unknown"]
+
+
+def test_a_recipient_waits_for_answers() -> None:
+    """What the hold has brought no answer to is asked at the first EHLO; the RCPT is judged when all is known."""
+    played = talk(lists()).plays(ASKED, MAIL, TO, "! 1s", f"A< {FIRST} = 127.0.0.4\nA< {SECOND} =\n! 0.5s\nA< {GOOD} =", REFUSED)
+    assert [("answers", 1.5, "answered")] == waits(played)
+    (reason,) = played.of(schema.Reason)
+    assert ("dnslists", "listed", "a.example=127.0.0.4", "a.example", 2.0) == (
+        reason.check, reason.code, reason.detail, reason.subject, reason.weight,
+    )  # fmt: skip
+
+
+def test_who_is_not_listed_goes_on() -> None:
+    """The MTA hears the RCPT when the last answer is there, and not before."""
+    played = talk(lists()).plays(ASKED, MAIL, TO, f"A< {FIRST} =\nA< {SECOND} =\nA< {GOOD} =", ON, RCPT)
+    assert ([], []) == (unknowns(played), played.of(schema.Reason))
+    assert [("answers", 0.0, "answered")] == waits(played)
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations((f"A< {FIRST} = 127.0.0.2", f"A< {SECOND} = 127.0.0.2", f"A< {GOOD} = 127.0.0.2")))
+)
+def test_an_allow_list_outweighs_in_any_order(order: tuple[str, ...]) -> None:
+    """2 and 1 against, 3 for: nobody is refused, whoever answers first."""
+    played = talk(lists()).plays(ASKED, MAIL, TO, "\n".join(order), ON)
+    assert {"a.example", "b.example", "good.example"} == {reason.subject for reason in played.of(schema.Reason)}
+
+
+def test_an_answer_that_came_before_the_recipient_keeps_nobody_waiting() -> None:
+    """It is refused at MAIL, the next command that may be; with ``at`` at RCPT there, and no MTA is opened for it."""
+    answers, mail = f"A< {FIRST} = 127.0.0.2\nA< {SECOND} =\nA< {GOOD} =", "C: MAIL FROM:<a@b.example>"
+    at_mail = talk(lists()).plays(ASKED, answers, mail, REFUSED)
+    at_rcpt = talk(lists(at=Phase.RCPT)).plays(ASKED, answers, mail, "S: 250 2.1.0 Ok", TO, REFUSED)
+    assert [] == waits(at_mail) == waits(at_rcpt)
+
+
+def test_what_does_not_answer_in_time_is_unknown() -> None:
+    """After dns.timeout the client goes on, and each list that is missing is told; a late answer is taken all the same."""
+    played = talk(lists()).plays(ASKED, MAIL, f"A< {FIRST} =", TO, "! 2.5s", "! 0.6s", ON)
+    assert [("dnslists", "b.example: no answer in time"), ("dnslists", "good.example: no answer in time")] == unknowns(played)
+    assert [("answers", "due")] == [(why, ended) for why, _, ended in waits(played)]
+    played.plays(f"A< {SECOND} = 127.0.0.2", TO, REFUSED.replace("a.example", "b.example"))
+
+
+def test_no_opinion_refuses_nobody() -> None:
+    """SERVFAIL is told, and the client goes on."""
+    played = talk(lists()).plays(
+        ASKED, MAIL, TO, f"A< {FIRST} ? SERVFAIL\nA< {SECOND} = 127.255.255.254\nA< {GOOD} = 203.0.113.9", ON
+    )
+    assert ["a.example: SERVFAIL", "b.example answers 127.255.255.254: an error code, not a listing"] == [
+        why for _, why in unknowns(played)
+    ][:2]
+    assert 3 == len(unknowns(played))
+
+
+def test_where_nobody_can_be_asked_nobody_waits() -> None:
+    """It is told once for each question, and the client goes on."""
+    played = talk(lists(), resolves=False).plays(HELLO, MAIL, RCPT)
+    assert [("dnslists", f"{zone.zone}: there is nobody to ask") for zone in ZONES] == unknowns(played)
+
+
+def test_what_the_hold_was_told_is_not_asked_again() -> None:
+    """Only what is missing is."""
+    known = tuple(Answer(listing("192.0.2.7", zone.zone), State.NOTHING) for zone in ZONES[:2])
+    talk(lists(), answers=known).plays(
+        HELLO.replace("S: 250-mail.example", f"A> {GOOD}\nS: 250-mail.example", 1), MAIL, TO, f"A< {GOOD} =", ON
+    )
+
+
+def test_a_second_ehlo_asks_nothing_again() -> None:
+    """What is under way is waited for."""
+    played = talk(lists()).plays(ASKED, HELLO.replace(GREETED, ""), MAIL, TO, f"A< {FIRST} =\nA< {SECOND} =", f"A< {GOOD} =", ON)
+    assert [] == unknowns(played)
+
+
+def test_a_client_that_leaves_while_it_waits_has_left() -> None:
+    """Nothing is said to the MTA for it, and a late answer is nobody's."""
+    played = talk(lists()).plays(ASKED, MAIL, TO, "! 1s", "! FIN", "* abort the MTA", "* close")
+    assert [("answers", 1.0, "left")] == waits(played)
+    played.plays(f"A< {FIRST} = 127.0.0.2")
+
+
+def test_mail_waits_where_a_check_acts_there() -> None:
+    """With ``at`` at MAIL; otherwise MAIL goes on and RCPT waits."""
+    refused = talk(lists(at=Phase.MAIL))
+    refused.plays(ASKED, "C: MAIL FROM:<a@b.example>", f"A< {FIRST} = 127.0.0.2\nA< {SECOND} =\nA< {GOOD} =", REFUSED)
+    greeted = talk(lists(at=Phase.MAIL))
+    mail = MAIL.replace("C: MAIL FROM:<a@b.example>", "")
+    greeted.plays(ASKED, "C: MAIL FROM:<a@b.example>", f"A< {FIRST} =\nA< {SECOND} =\nA< {GOOD} =", mail, RCPT)
+
+
+def test_the_domain_of_the_sender_is_asked_about_at_mail() -> None:
+    """While the MTA is being opened; a second message of the domain asks nothing and is judged at once."""
+    rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT)
+    mail = MAIL.replace(LOGIN, f"A> listed b.example.dbl.example\n{LOGIN}")
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]"
+    talk(rules).plays(HELLO, mail, TO, "A< listed b.example.dbl.example = 127.0.1.2", refused)
+    again = talk(rules).plays(HELLO, mail, "A< listed b.example.dbl.example =", RCPT)
+    again.plays("C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok")
+    again.plays("C: MAIL FROM:<x@b.example>\nM> MAIL FROM:<x@b.example>\nM< 250 ok\nS: 250 ok", RCPT)
+
+
+def test_the_name_of_ehlo_is_verified() -> None:
+    """Two questions at EHLO, and the RCPT waits for both; a name that verifies is nobody's forgery."""
+    rules = armed(Helo(), options=Names(tests=("spoofed",), spoofed_names=("client.example",)), action=Action.REJECT)
+    asked = HELLO.replace("S: 250-mail.example", "A> addresses client.example\nA> names 192.0.2.7\nS: 250-mail.example", 1)
+    talk(rules).plays(asked, MAIL, TO, "A< addresses client.example = 192.0.2.8\nA< names 192.0.2.7 = client.example", ON)
+    talk(rules).plays(asked, MAIL, TO, "A< names 192.0.2.7 =\nA< addresses client.example = 2001:db8::1, 192.0.2.7", ON)
+    talk(rules).plays(asked, MAIL, TO, "A< names 192.0.2.7 ? SERVFAIL\nA< addresses client.example = 192.0.2.8", ON)
+    forged = "S: 550 5.7.1 Your HELO name is not yours or is none [K3X9-0001]"
+    talk(rules).plays(asked, MAIL, TO, "A< addresses client.example = 192.0.2.8\nA< names 192.0.2.7 = dsl7.isp.example", forged)
+
+
+def test_who_is_exempt_is_not_asked_about() -> None:
+    """Nor waited for."""
+    Talk(Policy(checks=(lists(),)), resolves=True, is_exempt=True).plays(HELLO, MAIL, RCPT)
