@@ -1,7 +1,7 @@
 """Who imports whom: the table of DESIGN §4 as a test, walked over the sources' syntax trees.
 
-L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks; L4 analysis, probe; L5 daemon, lookups, inetd, cli, web,
-the package itself.
+L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks; L4 analysis, probe, rehearsal;
+L5 daemon, lookups, inetd, cli, web, the package itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ L0 = frozenset({"smtp", "record", "core"})
 L1 = frozenset({"checks"})
 L2 = frozenset({"config"})
 L3 = frozenset({"dns", "store", "net", "sinks"})
-L4 = frozenset({"analysis", "probe"})
+L4 = frozenset({"analysis", "probe", "rehearsal"})
 L5 = frozenset({"daemon", "inetd", "lookups", "cli", "web", "version", "__init__", "__main__"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {

@@ -50,3 +50,8 @@ def test_every_setting_arrives() -> None:
         getattr(settings(Config.from_toml(ASKING)), name)
         for name in ("servers", "timeout", "max_queries", "cache", "min_ttl", "max_ttl", "self_test")
     )
+
+
+def test_lists_without_a_test_are_tested() -> None:
+    """Nobody waits for a test that there is none of; one that has only begun is waited for."""
+    assert [True, True, False] == [lookups(text).is_tested for text in ("", ASKING, ASKING.replace('"0s"', '"1h"'))]

@@ -49,6 +49,11 @@ class Lookups:
         """Who is to be asked; None where no check asks anything."""
         return self._desk
 
+    @property
+    def is_tested(self) -> bool:
+        """True when each list has had its first test, whatever came of it."""
+        return self._zones is None or self._zones.is_tested
+
     def start(self) -> None:
         """Begin to test the lists."""
         if self._zones is not None:

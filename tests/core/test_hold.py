@@ -17,9 +17,9 @@ from tarry.checks.values.zone import Zone
 from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Moment, Readable, Refuse
 from tarry.core.check import About, Armed, NoOptions, Seen, Settings
 from tarry.core.client import Phase
-from tarry.core.facts import Answer, State, listing
-from tarry.core.hold import Held, step
-from tarry.core.policy import Policy, Score
+from tarry.core.facts import Answer, Question, State, listing, names_of
+from tarry.core.hold import Held, can_wait, step
+from tarry.core.policy import HoldClass, Policy, Score, Span
 from tarry.core.result import Action, Outcome, Reason, Skipped
 from tarry.record import schema
 from tarry.smtp.reply import reply
@@ -380,3 +380,23 @@ def test_who_is_allowed_and_refused_waits_for_all_answers() -> None:
         held, effects = step(held, Answered(answer), ACCEPTED_AT + number, rules)
         ended.append([type(each) for each in ends(effects)])
     assert [[], [], [], [Refuse]] == ended
+
+
+# What a silent client's answers can wait for.
+
+
+@pytest.mark.parametrize(
+    ("state", "question", "waits"),
+    [
+        (State.FOUND, listing("192.0.2.7", "bl.example"), False),
+        (State.NOTHING, listing("192.0.2.7", "bl.example"), True),
+        (State.UNKNOWN, listing("192.0.2.7", "bl.example"), True),
+        (State.FOUND, names_of("192.0.2.7"), True),
+    ],
+)
+def test_an_answer_can_wait_unless_a_list_has_the_client(state: State, question: Question, waits: bool) -> None:
+    """And none can where the class of a client depends on facts."""
+    by_facts = Policy(classes=(HoldClass("dubious", Span(9.0, 9.0), unknown=True),))
+    by_address = Policy(classes=(HoldClass("all", Span(9.0, 9.0)),))
+    answer = Answer(question, state)
+    assert [waits, waits, False] == [can_wait(answer, policy) for policy in (Policy(), by_address, by_facts)]

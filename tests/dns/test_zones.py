@@ -204,3 +204,13 @@ def test_closed_zones_are_still() -> None:
     watched.advance(1000)
     assert [] == watched.changes
     assert [] == watched.room.loop.waiting
+
+
+def test_whether_all_have_been_tested_is_known() -> None:
+    """Whatever came of it; where none is tested, at once."""
+    watched = Watched()
+    assert not watched.zones.is_tested
+    watched.answer({NEGATIVE: SERVFAIL, POSITIVE: SERVFAIL})
+    watched.start()
+    assert watched.zones.is_tested
+    assert Watched(every=0.0).zones.is_tested

@@ -1,7 +1,7 @@
-"""config - `tarry config`: write a configuration, check one, show where each value comes from, print all keys.
+"""config - `tarry config`: write a configuration, check one, show where each value comes from, try one out, print all keys.
 
 What     `init` writes a file with every key as a comment. `check` tells every mistake at once. `show` lists values with their
-         origins. `reference` and `schema` print what docs/config.md and docs/tarry.schema.json hold.
+         origins. `reference` and `schema` print what docs/config.md and docs/tarry.schema.json hold. `try` is in config_try.
 Status   0 fine; 1 errors (check --strict: also warnings), or nothing written; 2 usage.
 JSON     v is 1, and fields are only ever added.
 Since    0.1
@@ -57,11 +57,25 @@ def _json_option(function: Callable[..., None]) -> Callable[..., None]:
     return click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")(function)
 
 
-@click.group("config", short_help="Write, check, show and explain configurations.")
+class _Group(click.Group):
+    """Finds `try` on demand: it needs the core and rich, which the others do without."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "try"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "try":
+            from tarry.cli.config_try import command as found
+
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group("config", cls=_Group, short_help="Write, check, show, try and explain configurations.")
 @click.option("-c", "--config", "config_file", metavar="FILE", type=click.Path(), help="The configuration (TOML).")
 @click.pass_context
 def command(ctx: click.Context, config_file: str | None) -> None:
-    """Write a configuration, check one, show where each value comes from, print all keys."""
+    """Write a configuration, check one, show where each value comes from, try it out on a client, print all keys."""
     ctx.obj = config_file or ctx.obj
 
 

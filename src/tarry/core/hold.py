@@ -19,7 +19,7 @@ from typing import NamedTuple, assert_never
 from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Readable, Refuse, Wait
 from tarry.core.check import About, Seen
 from tarry.core.client import Phase
-from tarry.core.facts import Answer, Question
+from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.finding import answer_event, ask, first_questions, verdict_event
 from tarry.core.judge import is_allowed, judge
 from tarry.core.policy import HoldClass, Policy, Span
@@ -93,6 +93,14 @@ def class_of(client: str, packed: bytes, reasons: Sequence[Reason], policy: Poli
 def wait_of(wait_class: HoldClass | None, policy: Policy) -> Span:
     """Return how long such clients are held."""
     return policy.wait if wait_class is None else wait_class.wait
+
+
+def can_wait(answer: Answer, policy: Policy) -> bool:
+    """True for an answer about a silent client that makes no difference before its hold is over: it may be kept until then.
+
+    That a list has the client may end the hold; any answer may change its length where classes look at facts.
+    """
+    return not policy.has_classes_by_facts and not (answer.question.kind is Kind.LISTED and answer.state is State.FOUND)
 
 
 def _counts(reason: Reason, policy: Policy) -> bool:

@@ -76,6 +76,11 @@ class Zones:
         """The zones that are switched off, and why."""
         return {zone.name: why for zone, why in reversed(self._failed.items())}
 
+    @property
+    def is_tested(self) -> bool:
+        """True when each zone has had its first test, whatever came of it, or none is due."""
+        return self._every <= 0.0 or all(zone in self._timers for zone in self._zones)
+
     def start(self) -> None:
         """Test all, now."""
         for zone in self._zones:

@@ -30,7 +30,7 @@ from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldInput, Hun
 from tarry.core.check import About
 from tarry.core.client import Client, Endpoint
 from tarry.core.clock import Clock
-from tarry.core.facts import Answer, Kind, Resolver, State
+from tarry.core.facts import Answer, Resolver
 from tarry.core.finding import first_questions
 from tarry.core.hold import Held
 from tarry.core.policy import Policy
@@ -220,7 +220,7 @@ class WaitingRoom:
         if fd >= len(self._number) or self._number[fd] != entry >> FD_BITS:
             return  # it has left
         policy = self._policies[self._policy[fd]]
-        if fd not in self._active and not policy.has_classes_by_facts and not _may_matter_now(answer):
+        if fd not in self._active and hold.can_wait(answer, policy):
             self._answers.setdefault(fd, []).append(answer)
             return
         now = self._clock.monotonic()
@@ -349,11 +349,6 @@ def _borrow(fd: int) -> socket.socket:
     """Return a socket object for a descriptor. Family and type are given so that Python need not ask; for what is done
     here (recv, send, shutdown) they do not matter, and asyncio asks the kernel itself."""
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
-
-
-def _may_matter_now(answer: Answer) -> bool:
-    """True for an answer that may end the hold: that a list has the client. No other makes a difference before the hold's end."""
-    return answer.question.kind is Kind.LISTED and answer.state is State.FOUND
 
 
 def _index(known: list[_Value], value: _Value) -> int:
