@@ -141,7 +141,7 @@ async def play(
         sent=escape(said.beginning),
         sent_bytes=said.length,
         sent_lines=said.lines,
-        replies=_labelled(wire.replies, said.heard),
+        replies=labelled(wire.replies, said.heard),
         ended=wire.ended or ended,
         ended_after=wire.ended_after if wire.ended_after is not None else Seconds(clock() - connected_at),
         quit_sent=said.quit,
@@ -273,6 +273,7 @@ def _unreachable(habit: Habit, problem: str, after: Seconds, refused: bool = Fal
     return Trace(habit=habit.name, ended=Ending.UNREACHABLE, ended_after=after, problem=problem, refused_connection=refused)
 
 
-def _labelled(replies: Sequence[Reply], heard: Sequence[str]) -> tuple[Reply, ...]:
+def labelled(replies: Sequence[Reply], heard: Sequence[str]) -> tuple[Reply, ...]:
+    """Return *replies* with the names of what they answer, as far as somebody waited for them."""
     labels = [*heard, *[""] * (len(replies) - len(heard))]
     return tuple(Reply(reply.code, reply.text, reply.after, to) for reply, to in zip(replies, labels, strict=True))
