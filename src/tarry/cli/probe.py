@@ -5,6 +5,7 @@ What     All habits at once, each on a connection of its own, so the whole takes
 Status   0 each client that must be served was; 1 one was refused or got no greeting (with --strict also: a bot was let
          through); 2 usage, or the address may be a stranger's; 75 nothing to connect to; 130 interrupted.
 JSON     v is 1, and fields are only ever added. Times are seconds since the client was connected.
+Presets  `--presets` plays against each preset of tarry instead, without a server (probe_presets).
 Since    0.1
 """
 
@@ -101,7 +102,7 @@ _option = partial(click.option, show_default=True)
 @_option("--to", "recipient", metavar="ADDRESS", type=mailbox, default=_DEFAULTS.recipient, help="Recipient.")
 @click.option("--no-mail", is_flag=True, help="Deliver nothing: stop after RCPT.")
 @_option("--patience", metavar="TIME", type=duration, default="2s", help="When the impatient client leaves.")
-@_option("--reply-patience", metavar="TIME", type=duration, default="10s", help="When a flood leaves that waits for a reply.")
+@_option("--reply-patience", metavar="TIME", type=duration, default="10s", help="How long floods and false names bear a reply.")
 @_option("--timeout", metavar="TIME", type=duration, default="60s", help="Bound on each client; above the hold.")
 @click.option(
     "--source",
@@ -112,7 +113,11 @@ _option = partial(click.option, show_default=True)
 @click.option("--strict", is_flag=True, help="A bot that is let through is a failure too.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object instead of the table.")
 @click.option("--yes-this-is-mine", is_flag=True, help="Probe a public address: you say that the server is yours.")
+@click.option("--presets", is_flag=True, help="Show what each preset of tarry does to each habit; no server is needed.")
+@click.option("--markdown", is_flag=True, help="Write the table of --presets as docs/presets/table.md has it.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     target: Target,
     names: tuple[str, ...],
     sender: str,
@@ -125,6 +130,8 @@ def command(
     strict: bool,
     as_json: bool,
     yes_this_is_mine: bool,
+    presets: bool,
+    markdown: bool,
 ) -> NoReturn:
     """Play known client habits against a server of your own, and show what each got.
 
@@ -133,6 +140,9 @@ def command(
 
     Exit status: 0 honest clients were served, 1 one was not, 2 usage, 75 the server cannot be reached.
     """
+    if presets or markdown:
+        _show_presets(ctx, names, as_json=as_json, as_markdown=markdown)
+        raise SystemExit(0)
     options = Options(
         sender=sender,
         recipient=recipient,
@@ -168,9 +178,34 @@ def command(
             console.print()
             console.print(summarise(findings), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     except BrokenPipeError:
-        # The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_output()
     raise SystemExit(status)
+
+
+def _show_presets(ctx: click.Context, names: Sequence[str], *, as_json: bool, as_markdown: bool) -> None:
+    from tarry.cli import probe_preset_table, probe_presets
+
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
+    if other := given - {"presets", "names", "as_json", "markdown"}:
+        option = next(one for one in ctx.command.params if one.name in other)
+        raise click.UsageError(f"{option.opts[-1] if isinstance(option, click.Option) else option.metavar} is for a server")
+    chosen = [case for case in probe_presets.cases() if case.habit.name in (names or (case.habit.name,))]
+    rows = list(zip(*probe_presets.outcomes(chosen), strict=True))
+    console = _Console()
+    try:
+        if as_markdown:
+            click.echo(probe_preset_table.page(rows), nl=False)
+        elif as_json:
+            click.echo(json.dumps(probe_preset_table.report(rows), indent=2))
+        else:
+            console.print(probe_preset_table.shown(rows))
+    except BrokenPipeError:
+        _silence_output()
+
+
+def _silence_output() -> None:
+    """The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Console(Console):
