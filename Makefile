@@ -51,6 +51,7 @@ types: dev
 docs: build
 	$(VENV)/bin/tarry config reference > docs/config.md
 	$(VENV)/bin/tarry config schema > docs/tarry.schema.json
+	$(VENV)/bin/tarry config reference --checks docs/checks
 
 bench: servers
 	@echo "bench/hold.py, bench/early.py and bench/mail.py: see docs/performance.md"

@@ -68,7 +68,7 @@ def test_no_page_names_a_machine(page: Path) -> None:
 # Code.
 
 
-EMBEDDED = [(name, block) for name in ("README.md", "embedding.md") for block in blocks(PAGE[name], "python")]
+EMBEDDED = [(name, block) for name in ("README.md", "embedding.md", "own-checks.md") for block in blocks(PAGE[name], "python")]
 
 
 def told_to_print(block: str) -> list[str]:
@@ -112,6 +112,8 @@ def test_python_blocks_run(
     monkeypatch.setattr("asyncio.sleep", short_sleep)
     monkeypatch.setattr("tarry.daemon.open_socket", open_free)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_files(PAGE[page], tmp_path)
     write_log(tmp_path / "tarry.jsonl")
 
     exec(compile(block, page, "exec"), {"__name__": "__main__"})  # noqa: S102
@@ -121,6 +123,13 @@ def test_python_blocks_run(
     assert len(told) == len(printed)
     for expected, actual in zip(told, printed, strict=True):
         assert re.fullmatch(pattern_of(expected) if expected else ".*", actual), (expected, actual)
+
+
+def write_files(text: str, folder: Path) -> None:
+    """Write the Python blocks of a page that begin with the name of a file."""
+    for block in blocks(text, "python"):
+        if named := re.match(r"# (\w+\.py)\n", block):
+            (folder / named[1]).write_text(block)
 
 
 def write_log(path: Path) -> None:
@@ -139,9 +148,12 @@ def write_log(path: Path) -> None:
 
 
 @every_page
-def test_toml_blocks_load(page: Path) -> None:
+def test_toml_blocks_load(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every configuration on a page is one without a problem; only that nobody is announced may be warned of."""
-    for block in blocks(page.read_text(encoding="utf-8"), "toml"):
+    text = page.read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    write_files(text, tmp_path)
+    for block in blocks(text, "toml"):
         loaded = load(None, text=block)
         told = {problem.where for problem in loaded.warnings}
         assert () == loaded.errors
@@ -164,7 +176,7 @@ def command_lines(text: str) -> list[str]:
 
 def complaint(line: str) -> str:
     """Return what is wrong with a command line, "" for nothing."""
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)  # click keeps the help option that it makes first
     command: click.Command = cli
     words = shlex.split(line)[1:]
     while words:
@@ -205,6 +217,7 @@ def test_the_readme_shows_commands() -> None:
 
 # Keys and names.
 
+CHECKS = {check.name: check for check in REGISTRY}
 REASONS = {f"{check.name}.{code}" for check in REGISTRY for code in check.codes}
 GROUPS = {name.partition(".")[0] for name in groups() if name} | {name.removeprefix("checks.") for name in groups()}
 
@@ -266,7 +279,7 @@ def test_every_reason_has_a_remedy() -> None:
     table = section("operate.md", "When a good sender complains")
     assert "under [checks.CHECK] and *Mistaken* in [config.md]" in table
     untold = {reason.partition(".")[0] for reason in REASONS if f"`{reason}`" not in table}
-    mistaken = {name: manual(name).partition("\nMistaken ")[2].partition("\nSource ")[0] for name in untold}
+    mistaken = {name: manual(CHECKS[name]).partition("\nMistaken ")[2].partition("\nSource ")[0] for name in untold}
     assert [] == sorted(
         name for name in untold if not any(is_key(word) for word in re.findall(r"checks\.[a-z_.]+\w", mistaken[name]))
     )

@@ -149,6 +149,11 @@ def test_one_name_that_looks_like_a_servers_speaks_for_the_client() -> None:
     assert ["digits", "pattern"] == codes_of("192-0-2-7.isp.example", "dsl7.isp.example")
 
 
+def test_a_client_without_an_address_has_no_digits() -> None:
+    """Words count all the same."""
+    assert (PATTERN, NONE) == (codes_of("dsl7.isp.example", client="unix"), codes_of("192-0-2-7.isp.example", client="unix"))
+
+
 def test_no_names_are_not_dynamic_names() -> None:
     """It is ptr's to say that there are none; and no answer is no opinion."""
     assert (PASSED,) == found()

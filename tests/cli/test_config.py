@@ -9,9 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from tests.certificates import make
+from tests.config.own import SOURCE
 
 from tarry.cli.config import command
-from tarry.config import render
+from tarry.config import pages, render
 
 WRONG = '[hold]\nwiat = "3s"\nwait = 6\n'
 UNWISE = '[hold]\nwait = "31s"\n'
@@ -240,6 +241,37 @@ def test_show_json() -> None:
 def test_reference_and_schema() -> None:
     """The pages come out as they are committed."""
     assert (render.reference(), render.json_schema()) == (run("reference").stdout, run("schema").stdout)
+
+
+def test_own_checks_are_in_everything() -> None:
+    """check names them; show, reference and schema have their keys where the file is named."""
+    write(SOURCE, "own.py")
+    write('plugins = ["own.py"]\n[checks.greeter]\nwords = ["x"]\n')
+    assert "Own checks: greeter." == run("check").stdout.splitlines()[-1]
+    assert '  words          ["x"]                            tarry.toml:3' in run("show").stdout.splitlines()
+    assert ["x"] == json.loads(run("show", "--json").stdout)["values"]["checks.greeter.words"]["value"]
+    assert "## [checks.greeter]" in run("reference", "tarry.toml").stdout
+    assert "greeter" in json.loads(run("schema", "-c", "tarry.toml").stdout)["properties"]["checks"]["properties"]
+    assert "greeter" not in run("reference").stdout + run("schema").stdout
+
+
+def test_reference_of_a_wrong_file() -> None:
+    """Its errors are told in place of the page."""
+    write('plugins = ["own.py"]\n')
+    failed = run("reference", "tarry.toml")
+    assert (1, "") == (failed.exit_code, failed.stdout)
+    assert failed.stderr.startswith("tarry.toml:1: error: plugins: own.py: there is no such file")
+
+
+def test_reference_writes_the_pages_of_checks() -> None:
+    """One a check and an index, into a folder that is made."""
+    result = run("reference", "--checks", "a/b")
+    made = pages.pages()
+    assert (0, f"Wrote {len(made)} pages to a/b.\n") == (result.exit_code, result.stdout)
+    assert made == {page.name: page.read_text() for page in Path("a/b").iterdir()}
+    write("", "file")
+    failed = run("reference", "--checks", "file")
+    assert (1, "tarry config: file cannot be written: File exists\n") == (failed.exit_code, failed.stderr)
 
 
 class _Terminal:

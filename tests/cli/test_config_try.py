@@ -36,6 +36,30 @@ weight = 3
 """
 
 
+OWN_CHECK = '''
+"""no_dots - a name without a dot."""
+
+from tarry.core.border import Hello
+from tarry.core.check import NoOptions, Settings
+from tarry.core.result import PASSED, Action, Failed
+
+
+class NoDots:
+    name = "no_dots"
+    complaint = "Your name has no dot"
+    codes = {"none": "no dot"}
+    settings = Settings(action=Action.TAG)
+    options = NoOptions
+    triggers = (Hello,)
+
+    def look(self, seen, options):
+        return PASSED if "." in seen.moment.name else Failed("none", seen.moment.name)
+
+
+CHECKS = (NoDots(),)
+'''
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -295,6 +319,16 @@ def test_who_does_not_want_to_wait_for_dns_interrupts(monkeypatch: pytest.Monkey
     monkeypatch.setattr(config_try, "play", interrupted)
     result = run("192.0.2.7")
     assert (130, "", "interrupted\n") == (result.exit_code, result.stdout, result.stderr)
+
+
+def test_a_check_of_ones_own_takes_part() -> None:
+    """With its own key behind it."""
+    write(OWN_CHECK, "own.py")
+    write('plugins = ["own.py"]\n[checks.no_dots]\naction = "reject"\nat = "helo"\n')
+    found = report("192.0.2.7", "--helo", "nodots")
+    assert (1, True) == (found["exit_status"], "refused with 550 at EHLO" in found["conclusion"])
+    assert ["checks.no_dots.action"] == [one["key"] for step in found["steps"] if step["code"] == 550 for one in step["why"]]
+    assert "tarry.toml:3" in str(found["steps"])
 
 
 def test_the_help_names_it_among_the_others() -> None:

@@ -132,3 +132,12 @@ def test_a_start_imports_no_more_than_it_needs(tmp_path: Path, preset: str) -> N
     imported = set(done.stderr.splitlines()[-1].split())
     assert "tarry.net.alone" in imported
     assert set() == HEAVY & imported
+
+
+def test_what_is_printed_does_not_reach_the_client(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Descriptor 1 is the client, and a check of the operator's may print."""
+    monkeypatch.setattr(straight, "StandardError", Quiet)
+    monkeypatch.setattr(gc, "disable", lambda: None)
+    monkeypatch.setattr(tarry.inetd, "serve", lambda *_, **__: print("hello") or 0)
+    assert 0 == straight.serve(Asked(("cmd",)))
+    assert ("", "hello\n") == capsys.readouterr()

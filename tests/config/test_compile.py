@@ -12,6 +12,7 @@ from tarry.core.admission import Networks, Rules
 from tarry.core.client import Phase
 from tarry.core.policy import Delay, HoldClass, Limits, Policy, Score, Span, Tarpit, Tarpits
 from tarry.core.result import Action
+from tests.config.own import Greeter
 
 
 def test_the_defaults_are_those_of_the_core() -> None:
@@ -121,3 +122,12 @@ def test_a_fingerprint_names_the_values() -> None:
     assert fingerprint(Config()) == fingerprint(Config.from_toml('preset = "tarry"\nhold.wait = "3000ms..6s"'))
     assert fingerprint(Config()) != fingerprint(Config.from_toml('hold.wait = "3s..7s"'))
     assert fingerprint(Config()) != fingerprint(Config.from_toml("checks.many_errors.limit = 11"))
+
+
+def test_own_checks_are_asked_behind_the_others() -> None:
+    """With the operator's values; a policy keeps the checks that it was made with, whatever is loaded later."""
+    own = Greeter()
+    config = Config.from_toml('[checks.greeter]\naction = "drop"\nwords = ["x"]', checks=[own])
+    armed = policy(config).checks[-1]
+    assert (own, Action.DROP, ("x",)) == (armed.check, armed.settings.action, armed.options.words)
+    assert fingerprint(config) != fingerprint(Config.from_toml("", checks=[own])) != fingerprint(Config())

@@ -7,10 +7,13 @@ import re
 
 import pytest
 
-from tarry.config.keys import Key, build, flat, groups, keys, kind_of, manual, summary
+from tarry.checks import REGISTRY
+from tarry.checks.pregreet import Pregreet
+from tarry.config.keys import Key, build, flat, groups, keys, kind_of, manual, summary, tables
 from tarry.config.schema import Config
-from tarry.core.check import option
+from tarry.core.check import Check, option
 from tarry.core.client import Phase
+from tarry.core.result import Action
 
 ALL = list(keys().values())
 
@@ -55,8 +58,44 @@ def test_build_puts_values_in_their_place() -> None:
 
 def test_manual_pages_and_summaries() -> None:
     """A check's manual page is its module's docstring, and its summary the first line of it."""
-    assert manual("pregreet").startswith("pregreet - notice")
-    assert "Notice a client that speaks before the 220 greeting." == summary("pregreet")
+    assert manual(Pregreet()).startswith("pregreet - notice")
+    assert "Notice a client that speaks before the 220 greeting." == summary(Pregreet())
+
+
+class _Titled(Pregreet):
+    """titled - notice what its class says."""
+
+    name = "titled"
+
+
+class _Plain(Pregreet):
+    """Fails on something."""
+
+    name = "plain"
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (_Titled(), "Notice what its class says."),
+        (_Plain(), "Fails on something."),
+    ],
+)
+def test_an_own_check_may_have_its_page_in_its_class(check: Check, said: str) -> None:
+    """Where several share a file, or there is no page at all: then the docstring that is there serves as one."""
+    assert said == summary(check)
+    assert manual(check).startswith(f"{check.name} - ")
+
+
+def test_keys_follow_from_the_checks_that_there_are() -> None:
+    """An own check has a table like the others, behind them, and nothing of it is known where it was not given."""
+    checks = (*REGISTRY, _Titled())
+    assert "checks.titled.action" in keys(checks) and "checks.titled" in groups(checks)
+    assert "checks.titled" == [table.name for table in tables(checks) if table.name.startswith("checks.")][-1]
+    assert "checks.titled.action" not in keys() and "checks.titled" not in groups()
+    config = build({"checks.titled.action": Action.DROP}, checks)
+    assert Action.DROP is config.checks["titled"].settings.action is flat(config)["checks.titled.action"]
+    assert checks == config.registry
 
 
 @pytest.mark.parametrize(

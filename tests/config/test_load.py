@@ -16,6 +16,7 @@ from tarry.config.schema import Config
 from tarry.core.client import Endpoint
 from tarry.core.policy import Span
 from tarry.core.result import Action
+from tests.config.own import SOURCE, Greeter
 
 FILE = Path("t.toml")
 
@@ -311,3 +312,83 @@ def test_a_configuration_for_one_client_alone() -> None:
     text = '[checks.predata]\naction = "reject"\n'
     assert () == load(FILE, text=text).errors
     assert ["checks.predata.action"] == [problem.where for problem in load(FILE, text=text, alone=True).errors]
+
+
+# Checks of the operator's.
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_a_plugin_brings_its_table(tmp_path: Path, lines: bool) -> None:
+    """Its keys are known, read and have origins, also below a preset, which does not know it."""
+    (tmp_path / "own.py").write_text(SOURCE)
+    file = tmp_path / "t.toml"
+    file.write_text('preset = "carraway-2003"\nplugins = ["own.py"]\n[checks.greeter]\nwords = ["x"]\n')
+    loaded = load(file, lines=lines)
+    assert () == loaded.problems
+    assert ("x",) == flat(loaded.config)["checks.greeter.words"]
+    assert Origin("file", str(file), 4 if lines else 0) == loaded.origins["checks.greeter.words"]
+    assert Action.REJECT is loaded.config.checks["greeter"].settings.action
+    assert "default" == str(loaded.origins["checks.greeter.action"])
+    assert ("own.py",) == loaded.config.plugins
+
+
+def test_a_plugin_is_looked_for_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text without a file means the working directory."""
+    (tmp_path / "own.py").write_text(SOURCE)
+    text = 'plugins = ["own.py"]'
+    monkeypatch.chdir(tmp_path)
+    assert () == load(None, text=text).errors == load(FILE, text=text).errors
+    (problem,) = load(Path("none/t.toml"), text=text).errors
+    assert problem.what.startswith("own.py: there is no such file (")
+
+
+def test_a_key_of_an_own_check_is_judged_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the nearest name, and in the company of the others."""
+    (tmp_path / "own.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    lines = ['plugins = ["own.py"]', "[checks.greeter]", "wordz = []", 'codes = { wrd = "tag" }', "[checks.greetr]", "[hold]"]
+    assert [
+        "t.toml:3: error: checks.greeter.wordz: no such key; did you mean checks.greeter.words?",
+        't.toml:4: error: checks.greeter.codes: no such code: "wrd"; did you mean word?',
+        "t.toml:5: error: checks.greetr: there is no such check; did you mean [checks.greeter]?",
+        "t.toml:7: error: hold.words: no such key here; words belongs to [checks.greeter]: put it below that heading",
+        "t.toml:8: error: hold.weight: no such key here; weight belongs to each [checks.NAME]: put it below that heading",
+    ] == told("\n".join([*lines, "words = []", "weight = 1"]))
+
+
+def test_all_that_is_wrong_with_plugins_is_told_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at the line of its word; whether a table belongs to a check that could not be had is not known, so it is let be."""
+    (tmp_path / "own.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    assert [
+        "t.toml:2: error: plugins: own.py:1: ZeroDivisionError: division by zero; mend it, or take it out of plugins",
+        f"t.toml:4: error: plugins: two.py: there is no such file ({tmp_path}/two.py); correct the name, or write the file",
+        "t.toml:7: error: hold.wiat: no such key; did you mean hold.wait?",
+    ] == told('plugins = [\n "own.py",\n # and\n "two.py"]\n[checks.greeter]\n[hold]\nwiat = 1\n')
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [('"own.py"', '"own.py" is not a list'), ("[7]", "7 is not text"), ('[""]', "it is empty"), ("3", "3 is not a list")],
+)
+def test_plugins_is_a_list_of_words(value: str, what: str) -> None:
+    """What is none is told like any other value, once."""
+    (problem,) = load(FILE, text=f"plugins = {value}").errors
+    assert ("plugins", what) == (problem.where, problem.what)
+
+
+def test_plugins_by_a_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They win over those of the file, and have no line."""
+    (tmp_path / "own.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    assert "greeter" in load(FILE, text='plugins = ["none.py"]', flags={"plugins": ["own.py"]}).config.checks
+    assert [0] == [problem.line for problem in load(FILE, text="", flags={"plugins": ["none.py"]}).errors]
+
+
+def test_checks_that_a_program_gives() -> None:
+    """They are known to this load and to no other."""
+    text = '[checks.greeter]\naction = "tag"\n'
+    assert Action.TAG is load(FILE, text=text, checks=[Greeter()]).checked().checks["greeter"].settings.action
+    assert ["checks.greeter"] == [problem.where for problem in load(FILE, text=text).errors]
+    broken = load(FILE, text=text, checks=[7])  # type: ignore[list-item]
+    assert ["plugins: int has no name"] == [f"{one.where}: {one.what}" for one in broken.errors[:1]]

@@ -59,7 +59,7 @@ def test_the_preset_tarry_is_the_defaults() -> None:
         for key in table.keys
         if not key.later
     }
-    assert expected - {"preset"} <= written
+    assert expected - {"preset", "plugins"} <= written
 
 
 def test_every_number_of_the_preset_tarry_is_explained() -> None:

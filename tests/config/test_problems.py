@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import pytest
 
 from tarry.config.keys import build, keys
+from tarry.config.load import load
 from tarry.config.origin import DEFAULT, Origin, Problem
 from tarry.config.problems import find
 from tarry.config.values import Wrong
+from tests.config.own import Greeter
 
 
 def problems(settings: Mapping[str, object], *, alone: bool = False) -> list[Problem]:
@@ -271,3 +273,9 @@ def test_what_cannot_work_for_one_client_alone(settings: Mapping[str, object], t
 def test_what_is_for_the_daemon_does_not_matter_to_one_client_alone(settings: Mapping[str, object]) -> None:
     """One file may serve both; others listen for `tarry inetd`, and its command line says what is run."""
     assert [] == problems(settings, alone=True)
+
+
+def test_an_own_check_may_be_blind_like_the_others() -> None:
+    """Where the client is given away, what it is to do after the greeting cannot be."""
+    text = '[handoff]\nmode = "pass"\n[checks.greeter]\naction = "reject"\n'
+    assert ["checks.greeter.action"] == [problem.where for problem in load(None, text=text, checks=[Greeter()]).errors]

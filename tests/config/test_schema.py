@@ -6,9 +6,11 @@ import dataclasses
 
 import pytest
 
+from tarry.checks import REGISTRY
 from tarry.config.keys import keys
 from tarry.config.origin import ConfigError
 from tarry.config.schema import Config
+from tests.config.own import Greeter, Options
 
 ALL = list(keys().values())
 
@@ -37,3 +39,15 @@ def test_load(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert 1.0 == Config.load(path).hold.wait.low
     with pytest.raises(ConfigError, match="no such file"):
         Config.load(str(tmp_path / "none.toml"))
+
+
+def test_checks_of_ones_own(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """A program hands them over, and a configuration has them behind the built-in ones."""
+    own = Greeter()
+    path = tmp_path / "t.toml"
+    path.write_text("[checks.greeter]\nwords = []")
+    for config in (Config.from_toml("", checks=[own]), Config.load(path, checks=[own])):
+        assert (*REGISTRY, own) == config.registry
+    assert REGISTRY == Config().registry
+    with pytest.raises(ConfigError, match="Options has no name"):
+        Config.from_toml("", checks=[Options])

@@ -146,6 +146,20 @@ def test_the_domain_of_the_sender_is_asked_about_at_mail() -> None:
     again.plays("C: MAIL FROM:<x@b.example>\nM> MAIL FROM:<x@b.example>\nM< 250 ok\nS: 250 ok", RCPT)
 
 
+def test_a_listed_sender_is_no_reason_against_the_next_message() -> None:
+    """Of another domain, which is asked about in its turn. This MAIL waits already, since the session has come to RCPT before."""
+    rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT, at=Phase.RCPT)
+    mail = MAIL.replace(LOGIN, f"A> listed b.example.dbl.example\n{LOGIN}")
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]"
+    played = talk(rules).plays(HELLO, mail, TO, "A< listed b.example.dbl.example = 127.0.1.2", refused)
+    played.plays(
+        "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok",
+        "C: MAIL FROM:<a@other.example>\nA> listed other.example.dbl.example",
+        "A< listed other.example.dbl.example =\nM> MAIL FROM:<a@other.example>\nM< 250 ok\nS: 250 ok",
+        RCPT,
+    )
+
+
 def test_the_name_of_ehlo_is_verified() -> None:
     """Two questions at EHLO, and the RCPT waits for both; a name that verifies is nobody's forgery."""
     rules = armed(Helo(), options=Names(tests=("spoofed",), spoofed_names=("client.example",)), action=Action.REJECT)

@@ -212,7 +212,7 @@ _answers = st.tuples(
 
 
 def outcome(rules: Policy, answers: tuple[Answer, ...]) -> tuple[frozenset[str], str, type[HoldEffect], str]:
-    """Return the reasons, the class, and how the hold ends when all has been answered and its time has come."""
+    """Return the reasons, how the hold ends when all has been answered and its time has come, and the class of who is greeted."""
     play = Playbook(rules)
     for answer in answers:
         play = play >> comes("1s", answer)
@@ -224,7 +224,9 @@ def outcome(rules: Policy, answers: tuple[Answer, ...]) -> tuple[frozenset[str],
         ended = ends(play.effects)
     (end,) = ended
     names = frozenset(f"{one.name} {one.subject}" for one in play.held.reasons)
-    return names, play.held.wait_class, type(end), end.reply.last_line.decode() if isinstance(end, Refuse) else ""
+    if isinstance(end, Refuse):  # at once, with the last answer: nobody asks any more of what class it would have been
+        return names, "", Refuse, end.reply.last_line.decode()
+    return names, play.held.wait_class, type(end), ""
 
 
 @given(answers=_answers, action=st.sampled_from(Action), observe=st.booleans(), end_early=st.booleans())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tarry.checks import REGISTRY
 from tarry.core.border import Due, Erred, Readable
+from tarry.core.client import Phase
 from tarry.core.policy import LONGEST_HOLD, Policy, Span
+from tarry.core.result import Action
+from tests.asking import Listed
 from tests.playbook import armed, policy
 
 _lengths = st.floats(0, 1e6)
@@ -56,3 +61,22 @@ def test_the_defaults_are_within_what_smtp_allows() -> None:
     """Nobody is held longer than RFC 5321 lets a greeting take."""
     usual = Policy()
     assert max(usual.wait.high, usual.delay.target.high) <= LONGEST_HOLD < 300.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, False),
+        ({"weight": -1.0}, True),
+        ({"weight": -1.0, "action": Action.IGNORE}, False),
+        ({"action": Action.REJECT}, True),
+        ({"action": Action.REJECT, "at": Phase.CONNECT}, True),
+        ({"action": Action.REJECT, "at": Phase.RCPT}, False),
+        ({"codes": {"yes": Action.DROP}}, True),
+        ({"action": Action.DELAY}, False),
+    ],
+)
+def test_which_answers_may_end_a_hold(changed: dict[str, Any], expected: bool) -> None:
+    """Any, where a check of answers speaks for clients by its weight, or refuses before the greeting; else listings only."""
+    assert expected is policy(Listed(), **changed).heeds_every_answer
+    assert not policy(REGISTRY[0], **changed).heeds_every_answer

@@ -20,12 +20,13 @@ from tests.e2e.servers.tarry import Tarry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-CROWD = 400
+CROWD = 300
 PACE = 200.0
-TARGET = 5.0
+SOONEST, LATEST = 5.0, 8.5
+"""A range, as it should be: of a crowd that is let go at one moment some do not fit into the backlog of Postfix's listener."""
 LATE = 2.0
 GOOD = 10
-DELIVERING = 40
+DELIVERING = 30
 """One in so many goes on to deliver."""
 MESSAGE = b"From: <sender@client.example>\r\nSubject: from the crowd\r\n\r\nHello.\r\n.\r\n"
 
@@ -80,7 +81,8 @@ class Delayed:
                 writer.write(b"DATA\r\n")
                 assert await _code(reader) == 354
                 writer.write(MESSAGE)
-                self.delivered += await _code(reader) == 250
+                taken = await _code(reader) == 250
+                self.delivered += taken
             writer.write(b"QUIT\r\n")
             await _code(reader)
         except (OSError, asyncio.IncompleteReadError, ValueError, AssertionError) as problem:
@@ -135,7 +137,7 @@ def test_delayed_clients_take_nothing_from_good_mail() -> None:
         rbldnsd({"l.test": ("ip4set", ":127.0.0.2:listed\n127.20.0.0/16\n127.0.0.2\n")}) as lists,
         Postfix(process_limit=10) as postfix,
     ):
-        config = f'[checks.dnslists]\nzones = [{{ zone = "l.test" }}]\n[delay]\ntarget = "{TARGET}s"\n'
+        config = f'[checks.dnslists]\nzones = [{{ zone = "l.test" }}]\n[delay]\ntarget = "{SOONEST}s..{LATEST}s"\n'
         with Tarry(f'{config}[dns]\nservers = ["127.0.0.1:{lists}"]\n', backend=postfix.port, wait="0.05s") as tarry:
             alone = good_mail(tarry.port)
             crowd = Delayed(tarry.port)
@@ -158,8 +160,8 @@ def test_delayed_clients_take_nothing_from_good_mail() -> None:
     assert statistics.median(beside) < statistics.median(alone) + 0.1
     assert max(beside) < 1.0
     assert (CROWD, {250}) == (len(crowd.codes), set(crowd.codes))
-    assert TARGET <= min(crowd.waited)
-    assert max(crowd.waited) < TARGET + LATE
+    assert SOONEST <= min(crowd.waited)
+    assert max(crowd.waited) < LATEST + LATE
     assert (CROWD // DELIVERING, 2 * GOOD + crowd.delivered) == (crowd.delivered, arrived)
     assert ({"due"}, {"rcpt"}) == ({each["ended"] for each in holds}, {each["phase"] for each in holds})
     assert {0} == {each["parked"] for each in closes}, "the MTA is opened after the delay, not given up for it"

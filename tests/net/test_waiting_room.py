@@ -14,11 +14,13 @@ import pytest
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
+from tarry.core.border import Answered
+from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.clock import ManualClock
-from tarry.core.facts import listing
+from tarry.core.facts import Question, listing, names_of
 from tarry.core.policy import HoldClass, Policy, Span
-from tarry.core.result import Action
+from tarry.core.result import PASSED, Action, Failed, Outcome
 from tarry.net.linger import Linger
 from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
@@ -370,6 +372,29 @@ def test_an_allow_listed_client_is_greeted_as_soon_as_that_is_known(room: Room) 
     answers.answer("127.0.0.254")
     (reason,) = room.let_out().reasons
     assert -2.0 == reason.weight
+
+
+class Named(Listed):
+    """Asks for the client's names, and speaks for whoever has one."""
+
+    name = "named"
+    settings = Settings(action=Action.TAG, weight=-1.0)
+
+    def asks(self, seen: Seen, options: NoOptions) -> tuple[Question, ...]:
+        return (names_of(seen.about.client),)
+
+    def look(self, seen: Seen, options: NoOptions) -> Outcome:
+        assert isinstance(seen.moment, Answered)
+        return Failed("yes") if seen.moment.answer.values else PASSED
+
+
+def test_a_check_of_names_may_let_a_client_in_too(room: Room) -> None:
+    """Not only a list: where a check speaks for clients by its weight, its answer is looked at when it comes."""
+    answers = hold(room, policy(Pregreet(), Named(), changes={"wait": SHORT}))
+    room.loop.advance(0.1)
+    answers.answer("mx.example")
+    (reason,) = room.let_out().reasons
+    assert ("named", -1.0) == (reason.check, reason.weight)
 
 
 def test_an_allow_list_does_not_help_who_has_talked(room: Room) -> None:

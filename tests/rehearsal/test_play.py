@@ -42,8 +42,10 @@ def test_a_clean_client_is_served_under_every_preset(preset: str) -> None:
 def test_a_rehearsal_ends_under_every_preset(preset: str) -> None:
     """Whatever presets there are, and whatever the client does."""
     client = visit(early=SPOKE, counts={"rcpt": 30, "noop": 30, "rset": 30, "error": 30})
-    assert (Admitted.HELD, 0) == ((played := happens(client, preset=preset)).admitted, played.unsaid)
-    assert [Admitted.HELD] == [happens(visit(leaves=1.0), preset=preset).admitted]
+    for one in (client, visit(leaves=1.0)):
+        played = happens(one, preset=preset)
+        assert Admitted.HELD is played.admitted
+        assert replies(played)[-1][1] in (221, 421, 521, 550, 554) if replies(played) else played.gone_at == 1.0
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ class DnsLists:
         "listed": "a block list has the client's address",
         "allowed": "an allow list (a weight below 0) has the client's address",
     }
+    allows = frozenset({"allowed"})
     settings = Settings(action=Action.DELAY)
     options = Options
     triggers = (Answered,)

@@ -1,7 +1,6 @@
 """many_rcpt - notice a message for very many people.
 
-What      Counts the recipients of a transaction that the MTA has accepted. The one above the limit fails, and the reason stays
-          for the rest of the session.
+What      Counts the recipients of a transaction that the MTA has accepted. The one above the limit fails, for that message.
 Why       Bulk senders put as many recipients as they can into one transaction. In 1997 a message for more than 18 was answered
           with 250 and thrown away (action discard).
 Mistaken  Mailing lists, newsletters of clubs and internal notices: RFC 5321 §4.5.3.1.8 asks every server to take 100 recipients,

@@ -55,6 +55,7 @@ class Rhsbl:
         "listed": "a block list has the sender's domain",
         "allowed": "an allow list (a weight below 0) has the sender's domain",
     }
+    allows = frozenset({"allowed"})
     settings = Settings(action=Action.DELAY)
     options = Options
     triggers = (Sender, Answered)

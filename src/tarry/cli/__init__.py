@@ -13,6 +13,7 @@ _VERBS = {
     "serve": "run the front door",
     "inetd": "serve one client that inetd, tcpserver or systemd accepted",
     "config": "write, check, show and explain configurations",
+    "explain": "explain a check or a reason, and what comes of it here",
     "import": "read the configuration of postscreen, qpsmtpd or Sendmail",
     "probe": "play client habits against a server of your own",
 }

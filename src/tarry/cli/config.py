@@ -1,7 +1,8 @@
 """config - `tarry config`: write a configuration, check one, show where each value comes from, try one out, print all keys.
 
 What     `init` writes a file with every key as a comment. `check` tells every mistake at once. `show` lists values with their
-         origins. `reference` and `schema` print what docs/config.md and docs/tarry.schema.json hold. `try` is in config_try.
+         origins. `reference` and `schema` print what docs/config.md and docs/tarry.schema.json hold, and with a file also the keys
+         of its own checks; `reference --checks` writes the pages of docs/checks. `try` is in config_try.
 Status   0 fine; 1 errors (check --strict: also warnings), or nothing written; 2 usage.
 JSON     v is 1, and fields are only ever added.
 Since    0.1
@@ -21,9 +22,10 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from tarry.checks import REGISTRY
 from tarry.config import render
 from tarry.config.compile import destination, fingerprint
-from tarry.config.keys import flat, keys, tables, toml_of
+from tarry.config.keys import build, flat, keys, tables, toml_of
 from tarry.config.load import Loaded, load
 from tarry.config.origin import Origin, Problem
 from tarry.config.schema import Config
@@ -156,15 +158,45 @@ def show(ctx: click.Context, file: str | None, option: str | None, changed: bool
 
 
 @command.command("reference", short_help="Print all keys, as Markdown.")
-def reference() -> None:
-    """Print the reference of all keys, as Markdown."""
-    click.echo(render.reference(), nl=False)
+@_with_file
+@click.option("--checks", "folder", metavar="DIR", type=click.Path(), help="Write a page for each check, and an index, into DIR.")
+@click.pass_context
+def reference(ctx: click.Context, file: str | None, option: str | None, folder: str | None) -> None:
+    """Print the reference of all keys, as Markdown; where FILE is named, with those of its own checks (plugins)."""
+    config = _with_own_checks(ctx, file, option)
+    if folder is None:
+        click.echo(render.reference(config.registry), nl=False)
+        return
+    from tarry.config.pages import pages  # for this option alone
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, text in pages(config).items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+    except OSError as fault:  # ENOTDIR, EACCES, EROFS, ENOSPC: all are told in the system's words
+        _fail(ctx, f"{fault.filename or folder} cannot be written: {fault.strerror}")
+    click.echo(f"Wrote {len(config.registry) + 1} pages to {folder}.")
 
 
 @command.command("schema", short_help="Print the JSON Schema, for editors.")
-def schema() -> None:
-    """Print the JSON Schema of the file, for editors that complete and check TOML."""
-    click.echo(render.json_schema(), nl=False)
+@_with_file
+@click.pass_context
+def schema(ctx: click.Context, file: str | None, option: str | None) -> None:
+    """Print the JSON Schema, for editors that complete and check TOML; where FILE is named, with its own checks (plugins)."""
+    click.echo(render.json_schema(_with_own_checks(ctx, file, option).registry), nl=False)
+
+
+def _with_own_checks(ctx: click.Context, file: str | None, option: str | None) -> Config:
+    """Return the defaults, with the checks that the file adds where one is named."""
+    name = _name(ctx, file, option)
+    if name is None:
+        return Config()
+    loaded = load(Path(name))
+    for problem in loaded.errors:
+        click.echo(_told(problem), err=True)
+    if loaded.errors:
+        ctx.exit(1)
+    return build({}, loaded.config.registry)
 
 
 def _name(ctx: click.Context, file: str | None, option: str | None) -> str | None:
@@ -215,6 +247,9 @@ def _conclusion(name: str, loaded: Loaded) -> Iterator[str]:
     where = ", ".join(str(one) for one in (*config.listen.smtp, *config.listen.smtps))
     yield f"{name} is fine: listens on {where}, holds each client {write_span(config.hold.wait)}."
     yield _plainly(config)
+    own = config.registry[len(REGISTRY) :]
+    if own:
+        yield f"Own checks: {', '.join(check.name for check in own)}."
 
 
 def _plainly(config: Config) -> str:
@@ -255,20 +290,22 @@ def _report(name: str, loaded: Loaded, failed: bool) -> dict[str, object]:
 def _shown_keys(loaded: Loaded, changed: bool) -> Iterator[tuple[str, object, Origin]]:
     """Yield what is worth a line: keys of later versions only where they are set."""
     values = flat(loaded.config)
-    later = {key.name for table in tables() if table.later for key in table.keys}
-    for name, key in keys().items():
+    checks = loaded.config.registry
+    later = {key.name for table in tables(checks) if table.later for key in table.keys}
+    for name, key in keys(checks).items():
         origin = loaded.origins[name]
         if name in values and (origin.is_set or not (changed or key.later or name in later)):
             yield name, values[name], origin
 
 
 def _values(name: str | None, loaded: Loaded, changed: bool) -> dict[str, object]:
+    known = keys(loaded.config.registry)
     return {
         "v": 1,
         "file": name,
         "fingerprint": fingerprint(loaded.config),
         "values": {
-            key: {"value": keys()[key].kind.write(value), "origin": origin.kind, "place": str(origin)}
+            key: {"value": known[key].kind.write(value), "origin": origin.kind, "place": str(origin)}
             for key, value, origin in _shown_keys(loaded, changed)
         },
     }
@@ -285,7 +322,7 @@ def _listing(name: str | None, loaded: Loaded, changed: bool) -> Iterator[str]:
             table = above
             yield ""
             yield _paint(f"[{table}]", bold=True)
-        yield from _line(last, toml_of(key, value), origin, indent=_INDENT if table else 0)
+        yield from _line(last, toml_of(key, value, loaded.config.registry), origin, indent=_INDENT if table else 0)
     if empty:
         yield "Everything is at its default."
 

@@ -9,7 +9,9 @@ Why       A process a client: importing click takes 18 ms of CPU, more than hold
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import NamedTuple
 
 from tarry.net.stdio import StandardError, last_words
@@ -63,7 +65,8 @@ def serve(asked: Asked) -> int:
     try:
         from tarry import inetd
 
-        return inetd.serve(asked.command, asked.config_file, observe=asked.observe, stderr=stderr)
+        with redirect_stdout(sys.stderr):  # descriptor 1 is the client, and a check of the operator's may print
+            return inetd.serve(asked.command, asked.config_file, observe=asked.observe, stderr=stderr)
     except Exception as fault:  # our bug: the client hears that it may come again, as far as that is still possible
         stderr.tell(f"tarry: {type(fault).__name__}: {fault}")
         last_words(b"421 4.3.0 Internal fault, try again later\r\n")

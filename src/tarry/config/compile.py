@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from tarry.checks import REGISTRY
 from tarry.config.keys import flat, toml_of
 from tarry.config.schema import Config
 from tarry.config.tables import HoldClass, Tarpit
@@ -24,7 +23,7 @@ def policy(config: Config, *, observe: bool = False) -> core.Policy:
     """Return the policy of a configuration. With *observe* everything is decided and recorded, and nobody is refused."""
     limits = config.limits
     return core.Policy(
-        checks=tuple(Armed(check, config.checks[check.name].settings, config.checks[check.name].options) for check in REGISTRY),
+        checks=tuple(Armed(one.check, one.settings, one.options) for one in config.checks.values()),
         score=core.Score(**{one.name: getattr(config.score, one.name) for one in fields(config.score)}),
         wait=config.hold.wait,
         classes=tuple(_hold_class(one) for one in config.hold.class_),
@@ -69,7 +68,8 @@ def fingerprint(config: Config) -> str:
     from hashlib import sha256  # 2 ms for OpenSSL, which `tarry inetd` spends only where a record names the configuration
 
     values = flat(config)
-    lines = [f"{name} = {toml_of(name, value)}" for name, value in sorted(values.items()) if name != "preset"]
+    checks = config.registry
+    lines = [f"{name} = {toml_of(name, value, checks)}" for name, value in sorted(values.items()) if name != "preset"]
     return sha256("\n".join(lines).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
 
 

@@ -2,7 +2,8 @@
 
 What      `tables` and `keys` walk the dataclasses of schema.py and tables.py and the declarations of the checks; `build` makes a
           Config of flat values, `flat` takes one apart.
-Promises  The order is that of a configuration file. A check's table follows from its declaration; nothing is listed twice.
+Promises  The order is that of a configuration file. A check's table follows from its declaration; nothing is listed twice. Which
+          checks there are is an argument: the built-in ones, and behind them the operator's own where a configuration has some.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -31,6 +32,8 @@ from tarry.core.check import Check, Settings
 from tarry.core.result import Action
 
 CHECKS = "checks."
+
+Checks: TypeAlias = tuple[Check, ...]
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -93,46 +96,52 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
 }
 
 
-@cache
-def tables() -> tuple[Table, ...]:
+_KEPT = 4
+"""For how many sets of checks keys are kept. A process has one, or two while it reads its configuration anew."""
+
+
+@lru_cache(_KEPT)
+def tables(checks: Checks = REGISTRY) -> tuple[Table, ...]:
     """Return every table, in the order of a configuration file."""
-    return tuple(_walk(Config, "", later=False))
+    return tuple(_walk(Config, "", checks, later=False))
 
 
-@cache
-def keys() -> Mapping[str, Key]:
+@lru_cache(_KEPT)
+def keys(checks: Checks = REGISTRY) -> Mapping[str, Key]:
     """Return every key by its full name, in the order of a configuration file."""
-    return types.MappingProxyType({key.name: key for table in tables() for key in table.keys})
+    return types.MappingProxyType({key.name: key for table in tables(checks) for key in table.keys})
 
 
-def toml_of(name: str, value: object) -> str:
+def toml_of(name: str, value: object, checks: Checks = REGISTRY) -> str:
     """Return the value of a key as TOML."""
-    return spell(keys()[name].kind.write(value))
+    return spell(keys(checks)[name].kind.write(value))
 
 
-@cache
-def groups() -> tuple[str, ...]:
+@lru_cache(_KEPT)
+def groups(checks: Checks = REGISTRY) -> tuple[str, ...]:
     """Return the names of tables, and of what only holds tables (checks, tarpit), in order."""
-    named = [table.name for table in tables() if table.name]
+    named = [table.name for table in tables(checks) if table.name]
     return tuple(dict.fromkeys(name for full in named for name in (full.rpartition(".")[0], full) if name))
 
 
-def manual(check_name: str) -> str:
-    """Return the docstring of a check's module, which is its manual page."""
-    check = next(one for one in REGISTRY if one.name == check_name)
-    return inspect.cleandoc(sys.modules[type(check).__module__].__doc__ or "")
+def manual(check: Check) -> str:
+    """Return a check's manual page: its module's docstring, or that of its class where only this one begins with its name."""
+    module = sys.modules.get(type(check).__module__)
+    pages = [inspect.cleandoc(one) for one in (getattr(module, "__doc__", None), type(check).__doc__) if isinstance(one, str)]
+    titled = [page for page in pages if page.startswith(f"{check.name} - ")]
+    return titled[0] if titled else f"{check.name} - {pages[-1] if pages else check.complaint}"
 
 
-def build(flat_values: Mapping[str, object]) -> Config:
-    """Return the configuration that has these values, and defaults for the rest."""
-    config: Config = _fill(Config, "", flat_values)
+def build(flat_values: Mapping[str, object], checks: Checks = REGISTRY) -> Config:
+    """Return the configuration that has these checks and these values, and defaults for the rest."""
+    config: Config = _fill(Config, "", flat_values, checks)
     return config
 
 
 def flat(config: Config) -> dict[str, Any]:
     """Return the value of every key by its full name."""
     found: dict[str, Any] = {}
-    for name in keys():
+    for name in keys(config.registry):
         if name.startswith(CHECKS):
             check, last = name.split(".")[1:]
             if check in config.checks:
@@ -146,7 +155,7 @@ def flat(config: Config) -> dict[str, Any]:
     return found
 
 
-def _walk(cls: type[Any], prefix: str, *, later: bool) -> Iterator[Table]:
+def _walk(cls: type[Any], prefix: str, checks: Checks, *, later: bool) -> Iterator[Table]:
     fields = dataclasses.fields(cls)
     own = tuple(_key(one, prefix) for one in fields if "kind" in one.metadata)
     if own:
@@ -156,9 +165,9 @@ def _walk(cls: type[Any], prefix: str, *, later: bool) -> Iterator[Table]:
             continue
         name = f"{prefix}.{one.name}" if prefix else one.name
         if name == "checks":
-            yield from _check_tables()
+            yield from map(_check_table, checks)
         else:
-            yield from _walk(_class_of(one), name, later=one.metadata["later"])
+            yield from _walk(_class_of(one), name, checks, later=one.metadata["later"])
 
 
 def _class_of(one: dataclasses.Field[Any]) -> type[Any]:
@@ -171,22 +180,21 @@ def _key(one: dataclasses.Field[Any], prefix: str) -> Key:
     return Key(name, said["kind"], one.default, said["help"], said["since"], said["source"], said["later"])
 
 
-def _check_tables() -> Iterator[Table]:
-    for check in REGISTRY:
-        name = CHECKS + check.name
-        common = _common_keys(name, check)
-        options = tuple(
-            Key(f"{name}.{one.name}", kind_of(one), one.default, _sentence(one.metadata.get("help", "")), _since(check.name))
-            for one in dataclasses.fields(check.options)
-        )
-        yield Table(name, summary(check.name), (*common, *options))
+def _check_table(check: Check) -> Table:
+    name = CHECKS + check.name
+    common = _common_keys(name, check)
+    options = tuple(
+        Key(f"{name}.{one.name}", kind_of(one), one.default, _sentence(one.metadata.get("help", "")), _since(check))
+        for one in dataclasses.fields(check.options)
+    )
+    return Table(name, summary(check), (*common, *options))
 
 
 def _common_keys(table: str, check: Check) -> tuple[Key, ...]:
     return tuple(
         Key(
             f"{table}.{name}",
-            _codes_of(check) if name == "codes" else kind,
+            codes_of(check) if name == "codes" else kind,
             getattr(check.settings, name),
             help,
             later=name == "remember",
@@ -195,7 +203,7 @@ def _common_keys(table: str, check: Check) -> tuple[Key, ...]:
     )
 
 
-def _codes_of(check: Check) -> Kind:
+def codes_of(check: Check) -> Kind:
     """The kind of a check's ``codes``: a table whose keys are its codes."""
     action, _ = SETTINGS["action"]
 
@@ -216,18 +224,18 @@ def _codes_of(check: Check) -> Kind:
     return Kind("table of actions", read, write, {"type": "object", "additionalProperties": False, "properties": properties})
 
 
-def summary(check_name: str) -> str:
+def summary(check: Check) -> str:
     """Return what a check looks for, as a sentence."""
-    return _sentence(manual(check_name).partition("\n")[0].partition(" - ")[2])
+    return _sentence(manual(check).partition("\n")[0].partition(" - ")[2])
 
 
-def _since(check_name: str) -> str:
-    found = re.search(r"^Since\s+(\S+)", manual(check_name), re.MULTILINE)
+def _since(check: Check) -> str:
+    found = re.search(r"^Since\s+(\S+)", manual(check), re.MULTILINE)
     return found[1] if found else "0.1"
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}{'' if text.endswith('?') else '.'}"
 
 
 def kind_of(one: dataclasses.Field[Any]) -> Kind:
@@ -271,25 +279,24 @@ def _parsed(parse: Callable[[str], Any], example: str, unit: str) -> Kind:
     return Kind(unit or "text", read, str, {"type": "string"})
 
 
-def _fill(cls: type[Any], prefix: str, given: Mapping[str, object]) -> Any:
+def _fill(cls: type[Any], prefix: str, given: Mapping[str, object], checks: Checks) -> Any:
     made: dict[str, Any] = {}
     for one in dataclasses.fields(cls):
         name = f"{prefix}.{word_of(one)}" if prefix else word_of(one)
         if name == "checks":
-            made[one.name] = types.MappingProxyType({check.name: _fill_check(check.name, given) for check in REGISTRY})
+            made[one.name] = types.MappingProxyType({check.name: _fill_check(check, given, checks) for check in checks})
         elif "table" in one.metadata:
-            made[one.name] = _fill(_class_of(one), name, given)
+            made[one.name] = _fill(_class_of(one), name, given, checks)
         elif name in given:
             made[one.name] = given[name]
     return cls(**made)
 
 
-def _fill_check(check_name: str, given: Mapping[str, object]) -> CheckConfig:
-    check = next(one for one in REGISTRY if one.name == check_name)
+def _fill_check(check: Check, given: Mapping[str, object], checks: Checks) -> CheckConfig:
     said = {
         name.rpartition(".")[2]: given.get(name, known.default)
-        for name, known in keys().items()
-        if name.startswith(f"{CHECKS}{check_name}.")
+        for name, known in keys(checks).items()
+        if name.startswith(f"{CHECKS}{check.name}.")
     }
     settings = Settings(**typing.cast("dict[str, Any]", {name: said.pop(name) for name in SETTINGS}))
-    return CheckConfig(settings=settings, options=check.options(**said))
+    return CheckConfig(settings=settings, options=check.options(**said), check=check)

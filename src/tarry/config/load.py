@@ -1,16 +1,18 @@
 """load - read a configuration: defaults, then a preset, then the file, then flags.
 
 What      `load` returns the configuration, where each value came from, and every problem at once.
+Order     Which checks there are comes first: ``plugins`` names some, and tables, keys and origins follow from them.
 Promises  Bad content never raises: each mistake is a `Problem` with its file, line, key and remedy, and the value below it stays,
           so that there is always a whole configuration to look at. Whoever must not go on with errors calls `Loaded.checked`.
           A check that a preset does not name is ignored under it: its original did not have it, and a new check changes none.
+          The operator's own checks are as they were declared under every preset.
 Not here  Rules between keys: problems.py. Compiling for the core: compile.py.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,11 +23,12 @@ from msgspec.structs import replace
 from tarry.checks import REGISTRY
 from tarry.config import document, problems
 from tarry.config.document import Document
-from tarry.config.keys import Key, build, groups, keys, tables
+from tarry.config.keys import CHECKS, Checks, Key, build, groups, keys, tables
 from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
 from tarry.config.schema import NO_EFFECT, PRESETS, Config
 from tarry.config.spelling import nearest, printable, spell_key
 from tarry.config.values import Wrong
+from tarry.core.check import Check
 from tarry.core.result import Action
 
 SIZE_LIMIT = 4 * 1024 * 1024
@@ -55,10 +58,15 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class _Reading(msgspec.Struct):
-    """What has been read so far. ``bad`` holds the keys whose value could not be taken."""
+    """What has been read so far. ``bad`` holds the keys whose value could not be taken.
+
+    ``lacks_checks``: a plugin could not be had, so that a table of a check that nobody knows may be right.
+    """
 
     file: str
     lines: bool = True
+    registry: Checks = REGISTRY
+    lacks_checks: bool = False
     values: dict[str, Any] = msgspec.field(default_factory=dict)
     origins: dict[str, Origin] = msgspec.field(default_factory=dict)
     problems: list[Problem] = msgspec.field(default_factory=list)
@@ -70,12 +78,14 @@ def load(
     *,
     text: str | None = None,
     flags: Mapping[str, object] = MappingProxyType({}),
+    checks: Sequence[Check] = (),
     alone: bool = False,
     lines: bool = True,
 ) -> Loaded:
     """Read the file at *path*, or *text* with *path* as its name, or with neither the defaults.
 
-    *flags* are values from the command line by their full names, as TOML would give them; they win over the file. *alone*: the
+    *flags* are values from the command line by their full names, as TOML would give them; they win over the file. *checks* are
+    further checks, of a program that embeds tarry; like those of ``plugins`` they come behind the built-in ones. *alone*: the
     configuration is for `tarry inetd`, so [handoff] and [listen] mean nothing and the client is given away at the greeting. Without
     *lines* neither origins nor problems have one, which saves a parser: load again to tell what is wrong.
     """
@@ -85,13 +95,14 @@ def load(
         reading.problems += trouble
     doc = document.read(text or "", reading.file, lines=lines)
     reading.problems += doc.problems
+    _take_checks(reading, doc, flags, path, checks)
     _take_preset(reading, doc, flags)
     _take(reading, doc.values, doc, Origin("file", reading.file))
     for name, value in flags.items():
         _take(reading, _nested(name, value), Document(), Origin("flag"))
     _derive(reading)
-    config = build(reading.values)
-    origins = {name: reading.origins.get(name, DEFAULT) for name in keys()}
+    config = build(reading.values, reading.registry)
+    origins = {name: reading.origins.get(name, DEFAULT) for name in keys(reading.registry)}
     reading.problems += _warn_of_later(reading)
     # A key that was set wrongly was set all the same. A line that could not be read at all may be what a warning misses.
     for problem in problems.find(config, {**origins, **reading.bad}, alone=alone):
@@ -132,6 +143,22 @@ def _text_of(path: Path) -> tuple[str, list[Problem]]:
         return raw.decode("utf-8", "replace").replace("\r\n", "\n"), [problem]
 
 
+def _take_checks(reading: _Reading, doc: Document, flags: Mapping[str, object], path: Path | None, checks: Sequence[Check]) -> None:
+    """Learn which checks there are besides the built-in ones."""
+    asked = flags.get("plugins", doc.values.get("plugins"))
+    words = [(index, one) for index, one in enumerate(asked) if isinstance(one, str) and one] if isinstance(asked, list) else []
+    if not (words or checks):
+        return
+    from tarry.config import plugins  # `tarry inetd` does without, where it has none
+
+    found = plugins.find([word for _, word in words], path.parent if path is not None else Path(), checks)
+    reading.registry = (*REGISTRY, *found.checks)
+    reading.lacks_checks = bool(found.troubles)
+    for one in found.troubles:
+        line = doc.line(("plugins", words[one.index][0])) if one.index is not None and "plugins" not in flags else 0
+        reading.problems.append(Problem("plugins", one.what, one.fix, file=reading.file, line=line))
+
+
 def _take_preset(reading: _Reading, doc: Document, flags: Mapping[str, object]) -> None:
     name = flags.get("preset", doc.values.get("preset"))
     if isinstance(name, str) and name in PRESETS and name != PRESETS[0]:  # the first one is the defaults
@@ -149,7 +176,7 @@ def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin:
         name = ".".join(path)
         said = replace(origin, line=doc.line(path)) if origin.kind == "file" else origin
         try:
-            reading.values[name] = keys()[name].kind.read(value)
+            reading.values[name] = keys(reading.registry)[name].kind.read(value)
             reading.origins[name] = said
         except Wrong as wrong:
             reading.bad[name] = said
@@ -170,59 +197,61 @@ def _settled(found: Mapping[str, object], reading: _Reading, doc: Document) -> I
             path = (*above, part)
             name = spell_key(*path)
             match value:
-                case _ if name in keys():
+                case _ if name in keys(reading.registry):
                     yield path, value
-                case dict() if name in groups():
+                case dict() if name in groups(reading.registry):
                     below.append((path, value))
+                case dict() if reading.lacks_checks and above == (CHECKS[:-1],):
+                    pass  # it may be the table of a check that could not be had, which is told
                 case _:
-                    what, fix = _unknown(path, value)
+                    what, fix = _unknown(path, value, reading.registry)
                     reading.problems.append(Problem(name, what, fix, file=reading.file, line=doc.line(path)))
 
 
-def _unknown(path: tuple[str, ...], value: object) -> tuple[str, str]:
+def _unknown(path: tuple[str, ...], value: object, checks: Checks) -> tuple[str, str]:
     name, above, last = spell_key(*path), spell_key(*path[:-1]), path[-1]
-    if name in groups():
+    if name in groups(checks):
         if isinstance(value, list) and all(isinstance(one, dict) for one in value):
             return "there is only one such table", f"write [{name}], in single brackets"
-        inner = next((one for one in keys() if one.startswith(f"{name}.")), name)
+        inner = next((one for one in keys(checks) if one.startswith(f"{name}.")), name)
         return (
             "it is a table and has no value of its own",
             f"write [{name}] and below it its keys, such as {inner.rpartition('.')[2]}",
         )
-    if ".".join(path) in keys():
+    if ".".join(path) in keys(checks):
         return "the quotes make one name of it", f"write {'.'.join(path)} without quotes"
-    siblings = [one.last for one in _keys_of(above)]
-    inner_tables = [one.removeprefix(f"{above}." if above else "") for one in groups() if one.rpartition(".")[0] == above]
+    siblings = [one.last for one in _keys_of(above, checks)]
+    inner_tables = [one.removeprefix(f"{above}." if above else "") for one in groups(checks) if one.rpartition(".")[0] == above]
     if isinstance(value, dict) and not (siblings and above):
-        meant = nearest(last, inner_tables) or next((one for one in sorted(groups()) if one.rpartition(".")[2] == last), "")
-        full = meant if not above or meant in groups() else f"{above}.{meant}"
+        meant = nearest(last, inner_tables) or next((one for one in sorted(groups(checks)) if one.rpartition(".")[2] == last), "")
+        full = meant if not above or meant in groups(checks) else f"{above}.{meant}"
         kind = "check" if above == "checks" else "table"
         return f"there is no such {kind}", f"did you mean [{full}]?" if meant else f"there are {_some(inner_tables)}"
-    elsewhere = [table.name for table in tables() if table.name != above and any(key.last == last for key in table.keys)]
+    elsewhere = [table.name for table in tables(checks) if table.name != above and any(key.last == last for key in table.keys)]
     if elsewhere and above not in elsewhere:
-        return "no such key here", _elsewhere(last, elsewhere)
+        return "no such key here", _elsewhere(last, elsewhere, checks)
     meant = nearest(last, [*siblings, *inner_tables])
     if meant:
         return "no such key", f"did you mean {above}.{meant}?" if above else f"did you mean {meant}?"
     if not above:
-        meant = nearest(last, [key.last for key in keys().values()])
-        found = [one for one in keys() if meant and one.rpartition(".")[2] == meant]
+        meant = nearest(last, [key.last for key in keys(checks).values()])
+        found = [one for one in keys(checks) if meant and one.rpartition(".")[2] == meant]
         return "no such key at the top of the file", f"did you mean {found[0]}?" if found else f"there are {_some(inner_tables)}"
     if not siblings:
         return "no such table", f"there are {_some(f'[{above}.{one}]' for one in inner_tables)}"
     return "no such key", f"the {'keys' if len(siblings) > 1 else 'only key'} of [{above}]: {_some(siblings)}"
 
 
-def _elsewhere(last: str, elsewhere: list[str]) -> str:
+def _elsewhere(last: str, elsewhere: list[str], registry: Checks) -> str:
     plain = [table for table in elsewhere if not table.startswith("checks.")]
     checks = [table for table in elsewhere if table.startswith("checks.")]
     named = [f"[{table}]" if table else "the top of the file" for table in plain[:3]]
-    named += ["each [checks.NAME]"] if len(checks) == len(REGISTRY) else [f"[{table}]" for table in checks[:3]]
+    named += ["each [checks.NAME]"] if len(checks) == len(registry) else [f"[{table}]" for table in checks[:3]]
     return f"{last} belongs to {_some(named, last_word='or')}: put it below that heading" if named else ""
 
 
-def _keys_of(table_name: str) -> tuple[Key, ...]:
-    return next((table.keys for table in tables() if table.name == table_name), ())
+def _keys_of(table_name: str, checks: Checks) -> tuple[Key, ...]:
+    return next((table.keys for table in tables(checks) if table.name == table_name), ())
 
 
 def _some(names: Iterable[str], *, last_word: str = "and") -> str:
@@ -246,7 +275,7 @@ def _derive(reading: _Reading) -> None:
 
 def _warn_of_later(reading: _Reading) -> Iterator[Problem]:
     """Tell what was set and does nothing yet: a whole table in one warning. An empty value asks for nothing."""
-    for table in tables():
+    for table in tables(reading.registry):
         asked = [key for key in table.keys if reading.origins.get(key.name, DEFAULT).is_operators]
         asked = [key for key in asked if not _asks_nothing(key, reading.values[key.name])]
         if table.later and asked:

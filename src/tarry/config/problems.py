@@ -17,7 +17,6 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from tarry.checks import REGISTRY
 from tarry.config.origin import DEFAULT, Origin, Problem, Severity
 from tarry.config.places import Inherited, UnixSocket
 from tarry.config.schema import Config
@@ -113,10 +112,9 @@ def _blind(case: _Case, where: str, instead: str) -> Problem:
 def _blind_checks(case: _Case) -> Iterator[Problem]:
     if not case.gives_away:
         return
-    for check in REGISTRY:
-        where = f"checks.{check.name}"
-        settings = case.config.checks[check.name].settings
-        sees_later = any(trigger not in _BEFORE_GREETING for trigger in check.triggers)
+    for name, one in case.config.checks.items():
+        where, settings = f"checks.{name}", one.settings
+        sees_later = any(trigger not in _BEFORE_GREETING for trigger in one.check.triggers)
         acts_later = settings.action is Action.DELAY or (settings.at or Phase.CONNECT) > Phase.HOLD
         if settings.action > Action.TAG and (sees_later or acts_later):
             set_keys = [key for key in (f"{where}.at", f"{where}.action") if case.is_set(key)]

@@ -1,7 +1,7 @@
 """render - the configuration written out for people and for editors.
 
 What      `reference`, the Markdown page of all keys; `commented_file`, what `config init` writes; `json_schema`, for editors that
-          complete and check TOML.
+          complete and check TOML. The pages of the checks: pages.py.
 Promises  Everything is made from the declarations of tables.py and of the checks; nothing here names a key. docs/config.md and
           docs/tarry.schema.json hold the results, and a test compares them. The commented file loads as the defaults, and so it
           does with every line switched on.
@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tarry.checks import REGISTRY
-from tarry.config.keys import CHECKS, SETTINGS, Key, Table, keys, manual, tables, toml_of
+from tarry.config.keys import CHECKS, SETTINGS, Checks, Key, Table, manual, tables
 from tarry.config.schema import NO_EFFECT
+from tarry.config.spelling import spell
+from tarry.core.check import Check
 
 _WIDTH = 78  # of the commented file: two columns less than a terminal usually has
 
@@ -43,22 +45,23 @@ _FILE_INTRO = """\
 """
 
 
-def reference() -> str:
+def reference(checks: Checks = REGISTRY) -> str:
     """Return the reference page."""
-    return "\n".join(_reference_lines()) + "\n"
+    return "\n".join(_reference_lines(checks)) + "\n"
 
 
-def _reference_lines() -> Iterator[str]:
+def _reference_lines(checks: Checks) -> Iterator[str]:
     yield _INTRO
+    known = {CHECKS + check.name: check for check in checks}
     settings_told = False
-    for table in tables():
+    for table in tables(checks):
         if not table.name.startswith(CHECKS):
             yield from _table_lines(table)
             continue
         if not settings_told:
             yield from _settings_lines()
             settings_told = True
-        yield from _check_lines(table)
+        yield from _check_lines(table, known[table.name])
 
 
 def _table_lines(table: Table) -> Iterator[str]:
@@ -67,17 +70,18 @@ def _table_lines(table: Table) -> Iterator[str]:
     if table.name:
         yield _with_note(table.help, later=table.later)
         yield ""
-    yield from _key_rows(table.keys)
+    yield from key_rows(table.keys)
 
 
-def _key_rows(some: Iterable[Key]) -> Iterator[str]:
+def key_rows(some: Iterable[Key]) -> Iterator[str]:
+    """Yield a table of keys with their defaults, and an empty line."""
     yield "| key | value | default | |"
     yield "|---|---|---|---|"
     for key in some:
         told = _with_note(key.help, later=key.later)
         if key.source:
             told += f" <br>Source: {key.source}."
-        yield f"| `{key.last}` | {_cell(key.kind.unit)} | {_code(toml_of(key.name, key.default))} | {_cell(told)} |"
+        yield f"| `{key.last}` | {cell(key.kind.unit)} | {code(_default(key))} | {cell(told)} |"
     yield ""
 
 
@@ -85,36 +89,46 @@ def _settings_lines() -> Iterator[str]:
     yield "## [checks.NAME]"
     yield ""
     yield "Each check has these keys, and some have keys of their own. What a check finds is recorded whatever its action."
+    yield "Each has a page in [checks/](checks/index.md), and `tarry explain CHECK` prints one; [write your own](own-checks.md)."
     yield ""
     yield "| key | value | |"
     yield "|---|---|---|"
     for name, (kind, help) in SETTINGS.items():
-        yield f"| `{name}` | {_cell(kind.unit)} | {_cell(_with_note(help, later=name == 'remember'))} |"
+        yield f"| `{name}` | {cell(kind.unit)} | {cell(_with_note(help, later=name == 'remember'))} |"
     yield ""
 
 
-def _check_lines(table: Table) -> Iterator[str]:
-    name = table.name.removeprefix(CHECKS)
+def _check_lines(table: Table, check: Check) -> Iterator[str]:
     yield f"## [{table.name}]"
     yield ""
-    own = [key for key in table.keys if key.last not in SETTINGS]
-    check = next((one for one in REGISTRY if one.name == name), None)
-    if check is None:
-        yield _with_note(table.help, later=table.later)
-        yield ""
-        yield from _key_rows(own)
-        return
-    yield from ("```text", manual(name), "```", "")
+    yield from ("```text", manual(check), "```", "")
     defaults = (key for key in table.keys if key.last in SETTINGS and key.last != "remember" and key.default not in (None, ""))
-    yield f"Defaults: {', '.join(f'`{key.last} = {toml_of(key.name, key.default)}`' for key in defaults)}."
+    yield f"Defaults: {', '.join(f'`{key.last} = {_default(key)}`' for key in defaults)}."
+    if check in REGISTRY:
+        yield f"What clients are told, and how to change it: [checks/{check.name}.md](checks/{check.name}.md)."
     yield ""
+    yield from code_rows(check)
+    own = own_keys(table)
+    if own:
+        yield from key_rows(own)
+
+
+def own_keys(table: Table) -> list[Key]:
+    """Return the keys of a check that only this one has."""
+    return [key for key in table.keys if key.last not in SETTINGS]
+
+
+def code_rows(check: Check) -> Iterator[str]:
+    """Yield a table of a check's reasons, and an empty line."""
     yield "| reason | meaning |"
     yield "|---|---|"
-    for code, meaning in check.codes.items():
-        yield f"| `{name}.{code}` | {_cell(meaning)} |"
+    for word, meaning in check.codes.items():
+        yield f"| `{check.name}.{word}` | {cell(meaning)} |"
     yield ""
-    if own:
-        yield from _key_rows(own)
+
+
+def _default(key: Key) -> str:
+    return spell(key.kind.write(key.default))
 
 
 def commented_file() -> str:
@@ -136,7 +150,7 @@ def _file_lines() -> Iterator[str]:
             for key in table.keys:
                 if not key.later:
                     yield from _comment(_told_in_file(key))
-                    yield f"#{key.last} = {toml_of(key.name, key.default)}"
+                    yield f"#{key.last} = {_default(key)}"
             continue
         if not settings_told:
             yield from _comment("Checks. Each has these keys, shown where they have a value:")
@@ -151,7 +165,7 @@ def _file_lines() -> Iterator[str]:
             if key.last not in SETTINGS:
                 yield from _comment(key.help)
             if not key.later and key.default not in (None, ""):
-                yield f"#{key.last} = {toml_of(key.name, key.default)}"
+                yield f"#{key.last} = {_default(key)}"
     waiting = [f"[{table.name}]" for table in tables() if table.later]
     if waiting:
         yield ""
@@ -171,7 +185,7 @@ def _comment(text: str, indent: str = "") -> list[str]:
     )
 
 
-def json_schema() -> str:
+def json_schema(checks: Checks = REGISTRY) -> str:
     """Return the JSON Schema (draft 2020-12) of the file, as text."""
     root: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -179,7 +193,7 @@ def json_schema() -> str:
         "description": "Configuration of tarry, the front door for mail servers.",
         **_object(),
     }
-    for table in tables():
+    for table in tables(checks):
         place = root
         for part in table.name.split(".") if table.name else ():
             place = place["properties"].setdefault(part, _object())
@@ -196,7 +210,7 @@ def _object() -> dict[str, Any]:
 
 def _schema_of(key: Key) -> dict[str, Any]:
     described = _with_note(key.help, later=key.later)
-    return {**key.kind.schema, "description": described, "default": keys()[key.name].kind.write(key.default)}
+    return {**key.kind.schema, "description": described, "default": key.kind.write(key.default)}
 
 
 def _with_note(text: str, *, later: bool) -> str:
@@ -204,9 +218,11 @@ def _with_note(text: str, *, later: bool) -> str:
     return f"{text} It {NO_EFFECT}." if later else text
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return text as it may stand in a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("<br>", "\0").replace("<", "&lt;").replace("\0", "<br>")
 
 
-def _code(text: str) -> str:
-    return f"`{_cell(text)}`"
+def code(text: str) -> str:
+    """Return text as code in a cell."""
+    return f"`{cell(text)}`"

@@ -7,7 +7,7 @@ Not here  The tables and their keys: tables.py. Reading files: load.py. Rules be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -40,7 +40,7 @@ from tarry.config.tables import (
     Web,
     key,
 )
-from tarry.core.check import Settings
+from tarry.core.check import Check, Settings
 
 NO_EFFECT = "has no effect in this version"
 PRESETS = ("tarry", "carraway-2003", "qpsmtpd-earlytalker", "sendwrap-2004")
@@ -66,14 +66,20 @@ class Tarpits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConfig:
-    """One check as configured: the keys that all have, and its own."""
+    """One check as configured: the keys that all have, its own, and the check itself."""
 
     settings: Settings
     options: object
+    check: Check
+
+
+def as_declared(check: Check) -> CheckConfig:
+    """Return a check as it is where the operator says nothing."""
+    return CheckConfig(settings=check.settings, options=check.options(), check=check)
 
 
 def _checks() -> Mapping[str, CheckConfig]:
-    return MappingProxyType({check.name: CheckConfig(settings=check.settings, options=check.options()) for check in REGISTRY})
+    return MappingProxyType({check.name: as_declared(check) for check in REGISTRY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +90,12 @@ class Config:
         "tarry",
         values.choice(*PRESETS, later=_COMING_PRESETS),
         help="A named starting point, laid between the defaults and this file.",
+    )
+    plugins: tuple[str, ...] = key(
+        (),
+        values.listed(values.text("file or name", least=1), "list of files and names", '["local_checks.py"]'),
+        help="Checks of your own: Python files (relative to the folder of this file), or names of installed entry points of the "
+        "group tarry.checks. See docs/own-checks.md.",
     )
     listen: Listen = table(Listen)
     smtp: Smtp = table(Smtp)
@@ -104,16 +116,21 @@ class Config:
     record: Record = table(Record)
     web: Web = table(Web, later=True)
 
-    @classmethod
-    def load(cls, path: Path | str) -> Config:
-        """Read a file. Raises ConfigError with every problem when there is an error."""
-        from tarry.config.load import load  # the loader needs this module first
-
-        return load(Path(path)).checked()
+    @property
+    def registry(self) -> tuple[Check, ...]:
+        """The checks that it has, the built-in ones and then the operator's, in the order in which they are asked."""
+        return tuple(one.check for one in self.checks.values())
 
     @classmethod
-    def from_toml(cls, text: str) -> Config:
-        """Read TOML. Raises ConfigError with every problem when there is an error."""
+    def load(cls, path: Path | str, *, checks: Sequence[Check] = ()) -> Config:
+        """Read a file; *checks* are your own. Raises ConfigError with every problem when there is an error."""
         from tarry.config.load import load  # the loader needs this module first
 
-        return load(None, text=text).checked()
+        return load(Path(path), checks=checks).checked()
+
+    @classmethod
+    def from_toml(cls, text: str, *, checks: Sequence[Check] = ()) -> Config:
+        """Read TOML; *checks* are your own. Raises ConfigError with every problem when there is an error."""
+        from tarry.config.load import load  # the loader needs this module first
+
+        return load(None, text=text, checks=checks).checked()

@@ -25,6 +25,8 @@ def spell(value: object) -> str:
             return _quoted(value)
         case list() | tuple():
             return f"[{', '.join(spell(one) for one in value)}]"
+        case dict() if not value:
+            return "{}"
         case dict():
             return "{ " + ", ".join(f"{spell_key(str(key))} = {spell(one)}" for key, one in value.items()) + " }"
         case _:

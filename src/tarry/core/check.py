@@ -2,19 +2,21 @@
 
 What      The `Check` protocol, the settings that every check takes from its ``[checks.NAME]`` table, `option` for a check's own
           keys, and `run`, which asks one.
-Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision. One that raises becomes Unknown, and the
-          client goes on. Failed is final: the same code is not found a second time in a session (for the same subject).
+Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision. One that raises, or returns what is no outcome
+          of its own, becomes Unknown, and the client goes on. Failed is final: the same code is not found a second time in a
+          session (for the same subject). Whatever text a check gives, what goes on is printable ASCII on one line.
 Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
           as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
           needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
 Messages  What a check finds speaks against the client for the rest of the session. One whose findings are about a message, its
           sender or its recipients, says ``per_message = True``: the next message begins without them.
-Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference and JSON Schema follow from
-          the declaration.
+Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference, JSON Schema and page follow from
+          the declaration. The operator's own: docs/own-checks.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -23,9 +25,9 @@ import msgspec
 
 from tarry.core.border import Moment
 from tarry.core.client import Phase
-from tarry.core.facts import Answer, Question
-from tarry.core.result import Action, Outcome, Unknown
-from tarry.smtp.text import escape
+from tarry.core.facts import Answer, Kind, Question
+from tarry.core.result import Action, Failed, Outcome, Passed, Skipped, Unknown
+from tarry.smtp.text import TEXT_LIMIT, escape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,15 @@ class Sparing(Protocol):
         """False where these options leave nothing to ask, whoever comes."""
 
 
+@runtime_checkable
+class Allowing(Protocol):
+    """A check of which some codes speak for a client: their findings have weights below 0."""
+
+    @property
+    def allows(self) -> frozenset[str]:
+        """Those of its codes."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoOptions:
     """For a check that has no keys of its own."""
@@ -182,19 +193,24 @@ def by_trigger(armed: tuple[Armed, ...]) -> dict[type[Moment], tuple[Armed, ...]
 
 
 def run(armed: Armed, seen: Seen) -> tuple[Outcome, ...]:
-    """Ask one check what it sees. Whatever it raises is its fault and not the client's: the outcome is Unknown."""
+    """Ask one check what it sees. Whatever it raises or returns amiss is its fault and not the client's: the outcome is Unknown."""
+    check = armed.check
     try:
-        found = armed.check.look(seen, armed.options)
-    except Exception as fault:  # a broad handler, as below: DESIGN §2 rule 5, fail open
+        found = check.look(seen, armed.options)
+        return tuple([_sound(one, check) for one in found]) if isinstance(found, tuple) else (_sound(found, check),)
+    except (Exception, SystemExit) as fault:  # a broad handler: DESIGN §2 rule 5, fail open; an operator's check may call sys.exit
         return (Unknown(_told(fault)),)
-    return found if isinstance(found, tuple) else (found,)
 
 
 def may_ask(armed: Armed) -> bool:
     """True for a check that has an effect and may have questions."""
     check = armed.check
-    has_questions = isinstance(check, Asking) and not (isinstance(check, Sparing) and not check.may_ask(armed.options))
-    return has_questions and armed.settings.has_effect
+    if not armed.settings.has_effect or not isinstance(check, Asking):
+        return False
+    try:
+        return check.may_ask(armed.options) is not False if isinstance(check, Sparing) else True
+    except (Exception, SystemExit):  # then it may
+        return True
 
 
 def questions(armed: Armed, seen: Seen) -> tuple[Question, ...]:
@@ -203,10 +219,52 @@ def questions(armed: Armed, seen: Seen) -> tuple[Question, ...]:
     if not armed.settings.has_effect or not isinstance(check, Asking):
         return ()
     try:
-        return check.asks(seen, armed.options)
-    except Exception:  # it will miss its answers, and say so when it looks
+        return tuple([one for one in check.asks(seen, armed.options) if _can_be_asked(one)])
+    except (Exception, SystemExit):  # it will miss its answers, and say so when it looks
         return ()
 
 
-def _told(fault: Exception) -> str:
-    return escape(f"the check raised {type(fault).__name__}: {fault}".encode("utf-8", "backslashreplace"))
+def _sound(found: object, check: Check) -> Outcome:
+    """Return an outcome as it may go on: of a kind and a code that there are, with text that fits a record and a reply."""
+    match found:
+        case Passed():
+            return found
+        case Failed(code=code, detail=detail, subject=subject, weight=weight):
+            if not (isinstance(code, str) and code in check.codes):
+                return Unknown(f"the check found {_line(code)}, which is none of its codes")
+            if weight is not None and not (isinstance(weight, int | float) and math.isfinite(weight)):
+                return Unknown(f"the check found {code} with a weight that is no number")
+            if _is_line(detail) and _is_line(subject):
+                return found
+            return Failed(code, _line(detail), _line(subject), weight)
+        case Skipped(why=why):
+            return found if _is_line(why) else Skipped(_line(why))
+        case Unknown(why=why):
+            return found if _is_line(why) else Unknown(_line(why))
+        case _:
+            return Unknown(_line(f"the check returned {type(found).__name__}, which is no outcome"))
+
+
+def _can_be_asked(found: object) -> bool:
+    return (
+        isinstance(found, Question)
+        and isinstance(found.kind, Kind)
+        and isinstance(found.name, str)
+        and isinstance(found.zone, str)
+        and (bool(found.zone) == (found.kind is Kind.LISTED))
+    )
+
+
+def _is_line(text: object) -> bool:
+    return isinstance(text, str) and len(text) <= TEXT_LIMIT and text.isascii() and text.isprintable()
+
+
+def _line(text: object) -> str:
+    return escape(str(text).encode("utf-8", "backslashreplace"))
+
+
+def _told(fault: BaseException) -> str:
+    try:
+        return _line(f"the check raised {type(fault).__name__}: {fault}")
+    except Exception:  # a fault whose text cannot be had
+        return _line(f"the check raised {type(fault).__name__}")

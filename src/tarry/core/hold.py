@@ -98,9 +98,12 @@ def wait_of(wait_class: HoldClass | None, policy: Policy) -> Span:
 def can_wait(answer: Answer, policy: Policy) -> bool:
     """True for an answer about a silent client that makes no difference before its hold is over: it may be kept until then.
 
-    That a list has the client may end the hold; any answer may change its length where classes look at facts.
+    That a list has the client may end the hold; any answer may change its length where classes look at facts, or end it where
+    a check heeds them all.
     """
-    return not policy.has_classes_by_facts and not (answer.question.kind is Kind.LISTED and answer.state is State.FOUND)
+    if policy.has_classes_by_facts or policy.heeds_every_answer:
+        return False
+    return not (answer.question.kind is Kind.LISTED and answer.state is State.FOUND)
 
 
 def _counts(reason: Reason, policy: Policy) -> bool:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tarry.core.admission import Networks
-from tarry.core.border import Moment
+from tarry.core.border import Answered, Moment
 from tarry.core.check import Armed, by_trigger, may_ask
 from tarry.core.client import Phase
+from tarry.core.result import Action
 
 LONGEST_HOLD = 295.0
 """Seconds. RFC 5321 §4.5.3.2.1 gives the greeting 5 minutes; 5 s are left for the way there and back."""
@@ -155,9 +156,18 @@ class Policy:
     asking: tuple[Armed, ...] = field(init=False)
     """The checks that may have questions."""
     has_classes_by_facts: bool = field(init=False)
+    heeds_every_answer: bool = field(init=False)
+    """True where not only a listing may end a hold: a check of answers speaks for clients by its weight, or refuses in the hold."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "triggers", by_trigger(self.checks))
         object.__setattr__(self, "armed", {one.name: one for one in self.checks})
         object.__setattr__(self, "asking", tuple(one for one in self.checks if may_ask(one)))
         object.__setattr__(self, "has_classes_by_facts", any(one.looks_at_facts for one in self.classes))
+        object.__setattr__(self, "heeds_every_answer", any(_may_end_a_hold(one) for one in self.triggers.get(Answered, ())))
+
+
+def _may_end_a_hold(armed: Armed) -> bool:
+    settings = armed.settings
+    refuses = max(settings.action, *settings.codes.values(), Action.IGNORE).refuses
+    return settings.has_effect and (settings.weight < 0 or (refuses and (settings.at is None or settings.at <= Phase.HOLD)))

@@ -54,7 +54,7 @@ class Keys:
         """Return what *key* asked for."""
         value = self._values[key]
         drawn = isinstance(value, Span) and value.low < value.high
-        return Because(words, key, toml_of(key, value), str(self._origins[key]), drawn)
+        return Because(words, key, toml_of(key, value, self.config.registry), str(self._origins[key]), drawn)
 
     def hold(self, hold_class: str, words: str = "") -> Because:
         """Return why a client of this class, "" for none, waits as long as it does."""

@@ -80,6 +80,7 @@ class _Teller:
         self._reasons: list[Reason] = []
         self._verdict: schema.Verdict | None = None
         self._has_talked = False
+        self._is_parked = False
         self._unanswered: set[str] = set()  # sources of which it has been told that they gave no answer
 
     def end(self) -> tuple[Step, ...]:
@@ -117,7 +118,7 @@ class _Teller:
             case schema.Hold(held=held) if held > _MOMENT:
                 self._held(at, event)
             case schema.Parked():
-                self._aside(at, "lets the MTA go meanwhile", self._keys.because("handoff.park_after"), tone=Tone.QUIET)
+                self._is_parked = True
             case schema.Handoff(ok=False, why=why):
                 self._add(at, f"cannot use the MTA: {why}", tone=Tone.BAD)
             case schema.Reply():
@@ -215,6 +216,10 @@ class _Teller:
             case other:
                 why = (Because(other),)
                 words = f"holds its reply for {event.asked:.1f} s"
+        if self._is_parked:
+            self._is_parked = False
+            words += ", and lets the MTA go meanwhile"
+            why = (*why, self._keys.because("handoff.park_after"))
         client = self._doing.pop(0)[1] if self._doing and self._doing[0][0] <= began_at + _MOMENT else ""
         place = next((index for index, one in enumerate(self._steps) if one.at > began_at + _MOMENT), len(self._steps))
         self._steps.insert(place, Step(began_at, client, words, why, Tone.WARN))

@@ -82,7 +82,8 @@ class Tarpitted:
             if code != 250:
                 return
             if number % self._each == 0 and await said(b"DATA\r\n") == 354:
-                self.delivered += await said(MESSAGE) == 250
+                taken = await said(MESSAGE) == 250
+                self.delivered += taken  # not in one: what it was before the reply would be added to
             await said(b"QUIT\r\n")
         except (OSError, asyncio.IncompleteReadError, ValueError) as problem:
             self.problems.append(repr(problem))
