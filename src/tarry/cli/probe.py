@@ -140,7 +140,9 @@ def command(
 
     Exit status: 0 honest clients were served, 1 one was not, 2 usage, 75 the server cannot be reached.
     """
-    if presets or markdown:
+    if markdown and not presets:
+        raise click.UsageError("--markdown goes with --presets")
+    if presets:
         _show_presets(ctx, names, as_json=as_json, as_markdown=markdown)
         raise SystemExit(0)
     options = Options(

@@ -73,9 +73,9 @@ def _served(outcome: Outcome) -> str:
 
 
 def _held(outcome: Outcome) -> float:
-    """Return how long the last reply was to be held; 0.0 where none was."""
-    holds = [one.event.asked for one in outcome.played.happened if isinstance(one.event, schema.Hold)]
-    return holds[-1] if holds else 0.0
+    """Return how long the reply was to be held during which the client left; 0.0 where none was."""
+    holds = [one.event for one in outcome.played.happened if isinstance(one.event, schema.Hold)]
+    return holds[-1].asked if holds and holds[-1].ended == "left" else 0.0
 
 
 def _awaited(habit: Habit, heard: int) -> str:

@@ -35,6 +35,8 @@ NAMED_LIST = f'[[checks.dnslists.zones]]\nzone = "{LIST}"\n'
 IMPATIENT = Seconds(20.0)
 # In 2004 most senders that gave up had done so after 85 s.
 REPLY_PATIENCE = Seconds(60.0)
+# Longer than any wait of 1997.
+ENDLESS = Seconds(7 * 86400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def _known(options: Options, patient: Habit) -> Iterator[Case]:
     yield Case(replace(patient, name="nameless", did="no name in the DNS"), names=())
     many = floods.rcpt_flood(replace(options, reply_patience=PATIENCE))
     yield Case(replace(many, name="mailing-list", kind=steps.Kind.HONEST, did=f"{floods.RECIPIENTS} rcpts, patient"))
+    endless = floods.rcpt_flood(replace(options, reply_patience=ENDLESS))
+    yield Case(replace(endless, name="endless", did=f"{floods.RECIPIENTS} rcpts, waits days"))
 
 
 def _refused(case: Case) -> int:
