@@ -1,4 +1,4 @@
-"""cli - `python -m bench hold|early|pass|mail|line|dns`.
+"""cli - `python -m bench hold|early|pass|mail|line|dns|lists|residual`.
 
 Exit status 0 when at least one peer was measured, 1 when none was, 2 for wrong usage, 130 after an interrupt (what was
 found until then is still shown and written).
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import click
 from rich.console import Console
 
-from bench import dns, early, hold, line, mail, passed, run
+from bench import dns, early, hold, line, lists, mail, passed, residual, run
 from bench.machine import this_machine
 from bench.peers import PEERS, for_measure
 from bench.peers.kind import Measure
@@ -187,7 +187,7 @@ def _common(
 
 
 def _report(
-    measure: Measure | Literal["dns"],
+    measure: Measure | Literal["dns", "lists", "residual"],
     settings: dict[str, Setting],
     common: run.Common,
     collected: run.Collected,
@@ -232,8 +232,75 @@ def dns_command(*, clients: int, rate: float, max_queries: int, runs: int, json_
     settings = dns.Settings(clients=500 if quick else clients, rate=500.0 if quick else rate, max_queries=max_queries)
     rows, skipped = dns.run(settings, runs)
     shown: dict[str, Setting] = {"clients": settings.clients, "rate": settings.rate, "max queries": max_queries}
-    shared = run.Common(peers=dns.ASKERS, attached=None, runs=runs, progress=Console(stderr=True))
-    _report("dns", shown, shared, run.Collected(rows=rows, skipped=skipped), dns.FIGURES, json_file)
+    _report("dns", shown, _alone(dns.ASKERS, runs), run.Collected(rows=rows, skipped=skipped), dns.FIGURES, json_file)
+
+
+@main.command("lists")
+@click.option("--clients", type=click.IntRange(10), default=20000, show_default=True, help="About each five lists are asked.")
+@click.option("--rate", type=click.FloatRange(1), default=2000.0, show_default=True, help="New clients a second.")
+@click.option("--wait", type=click.FloatRange(0.1), default=3.0, show_default=True, help="Seconds before the greeting.")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
+@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+def lists_command(*, clients: int, rate: float, wait: float, runs: int, json_file: Path | None, quick: bool) -> None:
+    """Hold clients, and ask five DNS lists about each: answers in time, CPU."""
+    settings = lists.Settings(clients=100 if quick else clients, rate=200.0 if quick else rate, wait=0.5 if quick else wait)
+    rows, skipped = lists.run(settings, runs)
+    _report(
+        "lists",
+        dict(lists.shown(settings)),
+        _alone(lists.KINDS, runs),
+        run.Collected(rows=rows, skipped=skipped),
+        lists.FIGURES,
+        json_file,
+    )
+
+
+@main.command("residual")
+@click.option("--clients", type=click.IntRange(10), default=5000, show_default=True, help="In residual delays.")
+@click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="How many of them come a second.")
+@click.option("--low", type=click.FloatRange(1), default=60.0, show_default=True, help="The shortest delay, in seconds.")
+@click.option("--high", type=click.FloatRange(1), default=290.0, show_default=True, help="The longest.")
+@click.option("--good-rate", type=click.FloatRange(1), default=100.0, show_default=True, help="Good messages a second.")
+@click.option("--seconds", type=click.FloatRange(1), default=120.0, show_default=True, help="Good mail is sent for so long, twice.")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
+@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+def residual_command(
+    *,
+    clients: int,
+    rate: float,
+    low: float,
+    high: float,
+    good_rate: float,
+    seconds: float,
+    runs: int,
+    json_file: Path | None,
+    quick: bool,
+) -> None:
+    """Send good mail beside clients in residual delays: times of good mail, memory, MTA connections."""
+    if quick:
+        clients, rate, low, high, good_rate, seconds = 60, 100.0, 4.0, 6.0, 20.0, 1.5
+    settings = residual.Settings(clients=clients, rate=rate, low=low, high=high, good_rate=good_rate, seconds=seconds)
+    if problem := settings.problem():
+        raise click.UsageError(problem)
+    rows, skipped = residual.run(settings, runs)
+    about: dict[str, Setting] = {
+        "clients": clients,
+        "rate": rate,
+        "delay": f"{low:g}-{high:g} s",
+        "good rate": good_rate,
+        "seconds": seconds,
+        "sink": sink_name(),
+    }
+    _report(
+        "residual", about, _alone((residual.KIND,), runs), run.Collected(rows=rows, skipped=skipped), residual.FIGURES, json_file
+    )
+
+
+def _alone(kinds: Sequence[str], runs: int) -> run.Common:
+    """Return what is common to the measures in which no peer takes part."""
+    return run.Common(peers=kinds, attached=None, runs=runs, progress=Console(stderr=True))
 
 
 @main.command("peers")

@@ -81,10 +81,12 @@ FIELDS: dict[str, dict[str, str]] = {
         "size": "Octets of the message; 0 where no message is answered.",
     },
     "hold": {
-        "why": "`data_wait`, `residual`, `answers` (what is being looked up), or `tarpit.` and the kind.",
+        "why": "`data_wait`, `residual`, `answers` (what is being looked up), `tarpit.` and the kind, or `reply_pace`: a held "
+        "reply went out an octet at a time.",
         "asked": "Seconds that it was to last.",
         "held": "Seconds that it lasted.",
-        "ended": "`due`, `left` when the client hung up, `answered` when what was looked up was known.",
+        "ended": "`due`, `left` when the client hung up, `answered` when what was looked up was known, `cut` when tarry or the MTA "
+        "ended it before its time.",
         "phase": PHASE,
         "reasons": "For a residual delay: all reasons for it.",
         "sender": "For a residual delay: the sender, escaped; empty with `record.paths = false`.",
@@ -130,7 +132,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "commands": "Commands.",
         "rcpts": "RCPT commands.",
         "rcpts_accepted": "RCPT commands that were accepted.",
-        "messages": "Messages that were answered 250.",
+        "messages": "Messages that the MTA answered 250.",
         "octets": "Octets of all messages, accepted or not.",
         "errors": "Replies 500 to 504 and 555.",
         "delayed": "Seconds of holds after the greeting.",
@@ -139,6 +141,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "observed": "True when a verdict was not carried out, with `--observe`.",
         "parked": "How often the MTA's connection was given up for a hold.",
         "tls": "Version and cipher of TLS with the client, where tarry spoke it.",
+        "discarded": "Messages that were answered 250 and thrown away, since a check asks for that; not among `messages`.",
     },
     "start": {
         "version": "Version of tarry.",

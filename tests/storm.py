@@ -3,8 +3,8 @@
 What     `storm(random)` draws a policy, a client and the faults of an MTA (tests/storm_mta), plays them against a conversation, and
          asserts all the way; it returns how many messages the client was told 250 for.
 Asserts  Each reply answers its own command, and is nobody's who did not ask. A 250 for a message is the MTA's 250 for these
-         octets and for the recipients that were acknowledged, no more and no fewer. A 5xx in a transaction is the MTA's, and to
-         that very line.
+         octets and for the recipients that were acknowledged, no more and no fewer; or, where the policy throws messages away,
+         tarry's, and the MTA has kept nothing of it. A 5xx in a transaction is the MTA's, and to that very line.
          What the MTA says to tarry before XCLIENT is told to nobody. The session ends, and lets the MTA go.
 Facts    Half a million of them take eight minutes; TARRY_NIGHTLY says how many the test plays.
 """
@@ -17,16 +17,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tarry.checks.dnslists import DnsLists, Options
+from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pregreet import Pregreet
-from tarry.core.border import Close, CloseMta, OpenMta, Pump, Relay, Send, SessionEffect
+from tarry.checks.values.zone import Zone
+from tarry.core import replies
+from tarry.core.border import Ask, Close, CloseMta, OpenMta, Pump, Relay, Send, SessionEffect
 from tarry.core.client import Phase
 from tarry.core.conversation import Conversation
+from tarry.core.facts import Answer, Question, State
 from tarry.core.login import Way
 from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
+from tarry.smtp.reply import Reply
 from tests.playbook import armed
 from tests.storm_mta import GONE, OUR_EHLO, TAG, StormMta
-from tests.talk import BEGUN_AT, found, setting
+from tests.talk import BEGUN_AT, Slow, found, setting
 
 REPLY = re.compile(rb"(?:[0-9]{3}-[^\r\n]*\r\n)*([0-9]{3}) ([^\r\n]*)\r\n")
 KINDS = {
@@ -47,6 +53,12 @@ OWN = (b"EHLO", b"HELO", b"RSET", b"NOOP", b"QUIT", b"MAIL")
 WAITED_FOR = (b"DATA", b"AUTH", b"STARTTLS", b"QUIT", b"message")
 """What a client says nothing behind."""
 ENDLESS = 10_000
+SAID = b"Ok, go on"
+"""The operator's words for an accepted recipient."""
+THROWN_AWAY = b"2.6.0 Message accepted"
+WITHOUT_ID = frozenset(one.raw for one in vars(replies).values() if isinstance(one, Reply))
+"""What may be told without the session's id: what is wrong with one command, and that the client's time is over."""
+LISTS = Options(zones=(Zone(zone="list.example"), Zone(zone="other.example"), Zone(zone="allow.example", weight=-1.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,8 @@ class StormClient:
         self.waits: list[Said] = []
         self.is_greeted = False
         self.accepted = 0
+        self.discarded = 0
+        self.throws_away = False  # what it sends is thrown away
 
     @property
     def must_wait(self) -> bool:
@@ -131,15 +145,33 @@ class StormClient:
         else:
             said = self.waits.pop(0)
             number = int(tag[1]) if (tag := TAG.search(text)) else None
-            if number is None:
+            if text in (SAID, b"2.1.5 " + SAID):
+                self._judge_our_words(said, code)
+            elif text == THROWN_AWAY:
+                self._judge_discard(said, code)
+            elif number is None:
                 self._judge_tarry(said, code, raw)
             else:
                 self._judge_mta(said, code, raw, number)
-            self._keep(said, code, number, is_taken_back=b"not accepted any more" in text)
+            self._keep(said, code, number, is_taken_back=b"not accepted any more" in text, is_thrown_away=text == THROWN_AWAY)
+
+    def _judge_our_words(self, said: Said, code: int) -> None:
+        assert (b"RCPT", 250) == (said.verb, code)
+        mtas = [raw for line, raw in self._mta.replied if line == said.line]
+        assert mtas, "the MTA was not asked"
+        assert mtas[-1].startswith(b"250"), "the MTA did not say 250"
+
+    def _judge_discard(self, said: Said, code: int) -> None:
+        assert (True, 250) == (self.throws_away, code)
+        assert said.verb == b"message" or said.is_last, said
+        assert not self._mta.is_open, "the connection that could end the message is there"
+        assert not self._mta.kept
+        self.discarded += 1
 
     def _judge_tarry(self, said: Said, code: int, raw: bytes) -> None:
         about = f"tarry says {raw!r} to {said.line!r}"
         assert code >= 400 or said.verb in OWN, about
+        assert code < 400 or b"[K3X9-0001]" in raw or raw in WITHOUT_ID, about
         if code >= 500:
             match said.verb:
                 case b"MAIL" | b"message":
@@ -166,7 +198,7 @@ class StormClient:
         is_early = said.verb in (b"message", b"BDAT") and line == b"unasked" and code >= 400
         assert line == said.line or is_about_client or is_owed or is_early or code == 421, about
 
-    def _keep(self, said: Said, code: int, number: int | None, *, is_taken_back: bool) -> None:
+    def _keep(self, said: Said, code: int, number: int | None, *, is_taken_back: bool, is_thrown_away: bool) -> None:
         if is_taken_back:
             assert code == 451
             self._forget()
@@ -188,9 +220,14 @@ class StormClient:
                 self._next = "message"
             case b"AUTH" if code == 334:
                 self._next = "login"
+            case b"AUTH" if code == 235:
+                self.throws_away = False
             case b"BDAT" if code == 250 and not said.is_last:
                 self._chunks += said.text
+            case b"BDAT" | b"message" if code == 250 and is_thrown_away:
+                self._forget()
             case b"BDAT" | b"message" if code == 250:
+                assert not self.throws_away
                 kept = [(one.rcpts, one.text) for one in self._mta.kept if one.number == number]
                 text = said.text if said.verb == b"message" else self._chunks + said.text  # its DATA begins anew
                 assert [(self._rcpts, text)] == kept
@@ -214,12 +251,28 @@ class Storm:
     def __init__(self, random: Random) -> None:
         self._random = random
         chance, choice = random.random, random.choice
+        throws_away = chance() < 0.2
         rules = Policy(
-            checks=(armed(Pregreet(), action=Action.DELAY),),
-            delay=Delay(Span(12.0, 12.0), choice((Phase.HELO, Phase.MAIL, Phase.RCPT, Phase.DATA))),
+            checks=(
+                armed(Pregreet(), action=Action.DELAY),
+                armed(NonSmtp(), action=Action.DISCARD, at=choice((Phase.HOLD, Phase.RCPT, Phase.MESSAGE))),
+                armed(DnsLists(), action=Action.DELAY, options=LISTS),
+            ),
+            delay=Delay(
+                Span(12.0, 12.0),
+                choice((Phase.HELO, Phase.MAIL, Phase.RCPT, Phase.DATA)),
+                per_reason=choice((0.0, 10.0)),
+                session_cap=choice((0.5, 20.0, 290.0)),
+                reply_pace=choice((0.0, 0.0, 0.5, 20.0)),
+                reply_pace_clients=choice((0, 1, 1)),
+            ),
             tarpits=Tarpits(
-                rcpt=Tarpit(choice((0, 1, 3)), choice((0.0, 2.0, 10.0)), 30.0),
+                rcpt=Tarpit(choice((0, 1, 3)), choice((0.0, 2.0, 10.0)), 30.0, say=choice(("", "", SAID.decode()))),
                 rset=Tarpit(choice((0, 3)), choice((0.0, 10.0)), 30.0),
+                noop=Tarpit(choice((0, 1)), choice((0.0, 400.0)), 400.0),
+                mail=Tarpit(choice((0, 1)), start=choice((0.0, 4.0)), factor=1.5),
+                error=Tarpit(choice((0, 2)), start=choice((0.0, 0.0, 7.0)), factor=2.0),
+                refused=Tarpit(choice((0, 1)), choice((0.0, 3.0, 9.0)), 30.0),
             ),
             data_wait=Span(wait := choice((0.0, 3.0, 10.0)), wait),
             park_after=choice((0.0, 5.0, math.inf)),
@@ -230,12 +283,18 @@ class Storm:
             random, madness=choice((0.0, 0.0, 0.02, 0.1, 0.3)), knows_client=choice((True, False)), takes_xclient=chance() < 0.3
         )
         self._client = StormClient(random, self._mta)
+        self._client.throws_away = throws_away
+        self._slow = Slow()
+        self._asked: list[Question] = []
+        reasons = [found("pregreet")] * (chance() < 0.3) + [found("non_smtp", "command", 0.0)] * throws_away
         self._talk = Conversation(
             setting(
                 rules,
+                resolves=True,
+                slow=self._slow if chance() < 0.8 else None,
                 knows_client=self._mta.knows_client,
                 login=Way(OUR_EHLO[5:].decode(), xclient=True) if self._mta.takes_xclient else None,
-                reasons=(found("pregreet"),) if chance() < 0.3 else (),
+                reasons=tuple(reasons),
             )
         )
         self._now = BEGUN_AT
@@ -258,10 +317,12 @@ class Storm:
                 break
             assert self._mta_turn() or self._wait(), "it waits for ever"
         assert self._is_over, "it does not end"
+        assert not (self._client.throws_away and self._mta.kept), "the MTA has what was to be thrown away"
         if self._is_closed:
             assert not self._mta.is_open, "a connection is left"
             assert not self._mta.is_asked_to_open
             assert math.inf == self._talk.wake_at
+            assert not self._slow.ids, "it is still counted among the slow ones"
         return self._client.accepted
 
     def _turn(self) -> None:
@@ -274,10 +335,20 @@ class Storm:
             self._now += self._random.choice((1.0, 4.0, 40.0))
             if self._now >= self._talk.wake_at:
                 self._take(self._talk.due(self._now))
+        elif what < 0.05:
+            self._answer()
         elif what < 0.15:
             self._mta_turn()
         else:
             self._client_turn()
+
+    def _answer(self) -> None:
+        """Let a look-up come back, however late."""
+        if self._asked:
+            question = self._asked.pop(self._random.randrange(len(self._asked)))
+            state = self._random.choice((State.FOUND, State.FOUND, State.NOTHING, State.UNKNOWN))
+            values = ("127.0.0.2",) if state is State.FOUND else ()
+            self._take(self._talk.answered(Answer(question, state, values), self._now))
 
     def _client_turn(self) -> None:
         client, chance = self._client, self._random.random
@@ -290,6 +361,8 @@ class Storm:
                 self._take(self._talk.client_sent(piece, self._now))
                 if at and chance() < 0.5:
                     self._mta_turn()
+                if chance() < 0.1 and not self._is_over:
+                    self._answer()
         for _ in range(ENDLESS):
             is_patient = client.must_wait or chance() >= 0.02
             if self._is_over or not client.waits or not is_patient or not (self._mta_turn() or self._wait()):
@@ -351,6 +424,8 @@ class Storm:
                     self._is_closed = True
                 case Pump():
                     self._is_pumped = True
+                case Ask(questions=questions):
+                    self._asked += questions
                 case _:
                     pass
         while self._talk.has_more and not self._is_over:

@@ -94,8 +94,21 @@ M> DATA
 M< 354 Go ahead
 S: 354 Go ahead
 """
+MESSAGE = """
+C: Subject: x
+C:
+C: text
+C: .
+M> Subject: x
+M>
+M> text
+M> .
+M< 250 2.0.0 Queued
+S: 250 2.0.0 Queued
+"""
 ENVELOPE = HELLO + MAIL + RCPT
 SENDING = ENVELOPE + DATA
+GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]"
 
 AnEvent = TypeVar("AnEvent")
 
@@ -119,6 +132,27 @@ def setting(policy: Policy | None = None, **changed: Any) -> Setting:
 def found(check: str, code: str = "spoke", weight: float = 1.0, phase: Phase = Phase.HOLD) -> Reason:
     """Return a reason of the hold before the greeting."""
     return Reason(check, code, "EHLO x", weight, phase, 1.0)
+
+
+def slowly(line: str, pace: float = 1.0) -> str:
+    """Return the part of a transcript in which a reply of one line goes out an octet at a time."""
+    return f"\n! {pace}s\n".join(f"S+ {char}" for char in [*line, "\\r", "\\n"])
+
+
+class Slow:
+    """A count of slow replies for one process: here, one test."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    def begin(self, id: str, limit: int) -> bool:
+        if len(self.ids) >= limit:
+            return False
+        self.ids.add(id)
+        return True
+
+    def end(self, id: str) -> None:
+        self.ids.discard(id)
 
 
 class Talk:
@@ -274,7 +308,7 @@ def _text(data: bytes, whole: str, broken: str) -> Iterator[str]:
     for line in lines:
         yield f"{whole} {_escaped(line)}".rstrip()
     if rest:
-        yield f"{broken} {_escaped(rest)}"
+        yield f"{broken} {_escaped(rest)}".rstrip()
 
 
 def _escaped(data: bytes) -> str:

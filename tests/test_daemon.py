@@ -395,11 +395,12 @@ def test_a_start_that_fails_leaves_nothing_in_the_loop() -> None:
             await left_behind(serve(config_of(listen=listen)))  # what the loop and the executor open once
             before = descriptors(), threading.active_count()
             assert (0, 0) == await left_behind(serve(config_of(listen=listen)))
-            assert before == (descriptors(), threading.active_count())
+            # Fewer descriptors: pycares closes those of an earlier test's channel in a thread of its own.
+            assert descriptors() <= before[0] and threading.active_count() <= before[1]
         Path("mail").rename("elsewhere")
         Path("mail").touch()
         assert (0, 0) == await left_behind(serve(config_of()))
-        assert before[1] == threading.active_count()
+        assert threading.active_count() <= before[1]
 
     run(scenario())
 

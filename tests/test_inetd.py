@@ -206,10 +206,10 @@ def test_a_command_that_cannot_be_run(make: Make, command: str, fails: str, why:
 
 def test_a_greeting_that_a_teaser_began_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the 421 answers the first command."""
-    house = make('[smtp]\nname = "mx.example"\n[hold]\nwait = "0s"\nteaser = "wait"\n[checks.pregreet]\naction = "ignore"\n')
+    house = make('[smtp]\nname = "mx.example"\n[hold]\nwait = "0s"\nteaser = "{name} wait"\n[checks.pregreet]\naction = "ignore"\n')
     house.client.send(b"QUIT\r\n")
     assert 75 == house.visit("/nothing/there")
-    assert b"220-wait\r\n220 mx.example ESMTP\r\n221 2.0.0 Bye\r\n" == house.said()
+    assert b"220-mx.example wait\r\n220 mx.example ESMTP\r\n221 2.0.0 Bye\r\n" == house.said()
     again = make(f'{NOW}teaser = "wait"\n')
 
     def stopped(*_: object) -> tuple[str, str]:

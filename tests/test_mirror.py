@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
-EXEMPT = frozenset({"e2e", "bench"})
+EXEMPT = frozenset({"e2e", "bench", "presets"})
 """Folders of tests that mirror nothing."""
 
 

@@ -16,7 +16,10 @@ from bench.generators import wire
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do. `size` is the message with its header and without the final dot, in bytes; times in seconds."""
+    """What to do. `size` is the message with its header and without the final dot, in bytes; times in seconds.
+
+    `rate` is how many connections are opened a second, 0 for as many as `open_at_once` lets.
+    """
 
     port: int
     messages: int
@@ -25,6 +28,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     per_connection: int
     seconds: float
     patience: float
+    rate: float = 0.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,12 +165,14 @@ class _Crowd:
         while now < start + order.seconds + order.patience:
             if now > start + order.seconds:
                 connections = opened
-            while opened < connections and len(self.senders) < order.open_at_once:
+            due = min(connections, int((now - start) * order.rate) + 1) if order.rate else connections
+            while opened < due and len(self.senders) < order.open_at_once:
                 self.open()
                 opened += 1
             if not self.senders and opened >= connections:
                 break
-            for fileno, what in self.epoll.poll(0.5):
+            until_next = start + opened / order.rate - now if order.rate and opened < connections else 0.5
+            for fileno, what in self.epoll.poll(min(0.5, max(0.0, until_next))):
                 if what & select.EPOLLOUT:
                     self.write(fileno)
                 if what & ~select.EPOLLOUT and fileno in self.senders:

@@ -30,7 +30,7 @@ from bench.peers.postfix import PROCESSES, RECIPIENTS
 from bench.peers.programs import started
 from bench.server import Running
 
-_PROGRAM = Path(sys.executable).parent / "tarry"
+PROGRAM = Path(sys.executable).parent / "tarry"
 
 _CONFIG = """\
 [listen]
@@ -59,14 +59,14 @@ def configuration(setup: Setup, handoff: dict[str, str]) -> str:
 
 def _missing() -> str:
     """Ask the program itself: installed is not yet able to serve."""
-    if not _PROGRAM.exists():
-        return f"{_PROGRAM} is not there: run make build"
+    if not PROGRAM.exists():
+        return f"{PROGRAM} is not there: run make build"
     return _complaint("serve", "--help")
 
 
 def _complaint(*arguments: str | Path) -> str:
     """Return what the program says against its arguments; empty when it has no objection."""
-    asked = subprocess.run([_PROGRAM, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    asked = subprocess.run([PROGRAM, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     said = (asked.stderr.strip() or asked.stdout.strip() or "nothing was printed").splitlines()[0]
     return f"`tarry {arguments[0]}` ended with status {asked.returncode}: {said}" if asked.returncode else ""
 
@@ -87,7 +87,7 @@ def _handoff_missing(announce: str) -> str:
 def _serving(setup: Setup, handoff: dict[str, str]) -> Iterator[Running]:
     file = setup.folder / "tarry.toml"
     file.write_text(configuration(setup, handoff))
-    with started([str(_PROGRAM), "serve", "-c", str(file)], setup) as running:
+    with started([str(PROGRAM), "serve", "-c", str(file)], setup) as running:
         yield running
 
 

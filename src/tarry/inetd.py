@@ -147,7 +147,7 @@ class _Visit:
         wait, name = wait_of(wait_class, self._policy).at(share), wait_class.name if wait_class else ""
         self._emit(self._connect(wait, "", name), self._accepted_at)
         if teaser:
-            say(self._sock, replies.teaser(teaser))
+            say(self._sock, replies.teaser(teaser, self._name))
         if self._policy.asking:
             from tarry.lookups import OneClient  # an event loop and a resolver, which are there only for who has lists
 
@@ -191,7 +191,7 @@ class _Visit:
         refusal = replies.not_started(self._id)
         try:
             if teaser:
-                greeting = replies.greeting(self._config.smtp.name or socket.gethostname() or "localhost")
+                greeting = replies.greeting(self._name)
                 said = alone.apologise(self._sock, greeting, refusal, clock=_CLOCK, wait=self._wait)
             else:
                 said = refusal
@@ -200,6 +200,11 @@ class _Visit:
             said = refusal
         self._close_with(said)
         return EX_TEMPFAIL
+
+    @property
+    def _name(self) -> str:
+        """The name in the greeting."""
+        return self._config.smtp.name or socket.gethostname() or "localhost"
 
     def _refuse(self, reply: Reply) -> int:
         self._close_with(reply)

@@ -307,7 +307,7 @@ def test_a_wrong_name_server_is_told() -> None:
     write('dns.servers = ["ns.example:53"]\n' + LISTS)
     result = CliRunner().invoke(command, ["try", "192.0.2.7"])
     assert (2, "") == (result.exit_code, result.stdout)
-    assert "tarry config: dns.servers (tarry.toml:1): not name servers: ns.example:53" in result.stderr
+    assert "tarry.toml:1: error: dns.servers: " in result.stderr
 
 
 def test_who_does_not_want_to_wait_for_dns_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:

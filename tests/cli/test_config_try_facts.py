@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tarry.cli import config_try_facts
-from tarry.cli.config_try_facts import Facts, NoNameServers
+from tarry.cli.config_try_facts import Facts
 from tarry.config.compile import policy
 from tarry.config.schema import Config
 from tarry.core.facts import Answer, Question, State, listing, names_of
@@ -89,12 +89,6 @@ def test_without_a_name_server_nothing_is_known() -> None:
         (answer,) = found.look([LISTED])
     assert State.UNKNOWN is answer.state
     assert answer.why
-
-
-def test_what_is_no_name_server_is_told() -> None:
-    """Only c-ares can tell."""
-    with facts(LIST.replace("127.0.0.1:9", "ns.example:53")) as found, pytest.raises(NoNameServers, match=r"ns\.example:53"):
-        found.look([LISTED])
 
 
 def test_where_no_check_asks_there_is_no_answer() -> None:

@@ -107,7 +107,7 @@ class _Unshowable:
         ({"codes": {"a": ""}}, "Mine.codes: 'a' has no meaning"),
         ({"settings": Settings}, "Mine.settings: Settings is no Settings"),
         ({"settings": Settings(action="tag")}, "Mine.settings: action: 'tag' is no Action"),  # type: ignore[arg-type]
-        ({"settings": Settings(reply="hello")}, 'Mine.settings: reply: "hello" is not a reply'),
+        ({"settings": Settings(reply="hello")}, 'Mine.settings: reply: "hello" is neither a reply'),
         ({"settings": Settings(at="mail")}, "Mine.settings: at: 'mail' is of the wrong type"),  # type: ignore[arg-type]
         ({"settings": Settings(codes={"none": Action.TAG})}, 'Mine.settings: codes: no such code: "none"'),
         ({"settings": Settings(weight=2e9)}, "Mine.settings: weight: 2000000000 is out of range"),

@@ -120,7 +120,7 @@ mode = prox
             '2: error: checks.pregreet.action: "discrad" is none of '
             'ignore, tag, delay, discard, defer, reject and drop; did you mean "discard"?',
         ),
-        ('preset = "postscreen"', '1: error: preset: "postscreen" is not in this version yet; leave the line out'),
+        ('preset = "postscren"', '1: error: preset: "postscren" is none of '),
         ('[record]\nstyle = "postscren"', '2: error: record.style: "postscren" is none of '),
         ("[limits]\nline = 100", "2: error: limits.line: 100 is out of range; write a number from 512 to 65536"),
         ("[karma]\nskip_above = 3", "2: warning: [karma]: has no effect in this version; leave it out, or keep it for later"),

@@ -76,6 +76,31 @@ def test_no_target(value: object, told: str) -> None:
     assert told == refusal(places.target, value)
 
 
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("192.0.2.53", Endpoint("192.0.2.53", 53)),
+        ("127.0.0.1:5353", Endpoint("127.0.0.1", 5353)),
+        ("2001:DB8::53", Endpoint("2001:db8::53", 53)),
+        ("[2001:db8::53]", Endpoint("2001:db8::53", 53)),
+        ("[::1]:5353", Endpoint("::1", 5353)),
+    ],
+)
+def test_a_name_server_is_an_address(text: str, endpoint: Endpoint) -> None:
+    """Without a port it is 53."""
+    assert (endpoint,) == places.name_servers.read([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("ns.example:53", "is a name"), ("ns.example", "has no port"), ("127.0.0.1:0", "port 0")]
+)
+def test_a_name_is_no_name_server(text: str, told: str) -> None:
+    """Whom should be asked where it is?"""
+    with pytest.raises(Wrong) as raised:
+        places.name_servers.read([text])
+    assert told in raised.value.what
+
+
 def test_an_optional_address_may_be_empty() -> None:
     """The empty text is no address, and is written back as such."""
     assert (None, "") == (places.optional_endpoint.read(""), places.optional_endpoint.write(None))
@@ -145,13 +170,13 @@ def test_reply(text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("250 ok", "is not a reply that refuses"),
-        ("550", "is not a reply that refuses"),
-        ("550-No", "is not a reply that refuses"),
-        ("550 ", "is not a reply that refuses"),
+        ("251 ok", "is neither a reply that refuses nor the 250"),
+        ("550", "is neither a reply that refuses nor the 250"),
+        ("550-No", "is neither a reply that refuses nor the 250"),
+        ("550 ", "is neither a reply that refuses nor the 250"),
         ("550 No\r\n250 ok", "the reply holds a line break; write one line"),
-        ("550 é", "is not a reply that refuses"),
-        (550, "550 is not a reply that refuses"),
+        ("550 é", "is neither a reply that refuses nor the 250"),
+        (550, "550 is neither a reply that refuses nor the 250"),
         ("550 " + "a" * 400, "the reply has 404 characters; keep to 400"),
     ],
 )
@@ -162,7 +187,7 @@ def test_no_reply(value: object, told: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [places.endpoints, places.target, places.networks, places.header, places.reply, places.optional_endpoint],
+    [places.name_servers, places.target, places.networks, places.header, places.reply, places.optional_endpoint],
 )
 @given(
     value=anything

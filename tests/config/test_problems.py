@@ -6,24 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from tarry.config.keys import build, keys
 from tarry.config.load import load
-from tarry.config.origin import DEFAULT, Origin, Problem
-from tarry.config.problems import find
-from tarry.config.values import Wrong
+from tests.config.breaches import PASS, PROXY, problems
 from tests.config.own import Greeter
-
-
-def problems(settings: Mapping[str, object], *, alone: bool = False) -> list[Problem]:
-    """Return what the rules say about settings, as if the operator had written them."""
-    values: dict[str, object] = {}
-    for name, value in settings.items():
-        try:
-            values[name] = keys()[name].kind.read(value)
-        except Wrong as wrong:
-            values[name] = wrong.coming
-    origins = {name: Origin("file", "t.toml", 1) if name in settings else DEFAULT for name in keys()}
-    return list(find(build(values), origins, alone=alone))
 
 
 def test_the_defaults_break_no_rule() -> None:
@@ -31,8 +16,6 @@ def test_the_defaults_break_no_rule() -> None:
     assert [] == problems({})
 
 
-PASS = {"handoff.mode": "pass"}
-PROXY = {"handoff.mode": "proxy", "handoff.announce": "proxy-v2"}
 CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
 
 
@@ -188,7 +171,7 @@ def test_a_breach_is_told_with_what_mends_it(settings: Mapping[str, object], tol
 @pytest.mark.parametrize(
     "settings",
     [
-        {"hold.wait": "30s", "delay.target": "295s", "hold.data_wait": "295s"},
+        {"hold.wait": "30s", "delay.target": "295s", "delay.session_cap": "295s", "hold.data_wait": "295s"},
         {"tarpit.rcpt.cap": "5m"},
         {"tarpit.rcpt.step": "5s", "tarpit.rcpt.cap": "295s", **PROXY},
         {"checks.pregreet.action": "reject", "checks.pregreet.at": "connect", **PASS},

@@ -195,18 +195,6 @@ def test_refusals(kind: Kind, value: object, told: str) -> None:
     assert told == refusal(kind, value)
 
 
-def test_a_word_of_a_later_version_is_known() -> None:
-    """A right value of a later version is refused by name, and kept for rules between keys."""
-    kind = values.choice("proxy", later={"pass": 'write "proxy"'})
-    with pytest.raises(Wrong) as caught:
-        kind.read("pass")
-    assert ('"pass" is not in this version yet', 'write "proxy"', "pass") == (
-        caught.value.what,
-        caught.value.fix,
-        caught.value.coming,
-    )
-
-
 def test_a_list_tells_which_element_is_wrong() -> None:
     """The index of a wrong element comes with the refusal."""
     kind = values.listed(values.whole(0, 9, "digit"), "digits", "[1]")

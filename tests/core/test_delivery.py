@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from tarry.checks.bare_newline import BareNewline
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
+from tarry.core.check import Armed
 from tarry.core.client import Phase
 from tarry.core.policy import Limits, Policy, Span
 from tarry.core.result import Action
 from tarry.record import schema
-from tests.playbook import policy
+from tests.playbook import armed, policy
 from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, SENDING, Talk, found
 
 LOGIN_BY_EHLO = LOGIN[LOGIN.index("M< 250-mta") :].lstrip()
@@ -73,7 +77,7 @@ def test_a_mended_message_may_be_refused() -> None:
 def test_a_broken_message_is_refused() -> None:
     """Where nothing is mended: with the check's reply, or with tarry's own."""
     strict = {"changes": {"normalize": False}}
-    own = "S: 550 5.6.0 A message may hold no bare CR, bare LF or NUL\n* abort the MTA\n* close"
+    own = "S: 550 5.6.0 A message may hold no bare CR, bare LF or NUL [K3X9-0001]\n* abort the MTA\n* close"
     checks = "S: 450 4.7.1 Lines must end in CR LF, try again later [K3X9-0001]\n* abort the MTA\n* close"
     Talk(policy(BareNewline(), **strict)).plays(SENDING, r"C+ a\0b\r\n", own)
     talk = Talk(policy(BareNewline(), action=Action.DEFER, **strict)).plays(SENDING, r"C+ abc\r\n", "M- abc", "C+ a\\rb", checks)
@@ -305,8 +309,97 @@ def test_a_message_that_tarry_refuses_is_aborted() -> None:
     refusal = "S: 550 5.7.1 You spoke before the greeting [K3X9-0001]\n* abort the MTA\n* close"
     Talk(refused_at_message(), reasons=(found("pregreet", weight=0.0),)).plays(SENDING, f"C: text\nC: .\nM> text\n{refusal}")
     Talk(refused_at_message(), reasons=(found("pregreet", weight=0.0),)).plays(
-        ENVELOPE, f"C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok\nC: BDAT 0 LAST\nM> BDAT 0 LAST\n{refusal}"
+        ENVELOPE, f"C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok\nC: BDAT 0 LAST\n{refusal}"
     )
+
+
+# Thrown away.
+
+
+def discarding(at: Phase = Phase.MESSAGE, *more: Armed, **changed: Any) -> Policy:
+    return Policy(checks=(armed(Pregreet(), action=Action.DISCARD, at=at, **changed), *more))
+
+
+def discarded(rules: Policy) -> Talk:
+    return Talk(rules, reasons=(found("pregreet", weight=0.0),))
+
+
+ACCEPTED = "S: 250 2.6.0 Message accepted"
+ENVELOPE_AGAIN = MAIL + RCPT
+
+
+@pytest.mark.parametrize("at", [Phase.HOLD, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.MESSAGE])
+def test_a_message_is_thrown_away(at: Phase) -> None:
+    """It is taken in whole; the MTA never has its dot, and a new connection serves what comes then. One record of it each."""
+    talk = discarded(discarding(at)).plays(SENDING, f"C: text\nC: .\nM> text\n* abort the MTA\n{ACCEPTED}")
+    talk.plays(ENVELOPE_AGAIN, DATA, f"C: .\n* abort the MTA\n{ACCEPTED}\nC: QUIT\nS: 221 2.0.0 Bye\n* close at once")
+    assert [("discard", ("pregreet.spoke",), False)] * 2 == [(e.action, e.reasons, e.observed) for e in talk.of(schema.Verdict)]
+    assert [(250, "tarry", 6), (250, "tarry", 0)] == [(e.code, e.by, e.size) for e in talk.of(schema.Reply) if e.to == "message"]
+
+
+@pytest.mark.parametrize("piece", ["hi", "h\nC+ i"])
+def test_a_message_in_chunks_is_thrown_away(piece: str) -> None:
+    """The MTA never has the last octet of its last chunk, or the line of an empty one."""
+    first = "C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 250 ok\nS: 250 ok"
+    discarded(discarding()).plays(ENVELOPE, first, f"C: BDAT 0 LAST\n* abort the MTA\n{ACCEPTED}")
+    discarded(discarding()).plays(
+        ENVELOPE, first, f"C: BDAT 2 LAST\nM> BDAT 2 LAST\nC+ hi\nM- h\n* abort the MTA\n{ACCEPTED}", ENVELOPE_AGAIN
+    )
+
+
+def test_the_mtas_own_refusals_stay_its_own() -> None:
+    """Of a recipient, of DATA, and of a chunk that is not the last; its failures stay a 421."""
+    nobody = RCPT.replace("250 2.1.5 Recipient ok", "550 5.1.1 nobody")
+    full = DATA.replace("354 Go ahead", "452 4.3.1 full")
+    discarded(discarding()).plays(HELLO, MAIL, nobody, RCPT, full)
+    discarded(discarding()).plays(ENVELOPE, "C+ BDAT 2\\r\\nhi\nM> BDAT 2\nM- hi\nM< 552 too big\nS: 552 too big")
+    discarded(discarding()).plays(SENDING, f"C: text\nM- text\n! MTA left: gone\n{GONE}")
+
+
+def test_an_answer_that_the_mta_gave_early_changes_nothing() -> None:
+    """It was the answer to a message that is not the client's any more."""
+    discarded(discarding()).plays(SENDING, f"C: a\nM- a\nM< 552 too big\nC: b\nC: .\n* abort the MTA\n{ACCEPTED}")
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ("250 2.6.0 I told you to go away, {client} [{id}]", "250 2.6.0 I told you to go away, 192.0.2.7 [K3X9-0001]"),
+        ("550 5.7.1 no", "250 2.6.0 Message accepted"),
+    ],
+)
+def test_the_operator_words_the_250(own: str, told: str) -> None:
+    """With a reply that begins with 250; another is for other actions."""
+    discarded(discarding(reply=own)).plays(SENDING, f"C: .\n* abort the MTA\nS: {told}")
+
+
+def test_a_stronger_action_wins() -> None:
+    """Where it is due; and the reply that says accepted is never a refusal's."""
+    rules = discarding(Phase.MAIL, armed(PreDataCheck(), action=Action.REJECT, at=Phase.MESSAGE))
+    talk = Talk(rules, reasons=(found("pregreet", weight=0.0), found("predata", "data", 0.0)))
+    refusal = "S: 550 5.7.1 You sent data before it was asked for [K3X9-0001]\n* abort the MTA\n* close"
+    talk.plays(SENDING, f"C: .\n{refusal}")
+    wrong = policy(Pregreet(), action=Action.REJECT, at=Phase.MAIL, reply="250 2.6.0 what")
+    refused = "C: MAIL FROM:<a@b.example>\nS: 550 5.7.1 You spoke before the greeting [K3X9-0001]"
+    Talk(wrong, reasons=(found("pregreet"),)).plays(HELLO, refused)
+
+
+def test_nothing_is_thrown_away_of_those_who_are_spared() -> None:
+    """Exempt clients, those that have logged in, and all while tarry only observes."""
+    kept = "C: .\nM> .\nM< 250 kept\nS: 250 kept"
+    Talk(discarding(), reasons=(found("pregreet"),), is_exempt=True).plays(SENDING, kept)
+    observed = discarded(replace(discarding(), observe=True)).plays(SENDING, kept)
+    assert [("discard", True)] == [(event.action, event.observed) for event in observed.of(schema.Verdict)]
+    talk = discarded(discarding())
+    talk.plays(HELLO, f"C: AUTH PLAIN AGEAYg==\n{LOGIN}\nM> AUTH PLAIN AGEAYg==\nM< 235 ok\nS: 235 ok")
+    talk.plays(AGAIN, RCPT, DATA, kept)
+
+
+def test_what_cannot_be_read_to_its_end_is_refused() -> None:
+    """A broken message would have to be taken in whole to be thrown away."""
+    rules = replace(discarding(), normalize=False)
+    own = "550 5.6.0 A message may hold no bare CR, bare LF or NUL [K3X9-0001]"
+    discarded(rules).plays(SENDING, f"C+ a\\nb\nS: {own}\n* abort the MTA\n* close")
 
 
 # Header lines.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Delay, Limits, Policy, Span
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.record import schema
 from tests.playbook import policy
@@ -50,7 +52,8 @@ def test_paths_are_recorded_unless_the_operator_forbids_it() -> None:
 def test_too_many_recipients() -> None:
     """Beyond the limit RCPT is answered 452 without the MTA, and the others stand."""
     Talk(Policy(limits=Limits(recipients=1))).plays(
-        HELLO, MAIL, RCPT, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients", "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok",
+        HELLO, MAIL, RCPT, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients [K3X9-0001]",
+        "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok",
         "C: MAIL FROM:<>\nM> MAIL FROM:<>\nM< 250 ok\nS: 250 ok", RCPT,
     )  # fmt: skip
 
@@ -59,7 +62,7 @@ def test_a_mail_inside_a_transaction_changes_nothing() -> None:
     """Where the MTA refuses it, the transaction goes on, with its count of recipients and its chunks."""
     nested = "C: MAIL FROM:<>\nM> MAIL FROM:<>\nM< 503 nested\nS: 503 nested"
     Talk(Policy(limits=Limits(recipients=1))).plays(
-        HELLO, MAIL, RCPT, nested, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients"
+        HELLO, MAIL, RCPT, nested, "C: RCPT TO:<e@f.example>\nS: 452 4.5.3 Too many recipients [K3X9-0001]"
     )
     Talk().plays(HELLO, MAIL, RCPT, nested, "C: BDAT 2 LAST\nM> BDAT 2 LAST\nC+ hi\nM- hi\nM< 250 ok\nS: 250 ok")
     Talk().plays(HELLO, MAIL, nested, f"! MTA left: gone\nC: DATA\n{GONE_LONG_AGO}")
@@ -139,3 +142,38 @@ def test_nobody_owes_a_mail_who_has_waited() -> None:
     Talk(DELAYED, reasons=(found("pregreet"),)).plays(
         HELLO, OWED, HELD, LOGIN, script, "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok\n! MTA left: idle", MAIL, RCPT
     )
+
+
+# Our own words for an accepted recipient.
+
+
+@pytest.mark.parametrize(
+    ("mta", "told"),
+    [
+        ("250 2.1.5 Recipient ok", "250 2.1.5 Ok, spammer"),
+        ("250 Recipient ok", "250 Ok, spammer"),
+        ("250-2.1.5 one\nM< 250 2.1.5 two", "250 2.1.5 Ok, spammer"),
+        ("250 2.1.5", "250 Ok, spammer"),
+        ("251 2.1.5 will forward", "251 2.1.5 will forward"),
+        ("550 5.1.1 no", "550 5.1.1 no"),
+        ("450 4.1.1 later", "450 4.1.1 later"),
+    ],
+)
+def test_recipients_beyond_a_number_are_accepted_in_our_words(mta: str, told: str) -> None:
+    """With the MTA's own code; what it refuses, and what it says besides 250, it says itself."""
+    rules = Policy(tarpits=Tarpits(rcpt=Tarpit(5, say="Ok, spammer", say_after=1)))
+    talk = Talk(rules).plays(HELLO, MAIL, RCPT)
+    talk.plays(f"C: RCPT TO:<c@d.example>\nM> RCPT TO:<c@d.example>\nM< {mta}\nS: {told}")
+    assert "mta" == talk.of(schema.Reply)[-1].by
+
+
+def test_our_words_begin_anew_with_each_message() -> None:
+    """And with say_after = 0 each recipient hears them. Who is spared hears the MTA."""
+    rules = Policy(tarpits=Tarpits(rcpt=Tarpit(5, say="Ok", say_after=1)))
+    ours = RCPT.replace("S: 250 2.1.5 Recipient ok", "S: 250 2.1.5 Ok")
+    again = "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok\nC: MAIL FROM:<>\nM> MAIL FROM:<>\nM< 250 ok\nS: 250 ok"
+    Talk(rules).plays(HELLO, MAIL, RCPT, ours, ours, again, RCPT, ours)
+    every = Policy(tarpits=Tarpits(rcpt=Tarpit(5, say="Ok")))
+    Talk(every).plays(HELLO, MAIL, ours)
+    Talk(every, is_exempt=True).plays(HELLO, MAIL, RCPT)
+    Talk(replace(every, observe=True)).plays(HELLO, MAIL, RCPT)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,14 +17,14 @@ from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
 from tarry.core.border import Close, Emit
 from tarry.core.client import Phase
-from tarry.core.exchange import Exchange, Waiting
+from tarry.core.exchange import Exchange, Pause, Waiting
 from tarry.core.login import Way
-from tarry.core.policy import Limits, Policy
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tests.playbook import armed, policy
 from tests.storm import storm
-from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, Talk, found, setting, shown
+from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, Slow, Talk, found, setting, shown, slowly
 
 GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]"
 ASKED = "C: MAIL FROM:<a@b.example>\n* open the MTA"
@@ -233,6 +235,219 @@ def test_the_time_to_the_mta_is_recorded() -> None:
     assert [750.0] == [event.ms for event in talk.of(schema.Handoff)]
 
 
+# Holds of a finished reply.
+
+MISTAKES = Policy(tarpits=Tarpits(error=Tarpit(1, 5.0, 12.0)), park_after=20.0)
+REFUSALS = Policy(tarpits=Tarpits(refused=Tarpit(1, 10.0, 1000.0)), park_after=25.0)
+WHAT = "C: WHAT\nS: 500 5.5.2 Command not recognised"
+HELD_WHAT = WHAT.replace("\nS", "\n! {}s\nS")
+NOBODY = "C: RCPT TO:<x@d.example>\nM> RCPT TO:<x@d.example>\nM< 550 5.1.1 no\nS: 550 5.1.1 no"
+HELD_NOBODY = NOBODY.replace("\nS", "\n! {}s\nS")
+
+
+def holds(talk: Talk) -> list[tuple[str, float, float, str]]:
+    return [(event.why, event.asked, event.held, event.ended) for event in talk.of(schema.Hold)]
+
+
+def test_mistakes_are_held_beyond_the_free_ones() -> None:
+    """Each reply 500 to 504 and 555, whoever gives it, by its number in the session."""
+    talk = Talk(MISTAKES).plays(HELLO, WHAT, HELD_WHAT.format(10), MAIL)
+    talk.plays("C: RCPT TO:<>\nM> RCPT TO:<>\nM< 555 what\n! 12s\nS: 555 what", "C: NOOP\nS: 250 2.0.0 Ok")
+    talk.plays("C: RCPT TO:<>\nM> RCPT TO:<>\nM< 550 no\nS: 550 no")
+    assert [("tarpit.error", 10.0, 10.0, "due"), ("tarpit.error", 12.0, 12.0, "due")] == holds(talk)
+    assert [500, 500, 250, 555, 250, 550] == [event.code for event in talk.of(schema.Reply)][1:]
+
+
+def test_refused_recipients_are_held_beyond_the_free_ones() -> None:
+    """Those that the MTA refused in the session, also over several messages; what it accepts is not."""
+    talk = Talk(replace(REFUSALS, park_after=math.inf)).plays(HELLO, MAIL, NOBODY, HELD_NOBODY.format(20), RCPT)
+    talk.plays("C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok", MAIL.replace(LOGIN, ""), HELD_NOBODY.replace("550", "451").format(30))
+    assert [("tarpit.refused", 20.0, 20.0, "due"), ("tarpit.refused", 30.0, 30.0, "due")] == holds(talk)
+
+
+def test_the_longer_of_two_tarpits_for_one_command_counts() -> None:
+    """One before it and one after it: together they take as long as the longer. So do two behind it."""
+    both = Tarpits(rcpt=Tarpit(0, 4.0), refused=Tarpit(0, 7.0), error=Tarpit(0, 6.0))
+    talk = Talk(Policy(tarpits=both)).plays(HELLO, MAIL)
+    talk.plays(NOBODY.replace("M> RCPT", "! 4s\nM> RCPT").replace("\nS", "\n! 3s\nS"))
+    talk.plays(NOBODY.replace("M> RCPT", "! 8s\nM> RCPT").replace("\nS", "\n! 6s\nS").replace("550", "555"))
+    assert [4.0, 3.0, 8.0, 6.0] == [asked for _, asked, _, _ in holds(talk)]
+    talk.plays(NOBODY.replace("M> RCPT", "! 12s\nM> RCPT").replace("\nS", "\n! 9s\nS"))
+    short = Tarpits(rcpt=Tarpit(0, 4.0), refused=Tarpit(0, 4.0))
+    talk = Talk(Policy(tarpits=short)).plays(HELLO, MAIL, NOBODY.replace("M> RCPT", "! 4s\nM> RCPT"))
+    assert [("tarpit.rcpt", 4.0)] == [hold[:2] for hold in holds(talk)]
+
+
+def test_a_long_hold_of_a_reply_parks() -> None:
+    """The MTA has answered; it hears the transaction again before the next command."""
+    talk = Talk(REFUSALS).plays(HELLO, MAIL, RCPT, NOBODY, HELD_NOBODY.format(20))
+    talk.plays(HELD_NOBODY.format(30).replace("\n!", "\nM> QUIT\n* close the MTA\n!"))
+    again = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\nM< 250 ok\nM> RCPT TO:<c@d.example>\nM< 250 ok"
+    talk.plays(RCPT.replace("M> RCPT", f"{again}\nM> RCPT"))
+    assert [schema.Parked("rcpt", 1)] == talk.of(schema.Parked)
+
+
+def test_a_hold_of_half_an_hour() -> None:
+    """No deadline of a command goes off in it, neither the client's nor the MTA's, and the client goes on as before (1997)."""
+    long = Policy(tarpits=Tarpits(rset=Tarpit(0, 1800.0, 7200.0), error=Tarpit(0, 1800.0, 7200.0)))
+    talk = Talk(long).plays(HELLO, "C: RSET\n! 1799.5s\n! 0.5s\nS: 250 2.0.0 Ok", HELD_WHAT.format(1800))
+    talk.plays("! 299s\nC: NOOP\nS: 250 2.0.0 Ok")
+    assert [1800.0, 1800.0] == [event.held for event in talk.of(schema.Hold)]
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+def test_a_client_that_leaves_while_its_reply_is_held(how: str) -> None:
+    """All ends at once, and the reply that it never got is not recorded."""
+    talk = Talk(MISTAKES).plays(HELLO, WHAT, f"C: WHAT\n! 3s\n! {how}\n* close")
+    assert [("tarpit.error", 10.0, 3.0, "left")] == holds(talk)
+    assert [250, 500] == [event.code for event in talk.of(schema.Reply)]
+
+
+def test_what_is_piled_up_behind_a_held_reply_waits() -> None:
+    """And is then answered in its order, a QUIT as well; talking ends no hold."""
+    told = "S: 500 5.5.2 Command not recognised\nS: 250 2.0.0 Ok\nS: 221 2.0.0 Bye\n* close at once"
+    Talk(MISTAKES).plays(HELLO, WHAT, f"C: WHAT\nC: NOOP\n--\nC: QUIT\n! 10s\n{told}")
+
+
+def test_the_end_waits_for_the_reply() -> None:
+    """Where the command ends the session, the MTA is let go at once and the client with its reply."""
+    talk = Talk(MISTAKES).plays(HELLO, WHAT, MAIL)
+    talk.plays("C: BDAT what\n* abort the MTA\n! 10s\nS: 501 5.5.4 BDAT takes a size and, at the end, LAST\n* close")
+
+
+def test_the_daemon_goes_down_while_a_reply_is_held() -> None:
+    """As in any hold: it is told when it is due, and then who has no transaction is sent away."""
+    down = "S: 421 4.3.2 Service is going down, try again later\n* close"
+    Talk(MISTAKES).plays(HELLO, WHAT, f"C: WHAT\n! drain\n! 10s\nS: 500 5.5.2 Command not recognised\n{down}")
+
+
+def test_the_mta_breaks_while_a_reply_is_held() -> None:
+    """An MTA that leaves is missed when it is needed. One that speaks junk ends the session, and its 421 is the only reply."""
+    stays = Talk(REFUSALS).plays(HELLO, MAIL, NOBODY, HELD_NOBODY.format(20).replace("! 20s", "! 5s\n! MTA left: gone\n! 15s"))
+    stays.plays(f"C: RCPT TO:<c@d.example>\n{GONE}\n* close")
+    talk = Talk(REFUSALS).plays(HELLO, MAIL, NOBODY, NOBODY.rpartition("\n")[0], "! 5s")
+    talk.plays(f"M< junk\n{GONE}\n* abort the MTA\n* close")
+    assert [("tarpit.refused", 20.0, 5.0, "cut")] == holds(talk)
+
+
+def test_nobody_is_held_who_is_spared() -> None:
+    """Exempt clients, and anybody while tarry only observes."""
+    everything = Tarpits(*(Tarpit(0, 5.0) for _ in range(6)))
+    for rules, changed in ((Policy(tarpits=everything), {"is_exempt": True}), (Policy(tarpits=everything, observe=True), {})):
+        talk = Talk(rules, **changed).plays(HELLO, WHAT, "C: NOOP\nS: 250 2.0.0 Ok\nC: RSET\nS: 250 2.0.0 Ok", MAIL, NOBODY)
+        assert [] == talk.of(schema.Hold)
+
+
+def test_an_error_too_many_is_not_held() -> None:
+    """The refusal that drops it goes out at once."""
+    rules = policy(ManyErrors(), action=Action.DROP, options=Options(limit=1), changes={"tarpits": MISTAKES.tarpits})
+    Talk(rules).plays(HELLO, WHAT, "C: WHAT\nS: 521 5.7.1 Too many errors [K3X9-0001]\n* close")
+
+
+# Replies that go out an octet at a time.
+
+PACED = Delay(Span(10.0, 10.0), reply_pace=1.0)
+OK = "250 2.0.0 Ok"
+
+
+def paced(slow: Slow | None = None, **changed: Any) -> Talk:
+    """Return a client whose every RSET is held for 3 s."""
+    rules = Policy(delay=PACED, tarpits=Tarpits(rset=Tarpit(0, 3.0, 3.0), **changed), park_after=20.0)
+    return Talk(rules, slow=Slow() if slow is None else slow)
+
+
+def test_a_reply_that_was_held_goes_out_slowly() -> None:
+    """An octet a second, and recorded; what was not held goes at once, before and after it."""
+    slow = Slow()
+    talk = paced(slow).plays(HELLO, "C: NOOP\nS: 250 2.0.0 Ok", f"C: RSET\n! 3s\n{slowly(OK)}", "C: NOOP\nS: 250 2.0.0 Ok")
+    assert [("tarpit.rset", 3.0, 3.0, "due"), ("reply_pace", 13.0, 13.0, "due")] == holds(talk)
+    assert set() == slow.ids
+    talk.plays("! 299s\n! 1s\nS: 421 4.4.2 Timeout, closing the connection\n* close")
+
+
+def test_a_refusal_that_was_held_goes_out_slowly() -> None:
+    """Also where the hold was of the finished reply; and a client that it sends away has it whole."""
+    talk = paced(error=Tarpit(0, 2.0)).plays(HELLO, f"C: WHAT\n! 2s\n{slowly('500 5.5.2 Command not recognised')}")
+    talk.plays(f"C: DATA\nC: Subject: x\n! 4s\n{slowly('503 5.5.1 RCPT first')}\n* close")
+    assert ["tarpit.error", "reply_pace"] * 2 == [why for why, *_ in holds(talk)]
+
+
+def test_no_more_clients_than_the_limit() -> None:
+    """Beyond it the reply goes out at once; nobody is counted twice."""
+    slow = Slow()
+    slow.ids |= {str(number) for number in range(100)}
+    talk = paced(slow).plays(HELLO, f"C: RSET\n! 3s\nS: {OK}")
+    slow.ids.pop()
+    talk.plays(f"C: RSET\n! 3s\n{slowly(OK)}")
+    assert 99 == len(slow.ids)
+    Talk(Policy(delay=PACED, tarpits=Tarpits(rset=Tarpit(0, 3.0)))).plays(HELLO, f"C: RSET\n! 3s\nS: {OK}")
+
+
+def test_a_client_that_talks_meanwhile() -> None:
+    """It changes nothing (as with spamd): what it says is taken when it has been told."""
+    begun, rest = slowly(OK).split("\n! 1.0s\n", 1)
+    paced().plays(HELLO, f"C: RSET\n! 3s\n{begun}\nC: NOOP\nC: QUIT\n! 1s\n{rest}\nS: {OK}\nS: 221 2.0.0 Bye\n* close at once")
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+def test_a_client_that_leaves_meanwhile(how: str) -> None:
+    """Nothing more is said, and when it left is recorded; its place is free."""
+    slow = Slow()
+    talk = paced(slow).plays(HELLO, f"C: RSET\n! 3s\nS+ 2\n! 1.5s\nS+ 5\n! {how}\n* close")
+    assert [("tarpit.rset", 3.0, 3.0, "due"), ("reply_pace", 13.0, 1.5, "left")] == holds(talk)
+    assert (set(), math.inf) == (slow.ids, talk.conversation.wake_at)
+
+
+def test_the_daemon_goes_down_meanwhile() -> None:
+    """The rest goes out at once, and from then on nothing goes slowly."""
+    down = "S: 421 4.3.2 Service is going down, try again later\n* close"
+    slow = Slow()
+    talk = paced(slow).plays(HELLO, f"C: RSET\n! 3s\nS+ 2\n! drain\nS: 50 2.0.0 Ok\n{down}")
+    assert [("reply_pace", 13.0, 0.0, "cut")] == holds(talk)[1:]
+    assert set() == slow.ids
+    Talk(talk.conversation._policy, slow=slow).plays(HELLO, f"C: RSET\n! drain\n! 3s\nS: {OK}\n{down}")
+
+
+def test_the_mta_breaks_meanwhile() -> None:
+    """What it had said is said to its end, and then the 421."""
+    talk = paced().plays(HELLO, MAIL, "C: RSET\n! 3s\nM> RSET\nM< 250 done\nS+ 2\n! 1s\nS+ 5")
+    talk.plays(f"M< junk\nS: 0 done\n{GONE}\n* abort the MTA\n* close")
+
+
+def test_a_hold_and_its_reply_take_no_longer_than_a_client_waits() -> None:
+    """After 295 s the rest goes at once; a hold of that length leaves no time for it."""
+    rules = Policy(
+        delay=Delay(reply_pace=100.0), tarpits=Tarpits(rset=Tarpit(0, 3.0, 3.0), noop=Tarpit(0, 295.0)), park_after=math.inf
+    )
+    talk = Talk(rules, slow=Slow())
+    talk.plays(HELLO, f"C: RSET\n! 3s\nS+ 2\n! 100s\nS+ 5\n! 100s\nS+ 0\n! 91.9s\n! 0.1s\nS:  2.0.0 Ok\nC: NOOP\n! 295s\nS: {OK}")
+    assert [3.0, 292.0, 295.0] == [event.held for event in talk.of(schema.Hold)]
+
+
+def test_a_slow_354_gives_the_client_its_time() -> None:
+    """The deadline of the message counts from its end; an MTA that leaves meanwhile is a 421."""
+    rules = policy(
+        Pregreet(),
+        action=Action.DELAY,
+        changes={"delay": Delay(Span(10.0, 10.0), Phase.DATA, reply_pace=1.0), "limits": Limits(data=5.0)},
+    )
+    asked = "C: DATA\n! 6s\nM> DATA\nM< 354 go"
+    talk = Talk(rules, reasons=(found("pregreet"),), slow=Slow()).plays(HELLO, MAIL, RCPT, asked, slowly("354 go"), "! 4.9s")
+    talk.plays("C: text\nC: .\nM> text\nM> .\nM< 250 kept\nS: 250 kept")
+    talk = Talk(rules, reasons=(found("pregreet"),), slow=Slow()).plays(HELLO, MAIL, RCPT, asked, "S+ 3\n! 1s\nS+ 5")
+    talk.plays(f"! MTA left: gone\nS: 4 go\n{GONE}\n* abort the MTA\n* close")
+
+
+def test_what_is_never_said_slowly() -> None:
+    """The answer to a message, and the 220 before TLS."""
+    rules = policy(Pregreet(), action=Action.DELAY, changes={"delay": Delay(Span(10.0, 10.0), Phase.DATA, reply_pace=1.0)})
+    chunk = "C+ BDAT 2 LAST\\r\\nhi\n! 6s\nM> BDAT 2 LAST\nM- hi\nM< 250 kept\nS: 250 kept"
+    Talk(rules, reasons=(found("pregreet"),), slow=Slow()).plays(HELLO, MAIL, RCPT, chunk)
+    rules = policy(Pregreet(), action=Action.DELAY, changes={"delay": PACED})
+    start = f"C: STARTTLS\n! 6s\n{LOGIN}\nM> STARTTLS\nM< 220 go\nS: 220 go\n* pump"
+    Talk(rules, reasons=(found("pregreet"),), slow=Slow()).plays(HELLO, start)
+
+
 # One by one, without a conversation.
 
 
@@ -251,11 +466,11 @@ def test_a_hold_keeps_what_it_holds_back() -> None:
     """It is recorded with what was asked and what was held, and what comes then is the caller's to do."""
     one = exchange()
     then: list[float] = []
-    one.hold(5.0, "residual", then.append, 1010.0)
+    one.hold(Pause(5.0, "residual", ("a.b",), "c@d", "e@f"), then.append, 1010.0)
     assert (Waiting.HOLD, 1015.0) == (one.waiting, one.wake_at)
     one.release(1012.0, "left")(1012.0)
     assert [1012.0] == then
-    assert [Emit(schema.Hold("residual", 5.0, 2.0, "left", "greeted"))] == one.outbox.take()
+    assert [Emit(schema.Hold("residual", 5.0, 2.0, "left", "greeted", ("a.b",), "c@d", "e@f"))] == one.outbox.take()
 
 
 def test_replies_give_way_to_refusals() -> None:

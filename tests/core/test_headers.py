@@ -33,6 +33,13 @@ def test_reasons_are_named_and_headers_are_filled_in() -> None:
     ) == lines(found("non_smtp", "http"), found("pregreet"), rules=rules)
 
 
+def test_what_the_client_said_is_filled_in() -> None:
+    """As it said it: braces in it stand for nothing."""
+    rules = policy(Pregreet(), header="X-{code}: {detail}")
+    reason = Reason("pregreet", "spoke", "EHLO {id}{code}")
+    assert lines(reason, rules=rules).endswith(b"\r\nX-spoke: EHLO {id}{code}\r\n")
+
+
 def test_what_is_ignored_is_not_named() -> None:
     """Nor is what a check found that is not armed any more."""
     rules = Policy(checks=(armed(Pregreet(), action=Action.IGNORE, header="X-Spoke: yes"),))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -380,6 +381,35 @@ def test_who_is_allowed_and_refused_waits_for_all_answers() -> None:
         held, effects = step(held, Answered(answer), ACCEPTED_AT + number, rules)
         ended.append([type(each) for each in ends(effects)])
     assert [[], [], [], [Refuse]] == ended
+
+
+# The score before the greeting.
+
+
+@pytest.mark.parametrize("at", [Phase.CONNECT, Phase.HOLD])
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (Score(delay=0.0, defer=2.0), "421 4.7.1 You spoke before the greeting, try again later [k3x9] https://x.example/refused"),
+        (Score(delay=0.0, reject=2.0), "554 5.7.1 You spoke before the greeting [k3x9] https://x.example/refused"),
+        (Score(delay=0.0, drop=2.0), "521 5.7.1 You spoke before the greeting [k3x9] https://x.example/refused"),
+    ],
+)
+def test_the_score_refuses_before_the_greeting(at: Phase, score: Score, told: str) -> None:
+    """Where score.at is as early as that; the refusal names the session and the page for help. Later it waits."""
+    checks = policy(Pregreet(), action=Action.TAG, weight=2.0).checks
+    for phase, end in ((at, Refuse(reply(int(told[:3]), told[4:]))), (Phase.HELO, Greet())):
+        rules = Policy(checks=checks, score=msgspec.structs.replace(score, at=phase), help_url="https://x.example/refused")
+        _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
+        assert [end] == ends(effects)
+
+
+@pytest.mark.parametrize("action", [Action.DELAY, Action.DISCARD])
+def test_what_is_done_later_greets_as_usual(action: Action) -> None:
+    """A delay and a discard are carried out after the greeting, wherever they were due."""
+    rules = policy(Pregreet(), action=action, at=Phase.CONNECT)
+    _, effects = step(Held("k3x9", "192.0.2.7", ACCEPTED_AT), EHLO, ACCEPTED_AT + 1.0, rules)
+    assert [Greet()] == ends(effects)
 
 
 # What a silent client's answers can wait for.

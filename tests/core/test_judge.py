@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,12 +183,12 @@ def test_milder_actions_have_no_reply(action: Action) -> None:
 
 
 @given(phase=st.sampled_from(Phase), action=actions)
-def test_a_reply_is_there_exactly_when_the_action_refuses(phase: Phase, action: Action) -> None:
+def test_a_reply_is_there_exactly_when_the_action_has_one(phase: Phase, action: Action) -> None:
     """And its class is that of the action: 4xx to come again, 5xx for good."""
     verdict = judge([reason(phase=Phase.CONNECT)], policy({"action": action}), phase)
-    assert verdict.action.refuses == (verdict.reply is not None)
+    assert (verdict.action >= Action.DISCARD) == (verdict.reply is not None)
     if verdict.reply is not None:
-        assert (4 if verdict.action is Action.DEFER else 5) == verdict.reply.code // 100
+        assert {Action.DISCARD: 2, Action.DEFER: 4}.get(verdict.action, 5) == verdict.reply.code // 100
 
 
 def test_the_operator_may_word_the_reply() -> None:
@@ -294,4 +295,64 @@ def test_a_verdict_is_of_a_piece(made: Policy, found: list[Reason], phase: Phase
     verdict = judge(found, made, phase)
     assert set(verdict.reasons) <= set(found)
     assert (verdict == CLEAR) == (verdict.action is Action.IGNORE) == (not verdict.reasons)
-    assert verdict.action.refuses == (verdict.reply is not None)
+    assert (verdict.action >= Action.DISCARD) == (verdict.reply is not None)
+
+
+# What delays.
+
+
+def test_what_delays_is_told_with_the_verdict() -> None:
+    """The reasons that ask for it, where delays are imposed; not tags, nor allow lists. None where the client is refused."""
+    made = policy({"action": Action.TAG}, {"action": Action.DELAY}, {"action": Action.DISCARD, "at": Phase.DATA})
+    tag, delay, allow = reason("one"), reason("two"), reason("one", weight=-0.5)
+    assert () == judge([tag, delay], made, Phase.MAIL).delaying
+    assert (delay,) == judge([tag, delay, allow], made, Phase.RCPT).delaying
+    discard = judge([delay, reason("three")], made, Phase.DATA)
+    assert (Action.DISCARD, (delay,)) == (discard.action, discard.delaying)
+    refusing = policy({"action": Action.REJECT}, {"action": Action.DELAY})
+    assert () == judge([tag, delay], refusing, Phase.RCPT).delaying
+
+
+def test_a_delay_by_score_is_owed_to_what_makes_it_up() -> None:
+    """Where no reason asks for one itself; a weight of nothing is no part of it."""
+    made = policy({"action": Action.TAG}, {"action": Action.DELAY}, score=Score(delay=1.0))
+    light, heavy, none = reason("one", weight=0.4), reason("one", Phase.MAIL, 0.7), reason("one", Phase.HELO, 0.0)
+    assert (light, heavy) == judge([light, none, heavy], made, Phase.RCPT).delaying
+    assert (reason("two"),) == judge([light, heavy, reason("two")], made, Phase.RCPT).delaying
+    assert () == judge([light, none], made, Phase.RCPT).delaying
+
+
+# The score at every phase.
+
+
+@pytest.mark.parametrize("at", list(Phase))
+@pytest.mark.parametrize(
+    ("score", "action"),
+    [
+        (Score(delay=0.0, defer=2.0), Action.DEFER),
+        (Score(delay=0.0, reject=2.0), Action.REJECT),
+        (Score(delay=0.0, drop=2.0), Action.DROP),
+        (Score(delay=2.0), Action.DELAY),
+    ],
+)
+def test_the_score_counts_from_its_phase_on(at: Phase, score: Score, action: Action) -> None:
+    """Earlier than RCPT too, and with it the reply of that action, whatever the operator wrote for another."""
+    made = policy({"action": Action.TAG, "reply": "550 never"}, score=msgspec.structs.replace(score, at=at))
+    for phase in Phase:
+        found = judge([reason(weight=2.0)], made, phase, id="K3X9-0001")
+        tag = Action.TAG if phase >= Phase.HOLD else Action.IGNORE
+        assert (action if phase >= at else tag) == found.action
+        if found.reply is not None:
+            assert (
+                found.reply.raw.endswith(b"You did one [K3X9-0001]\r\n")
+                or b"You did one, try again later [K3X9-0001]" in found.reply.raw
+            )
+
+
+def test_the_operator_words_a_discard() -> None:
+    """By a reply that begins with 250, which no refusal is; another one is for refusals."""
+    made = policy({"action": Action.DISCARD, "reply": "250 2.0.0 Gone: {reason}"}, {"action": Action.REJECT, "reply": "250 Gone"})
+    assert b"250 2.0.0 Gone: one.spoke\r\n" == judge([reason("one")], made, Phase.RCPT).reply.raw
+    assert b"550 5.7.1 You did two []\r\n" == judge([reason("two")], made, Phase.RCPT).reply.raw
+    other = policy({"action": Action.DISCARD, "reply": "550 no"})
+    assert b"250 2.6.0 Message accepted\r\n" == judge([reason("one")], other, Phase.RCPT).reply.raw

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import pytest
+
 from tarry.checks.non_smtp import NonSmtp
+from tarry.checks.pipelining import Pipelining
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Delay, Policy, Span, Tarpit, Tarpits
-from tarry.core.result import Action
+from tarry.core.policy import Delay, Policy, Score, Span, Tarpit, Tarpits
+from tarry.core.result import Action, Reason
 from tarry.record import schema
-from tests.playbook import policy
+from tests.playbook import armed, policy
 from tests.talk import ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, SENDING, Talk, found
 
 
@@ -36,7 +42,8 @@ def test_a_residual_delay_holds_the_first_recipient() -> None:
         """,
         RCPT,
     )
-    assert [schema.Hold("residual", 56.0, 56.0, "due", "rcpt")] == talk.of(schema.Hold)
+    told = (("pregreet.spoke",), "a@b.example", "c@d.example")
+    assert [schema.Hold("residual", 56.0, 56.0, "due", "rcpt", *told)] == talk.of(schema.Hold)
 
 
 def test_a_delay_at_helo() -> None:
@@ -86,3 +93,124 @@ def test_the_longer_of_two_holds_counts() -> None:
         RCPT.replace("M> RCPT", "! 8s\nM> RCPT"),
     )
     assert [("residual", 6.0), ("tarpit.rcpt", 8.0)] == [(event.why, event.held) for event in talk.of(schema.Hold)]
+
+
+# Which reasons count, and how long they delay.
+
+
+RESIDUAL = {"at": Phase.RCPT, "per_reason": 10.0}
+SECOND_MAIL = "C: RSET\nM> RSET\nM< 250 ok\nS: 250 ok\nC: MAIL FROM:<a@b.example>\nM> MAIL FROM:<a@b.example>\nM< 250 ok\nS: 250 ok"
+
+
+def delayed(**changed: Any) -> Policy:
+    """Return a policy in which pregreet and non_smtp delay, and pipelining only tags."""
+    checks = (
+        armed(Pregreet(), action=Action.DELAY),
+        armed(NonSmtp(), action=Action.DELAY),
+        armed(Pipelining(), action=Action.TAG),
+    )
+    return Policy(checks=checks, park_after=math.inf, **{"delay": Delay(Span(60.0, 60.0), **RESIDUAL), **changed})
+
+
+def waits(talk: Talk) -> list[tuple[float, tuple[str, ...]]]:
+    return [(event.asked, event.reasons) for event in talk.of(schema.Hold)]
+
+
+def begin(rules: Policy, *reasons: Reason, seconds: float) -> Talk:
+    """Play up to the first recipient, which is held for so long."""
+    rcpt = f"C: RCPT TO:<c@d.example>\n! {seconds}s\n{LOGIN}\nM> MAIL FROM:<a@b.example>\nM< 250 ok\nM> RCPT TO:<c@d.example>"
+    return Talk(rules, reasons=reasons).plays(HELLO, "C: MAIL FROM:<a@b.example>\nS: 250 2.1.0 Ok", f"{rcpt}\nM< 250 ok\nS: 250 ok")
+
+
+def test_each_delaying_reason_beyond_the_first_adds_to_the_target() -> None:
+    """And all of them are named, once each; a tag and an allow list are no reasons for a delay."""
+    reasons = (
+        found("pregreet"),
+        found("non_smtp", "command"),
+        found("pipelining", "early"),
+        found("pipelining", "listed", weight=-0.5),
+        found("pregreet", "tls"),
+    )
+    talk = begin(delayed(), *reasons, seconds=76)
+    assert [(76.0, ("pregreet.spoke", "non_smtp.command", "pregreet.tls"))] == waits(talk)
+
+
+@pytest.mark.parametrize(("code", "weight"), [("early", 0.0), ("early", 5.0), ("group", -1.0)])
+def test_a_reason_that_asks_for_less_delays_nobody_again(code: str, weight: float) -> None:
+    """Whatever its weight."""
+    talk = begin(delayed(), found("pregreet"), seconds=56)
+    talk.conversation._screen.reasons.append(found("pipelining", code, weight))
+    talk.plays(RCPT)
+    assert [(56.0, ("pregreet.spoke",))] == waits(talk)
+
+
+def test_a_later_reason_delays_to_the_new_target() -> None:
+    """At the next command that may be delayed, also in the next transaction."""
+    talk = begin(delayed(), found("pregreet"), seconds=56)
+    talk.conversation._screen.reasons.append(found("non_smtp", "command"))
+    talk.plays("C: NOOP\nS: 250 2.0.0 Ok", SECOND_MAIL, RCPT.replace("M> RCPT", "! 10s\nM> RCPT"), RCPT)
+    assert [(56.0, ("pregreet.spoke",)), (10.0, ("pregreet.spoke", "non_smtp.command"))] == waits(talk)
+
+
+def test_a_delay_by_score_names_what_makes_the_score_up() -> None:
+    """Each of these is a reason, though none asks for a delay by itself; what is against none of it is left out."""
+    rules = delayed(score=Score(delay=1.0))
+    reasons = (found("pipelining", "early", 0.6), found("pipelining", "group", 0.6), found("pipelining", "x", 0.0))
+    talk = begin(rules, *reasons, seconds=66)
+    assert [(66.0, ("pipelining.early", "pipelining.group"))] == waits(talk)
+
+
+def test_the_session_has_one_cap() -> None:
+    """Reached, there is no further delay; a MAIL is not kept back for one either."""
+    rules = delayed(delay=Delay(Span(60.0, 60.0), per_reason=10.0, session_cap=58.0))
+    talk = begin(rules, found("pregreet"), seconds=56)
+    talk.conversation._screen.reasons.append(found("non_smtp", "command"))
+    talk.plays(RCPT.replace("M> RCPT", "! 2s\nM> RCPT"))
+    talk.conversation._screen.reasons.append(found("pregreet", "tls"))
+    talk.plays("! MTA left: idle\nC: RSET\nS: 250 2.0.0 Ok", MAIL, RCPT)
+    assert [56.0, 2.0] == [asked for asked, _ in waits(talk)]
+
+
+def test_a_tarpit_in_place_of_a_delay_uses_nothing_of_the_cap() -> None:
+    """The longer counts, and the reason has had its delay with it."""
+    rules = delayed(delay=Delay(Span(10.0, 10.0), session_cap=6.0), tarpits=Tarpits(rcpt=Tarpit(0, 7.0, 7.0)))
+    talk = begin(rules, found("pregreet"), seconds=7)
+    talk.conversation._screen.reasons.append(found("non_smtp", "command"))
+    talk.plays(RCPT.replace("M> RCPT", "! 7s\nM> RCPT"))
+    assert ["tarpit.rcpt", "tarpit.rcpt"] == [event.why for event in talk.of(schema.Hold)]
+
+
+def test_a_stronger_action_that_is_due_leaves_no_delay() -> None:
+    """Who is refused is refused at once; who is to be discarded is delayed as before."""
+    for action, told in ((Action.REJECT, "550 5.7.1 You spoke before the greeting [K3X9-0001]"), (Action.DISCARD, "")):
+        checks = (armed(Pregreet(), action=action, at=Phase.RCPT), armed(NonSmtp(), action=Action.DELAY))
+        rules = Policy(checks=checks, delay=Delay(Span(60.0, 60.0)), park_after=math.inf)
+        reasons = (found("pregreet"), found("non_smtp", "command"))
+        if told:
+            talk = Talk(rules, reasons=reasons).plays(HELLO, "C: MAIL FROM:<a@b.example>\nS: 250 2.1.0 Ok")
+            talk.plays(f"C: RCPT TO:<c@d.example>\nS: {told}")
+            assert [] == waits(talk)
+        else:
+            talk = begin(rules, *reasons, seconds=56)
+            assert [(56.0, ("non_smtp.command",))] == waits(talk)
+
+
+def test_the_record_of_a_delay_names_nobody_where_that_is_not_wanted() -> None:
+    """With record.paths = false; the reasons stay."""
+    talk = begin(delayed(record_paths=False), found("pregreet"), seconds=56)
+    assert [schema.Hold("residual", 56.0, 56.0, "due", "rcpt", ("pregreet.spoke",))] == talk.of(schema.Hold)
+
+
+def test_the_record_of_a_delay_is_escaped() -> None:
+    """What the client says there is one line of printable ASCII."""
+    rules = delayed(delay=Delay(Span(60.0, 60.0), Phase.MAIL))
+    talk = Talk(rules, reasons=(found("pregreet"),)).plays(HELLO, "C: MAIL FROM:<a\x1b[1m@b>\n! RST\n* close")
+    assert [("a\\x1b[1m@b", "")] == [(event.sender, event.rcpt) for event in talk.of(schema.Hold)]
+
+
+def test_observed_clients_are_not_delayed() -> None:
+    """Nor held in a tarpit."""
+    rules = delayed(observe=True, tarpits=Tarpits(*(Tarpit(0, 5.0) for _ in range(6))))
+    talk = Talk(rules, reasons=(found("pregreet"),)).plays(ENVELOPE, "C: NOOP\nS: 250 2.0.0 Ok")
+    assert [] == talk.of(schema.Hold)
+    assert [True] == [event.observed for event in talk.of(schema.Verdict)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,9 @@ from tarry.core import replies
 from tarry.record import schema
 from tarry.smtp.reply import Reply
 
+ID = "K3X9-0001"
+FOR_GOOD = (replies.denied, replies.broken_message)
+TOLD = (*FOR_GOOD, replies.too_many_clients, replies.too_many_from_client, replies.too_many_recipients)
 CONSTANTS = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
 
 
@@ -30,15 +34,31 @@ def test_refusals_name_the_session() -> None:
     assert b"554 5.7.1 Not accepted from this address [K3X9-0001]\r\n" == replies.denied("K3X9-0001").raw
 
 
+@pytest.mark.parametrize("say", TOLD)
+def test_refusals_of_the_policy_name_the_page_for_help(say: Callable[..., Reply]) -> None:
+    """Behind the session, where the operator has one."""
+    plain, helped = say(ID), say(ID, "https://x.example/refused")
+    assert plain.raw.endswith(f" [{ID}]\r\n".encode())
+    assert plain.raw[:-2] + b" https://x.example/refused\r\n" == helped.raw
+    assert re.fullmatch(rb"([45])[0-9][0-9] \1\.[0-9]\.[0-9] [ -~]+\r\n", plain.raw)
+
+
 def test_the_greeting() -> None:
     """It has the server's name and the word ESMTP."""
     assert b"220 mail.example.org ESMTP\r\n" == replies.greeting("mail.example.org").raw
 
 
+def test_the_teaser() -> None:
+    """It is a line that another follows, and may have the server's name in it."""
+    assert b"220-mail.example.org ESMTP\r\n" == replies.teaser("{name} ESMTP", "mail.example.org")
+    assert b"220-wait {for} it\r\n" == replies.teaser("wait {for} it", "mail.example.org")
+
+
 def test_nothing_permanent_is_said_for_trouble_of_our_own() -> None:
     """What is not the client's fault is a 4xx, so that it comes again."""
-    own = ("TOO_MANY_RECIPIENTS", "LINE_TOO_LONG", "TOO_SLOW", "GOING_DOWN", "TOO_MANY_CLIENTS", "TOO_MANY_FROM_CLIENT")
-    assert {4} == {CONSTANTS[name].code // 100 for name in own}
+    own = [CONSTANTS[name] for name in ("LINE_TOO_LONG", "TOO_SLOW", "GOING_DOWN")]
+    own += [say(ID) for say in (*TOLD, replies.unavailable, replies.taken_back, replies.not_started) if say not in FOR_GOOD]
+    assert {4} == {one.code // 100 for one in own}
 
 
 def test_the_record_of_a_last_word() -> None:

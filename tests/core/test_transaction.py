@@ -13,6 +13,7 @@ from tarry.checks.pipelining import Pipelining
 from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
+from tarry.core.exchange import Pause
 from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.core.transaction import LONGEST, Transaction
@@ -173,7 +174,7 @@ def test_a_reset_needs_no_mta() -> None:
 def test_what_needs_no_mta_opens_none() -> None:
     """After a hold whose own command tarry answers: NOOP, RSET and QUIT, and EHLO, which begins anew."""
     few = replace(PIT, limits=Limits(recipients=1))
-    over = f"{HELD}\n{PARKED}\n! 60s\nS: 452 4.5.3 Too many recipients\nC: NOOP\n{OK}"
+    over = f"{HELD}\n{PARKED}\n! 60s\nS: 452 4.5.3 Too many recipients [K3X9-0001]\nC: NOOP\n{OK}"
     quit_now = "C: QUIT\nS: 221 2.0.0 Bye\n* close at once"
     Talk(few).plays(HELLO, MAIL, RCPT, over, quit_now)
     Talk(few).plays(HELLO, MAIL, RCPT, over, f"C: RSET\n! 30s\n{OK}", quit_now)
@@ -193,7 +194,7 @@ def test_what_needs_no_mta_opens_none() -> None:
 )
 def test_what_needs_the_mta_is_asked_behind_the_transaction(script: str) -> None:
     """Whichever command it is that comes first: the MTA judges it as it would have."""
-    over = f"{HELD}\n{PARKED}\n! 60s\nS: 452 4.5.3 Too many recipients"
+    over = f"{HELD}\n{PARKED}\n! 60s\nS: 452 4.5.3 Too many recipients [K3X9-0001]"
     Talk(replace(PIT, limits=Limits(recipients=1))).plays(HELLO, MAIL, RCPT, over, script.format(AGAIN.lstrip()))
 
 
@@ -218,7 +219,7 @@ def test_a_client_without_an_mta_is_not_parked() -> None:
 def test_who_has_logged_in_is_not_parked() -> None:
     """The login could not be given again. (Such a client has no holds either; this is the second bolt.)"""
     talk = Talk(PIT).plays(HELLO, f"C: AUTH PLAIN AGEAYg==\n{LOGIN}\nM> AUTH PLAIN AGEAYg==\nM< 235 ok\nS: 235 ok")
-    talk.conversation._x.hold(60.0, "residual", lambda now: None, talk.now)
+    talk.conversation._x.hold(Pause(60.0, "residual"), lambda now: None, talk.now)
     assert [] == talk.of(schema.Parked)
     talk.plays("! FIN\n* abort the MTA\n* close")
 

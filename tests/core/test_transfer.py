@@ -47,6 +47,7 @@ def test_the_octets_of_chunks_add_up(sizes: list[int]) -> None:
         last = number == len(sizes) - 1
         transfer.begin_chunk(Chunk(size, last), b"X: y\r\n", mta.upstream, 5.0)
         transfer.take(b"x" * size, mta.upstream)
+        mta.upstream.pass_on(transfer.withheld())
         command, _, data = mta.heard().partition(b"\r\n")
         assert last == transfer.is_last == command.endswith(b" LAST")
         told += int(command.split()[1])

@@ -1,10 +1,12 @@
-"""Promise 20: nothing but the MTA's 250 makes a 250; no configuration of this version throws mail away."""
+"""Promise 20: nothing but the MTA's 250 makes a 250, unless the operator has a check throw mail away, and that is told at load."""
 
 import random
 
 import pytest
 
 from tarry import Config, ConfigError
+from tarry.config.load import load
+from tarry.config.schema import PRESETS
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.faults import Fault
 from tests.e2e.servers.sink import Sink
@@ -12,9 +14,12 @@ from tests.e2e.servers.tarry import Tarry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-DISCARDING = [
+WARNED = [
     '[checks.pregreet]\naction = "discard"',
     '[checks.predata]\naction = "discard"',
+    '[checks.helo]\ncodes = { spoofed = "discard" }',
+]
+DISCARDING = [
     '[checks.many_errors]\naction = "DISCARD"',
     '[handoff]\nmode = "discard"',
     '[handoff]\ndiscard = true',
@@ -38,10 +43,24 @@ VERDICTS = [
 
 
 @pytest.mark.parametrize("text", DISCARDING)
-def test_no_configuration_discards(text: str) -> None:
-    """There is no action, mode or key that takes mail and throws it away."""
+def test_nothing_but_a_check_discards(text: str) -> None:
+    """There is no mode, score or other key that takes mail and throws it away."""
     with pytest.raises(ConfigError):
         Config.from_toml(text)
+
+
+@pytest.mark.parametrize("text", WARNED)
+def test_a_check_that_discards_is_told_at_load(text: str) -> None:
+    """It works, and each is a warning of its own."""
+    told = [problem for problem in load(None, text=text).problems if "thrown away" in problem.what]
+    assert [False] == [problem.is_error for problem in told]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_but_that_of_1997_discards(preset: str) -> None:
+    """It is never a default."""
+    told = [problem for problem in load(None, text=f'preset = "{preset}"').problems if "thrown away" in problem.what]
+    assert (preset == "zmailer-1997") == bool(told)
 
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["DATA", "BDAT"])

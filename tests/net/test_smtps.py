@@ -142,8 +142,8 @@ def test_the_teaser(run: Run) -> None:
         return heard
 
     async def scenario() -> None:
-        house = house_of(held(wait=30.0, teaser="wait"))
-        assert b"220-wait\r\n" == await as_client(client, enter(house))
+        house = house_of(held(wait=30.0, teaser="{name} wait"))
+        assert b"220-mail.example wait\r\n" == await as_client(client, enter(house))
         await emptied(house)
         await house.leave()
 

@@ -27,7 +27,7 @@ from tarry.record.schema import (
     Start,
     Verdict,
 )
-from tarry.record.summary import fold
+from tarry.record.summary import Summary, fold
 from tests.strategies import session_events
 
 CONNECT = Connect("192.0.2.7", 40000, "198.51.100.1:25", 4.5)
@@ -203,3 +203,13 @@ def test_a_record_of_the_process_is_our_mistake() -> None:
     """It belongs to no session, so it cannot be folded into one."""
     with pytest.raises(AssertionError):
         fold([Record(Stamp(1, 0.0), Start("0.1", (), 1))])
+
+
+def test_what_was_thrown_away_is_no_message() -> None:
+    """It is counted by itself; its octets are among all that came."""
+    summary = Summary()
+    for by in ("tarry", "mta", "tarry"):
+        summary.add(Reply(250, "ok", "message", by, 100), 1.0)
+    summary.add(Reply(550, "no", "message", "tarry", 100), 1.0)
+    found = summary.close()
+    assert (1, 2, 400) == (found.messages, found.discarded, found.octets)

@@ -204,6 +204,20 @@ def test_a_milder_verdict_is_told_when_it_changes() -> None:
         (Hold("tarpit.rcpt", 12.0, 12.0, "due", "rcpt"), "waited 12.0 s at rcpt (tarpit.rcpt)"),
         (Hold("delay", 60.0, 9.0, "left", "rcpt"), "waited 9.0 s at rcpt (delay), then hung up"),
         (Hold("delay", 60.0, 9.0, "talked", "rcpt"), "waited 9.0 s at rcpt (delay), then spoke"),
+        (Hold("reply_pace", 13.0, 2.0, "cut", "rcpt"), "waited 2.0 s at rcpt (reply_pace), cut short"),
+        (
+            Hold("residual", 56.0, 56.0, "due", "rcpt", ("helo.unqualified", "ptr.none"), "a@b", "c@d"),
+            "delayed 56.0 s at rcpt for helo.unqualified, ptr.none: from <a@b> to <c@d>",
+        ),
+        (
+            Hold("residual", 56.0, 9.0, "left", "rcpt", ("ptr.none",), "", "c@d"),
+            "delayed 9.0 of 56.0 s at rcpt for ptr.none: from <> to <c@d>, unexpected disconnection",
+        ),
+        (
+            Hold("residual", 56.0, 56.0, "due", "mail", ("ptr.none",), "a b>"),
+            "delayed 56.0 s at mail for ptr.none: from an odd path",
+        ),
+        (Hold("residual", 56.0, 56.0, "due", "helo", ("ptr.none",)), "delayed 56.0 s at helo for ptr.none"),
         (Handoff("pass", "private/smtpd", True), "handed to private/smtpd"),
         (
             Handoff("proxy", "127.0.0.1:10025", False, why="ECONNREFUSED"),
@@ -274,3 +288,18 @@ def test_a_quotation_tells_that_it_is_only_the_beginning(size: int, is_cut: bool
 def test_events_of_the_daemon(event: ProcessEvent, expected: str) -> None:
     """The daemon's own events are told in the same plain words."""
     assert words(tell_process(event)) == [expected]
+
+
+def test_a_message_that_is_thrown_away() -> None:
+    """It is told with why, and counted apart."""
+    assert [
+        "discard (pregreet.spoke)",
+        "message of 6 octets from <a@b> to 1 recipient: 250 by tarry, thrown away (pregreet.spoke)",
+        "done: 0 messages and 1 thrown away, 3 commands, 2.0 s",
+    ] == story(
+        (1.0, Verdict("helo", "discard", ("pregreet.spoke",))),
+        (1.1, MAIL),
+        (1.2, RCPT_TAKEN),
+        (1.3, Reply(250, "2.6.0 Message accepted", "message", "tarry", 6)),
+        (2.0, Close("192.0.2.7", 1, greeted=True, commands=3, total=2.0, discarded=1)),
+    )

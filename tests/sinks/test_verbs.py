@@ -184,8 +184,8 @@ def test_a_denied_client_is_denylisted() -> None:
 @pytest.mark.parametrize(
     ("told", "why"),
     [
-        (replies.TOO_MANY_FROM_CLIENT, "too many connections"),
-        (replies.TOO_MANY_CLIENTS, "all server ports busy"),
+        (replies.too_many_from_client("ID"), "too many connections"),
+        (replies.too_many_clients("ID"), "all server ports busy"),
         (replies.GOING_DOWN, "all server ports busy"),
         (replies.unavailable("ID"), "all server ports busy"),
         (replies.not_started("ID"), "all server ports busy"),
@@ -239,7 +239,7 @@ def test_replies_of_the_mta_are_not_told() -> None:
 @pytest.mark.parametrize(
     ("told", "is_told"),
     [
-        (replies.TOO_MANY_RECIPIENTS, True),
+        (replies.too_many_recipients("ID"), True),
         (replies.unavailable("ID"), True),
         (replies.MAIL_FIRST, False),
         (replies.BROKEN_LINE, False),

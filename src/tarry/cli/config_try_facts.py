@@ -23,10 +23,6 @@ _TESTS = 2
 """How many questions a list's test takes at most, one after the other: about an IPv4 and then an IPv6 address."""
 
 
-class NoNameServers(Exception):
-    """What stands in ``dns.servers`` are none."""
-
-
 class _Clock:
     def monotonic(self) -> float:
         return time.monotonic()
@@ -54,15 +50,12 @@ class Facts:
         self._runner.close()
 
     def look(self, questions: Sequence[Question]) -> Sequence[Answer]:
-        """Return the answers, in the order of the questions, once all are there. Raises NoNameServers."""
+        """Return the answers, in the order of the questions, once all are there."""
         return self._runner.run(self._look(questions))
 
     async def _look(self, questions: Sequence[Question]) -> Sequence[Answer]:
         if self._lookups is None:
-            try:
-                self._lookups = Lookups(asyncio.get_running_loop(), _Clock(), self._config, self._policy, self._on_list)
-            except ValueError as fault:  # the one thing in [dns] that only c-ares can tell
-                raise NoNameServers(str(fault)) from None
+            self._lookups = Lookups(asyncio.get_running_loop(), _Clock(), self._config, self._policy, self._on_list)
             self._lookups.start()
             for _ in range(int(_TESTS * self._config.dns.timeout / _GLANCE) + 1):
                 if self._lookups.is_tested:

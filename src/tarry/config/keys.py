@@ -86,13 +86,17 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
     "remember": (values.duration(), "How long a pass is remembered."),
     "header": (
         places.header,
-        "A header line for the message, when headers.insert is true. {client}, {reason}, {code} and {id} are filled in.",
+        "A header line for the message, when headers.insert is true. {client}, {reason}, {code}, {detail} (what the client "
+        "said) and {id} are filled in.",
     ),
     "codes": (
         values.anything("table of actions", {"type": "object"}),
         "Actions of single codes, where they differ from action.",
     ),
-    "reply": (places.reply, 'The whole reply, such as "550 Not accepted [{id}]". Empty is the usual one.'),
+    "reply": (
+        places.reply,
+        'The whole reply, such as "550 Not accepted [{id}]"; for discard one with 250. Empty is the usual one.',
+    ),
 }
 
 

@@ -180,8 +180,6 @@ def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin:
             reading.origins[name] = said
         except Wrong as wrong:
             reading.bad[name] = said
-            if wrong.coming is not None:
-                reading.values[name], reading.origins[name] = wrong.coming, said
             for one in (wrong, *wrong.others):
                 within = () if one.index is None else one.index if isinstance(one.index, tuple) else (one.index,)
                 line = doc.line((*path, *within))

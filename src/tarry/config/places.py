@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DESCRIPTOR_NAME = re.compile(r"[!-9;-~]{1,255}", re.ASCII)  # sd_listen_fds_with_names(3)
 _HEADER = re.compile(r"[!-9;-~]+: ?[!-~][ -~]*")
-_REPLY = re.compile(r"[45][0-9][0-9] [ -~]*[!-~]")
+_REPLY = re.compile(r"(?:250|[45][0-9][0-9]) [ -~]*[!-~]")
 
 
 class UnixSocket(msgspec.Struct, frozen=True):
@@ -112,13 +112,28 @@ def _read_target(value: object) -> Address:
     return address
 
 
+def _read_name_server(value: object) -> Endpoint:
+    """Read the address of a name server: with a port, or without, which is port 53. A name could not be looked up without one."""
+    bare = value.strip("[]").lower() if isinstance(value, str) else ""
+    if _is_ip(bare):
+        return Endpoint(bare, 53)
+    server = _read_endpoint(value)
+    if not _is_ip(server.host):
+        raise Wrong(
+            f"{shown(server.host)} is a name, and names are what it is asked for", 'write its address, such as "127.0.0.1:53"'
+        )
+    if server.port == 0:
+        raise Wrong(f"{shown(value)} has port 0", "write the port on which it answers, as a rule 53")
+    return server
+
+
 def _read_optional(value: object) -> Endpoint | None:
     return None if value == "" else _read_endpoint(value)
 
 
 _ENDPOINT_SCHEMA = {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"}
 endpoint = Kind("host:port", _read_endpoint, str, _ENDPOINT_SCHEMA)
-endpoints = listed(endpoint, "list of host:port", '["127.0.0.1:25"]')
+name_servers = listed(Kind("address:port", _read_name_server, str, {"type": "string"}), "list of address:port", '["127.0.0.1:53"]')
 listening = listed(
     Kind("host:port or systemd", _read_listening, str, {"type": "string", "pattern": r"^(.+:[0-9]{1,5}|systemd(:.+)?)$"}),
     "list of host:port",
@@ -181,11 +196,11 @@ def _read_reply(value: object) -> str:
         return value
     if isinstance(value, str) and ("\r" in value or "\n" in value):
         raise Wrong("the reply holds a line break", "write one line: tarry adds the line end itself")
-    fix = 'write a code from 400 to 599, a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
-    raise Wrong(f"{shown(value)} is not a reply that refuses", fix)
+    fix = 'write a code from 400 to 599 (or 250), a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
+    raise Wrong(f"{shown(value)} is neither a reply that refuses nor the 250 of a discard", fix)
 
 
-reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^([45][0-9][0-9] [ -~]*[!-~])?$"})
+reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^((250|[45][0-9][0-9]) [ -~]*[!-~])?$"})
 
 
 def _network_fix(value: str) -> str:

@@ -43,8 +43,16 @@ from tarry.config.tables import (
 from tarry.core.check import Check, Settings
 
 NO_EFFECT = "has no effect in this version"
-PRESETS = ("tarry", "carraway-2003", "qpsmtpd-earlytalker", "sendwrap-2004")
-_COMING_PRESETS = dict.fromkeys(("postscreen", "flavell-2004", "zmailer-1997"), "leave the line out, or name one of this version")
+PRESETS = (
+    "tarry",
+    "carraway-2003",
+    "qpsmtpd-earlytalker",
+    "sendwrap-2004",
+    "flavell-2004",
+    "zmailer-1997",
+    "postscreen",
+    "spamd",
+)
 
 
 def table(factory: Callable[[], Any], *, later: bool = False) -> Any:
@@ -88,7 +96,7 @@ class Config:
 
     preset: str = key(
         "tarry",
-        values.choice(*PRESETS, later=_COMING_PRESETS),
+        values.choice(*PRESETS),
         help="A named starting point, laid between the defaults and this file.",
     )
     plugins: tuple[str, ...] = key(

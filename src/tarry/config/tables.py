@@ -185,8 +185,9 @@ class Hold:
     )
     teaser: str = key(
         "",
-        values.text("text", longest=400, ascii_only=True, example="mail.example.org"),
-        help="Text of a first greeting line (220-) that is sent at once, the last line only after the hold. Empty sends none.",
+        values.text("text", longest=400, ascii_only=True, example="{name} ESMTP"),
+        help="Text of a first greeting line (220-) that is sent at once, the last line only after the hold; {name} is the name in "
+        "the greeting. Empty sends none.",
         source="postscreen_greet_banner",
     )
     data_wait: Span = key(
@@ -329,7 +330,9 @@ class RefusedTarpit(ErrorTarpit):
 class Dns:
     """Lookups: block lists, the names of clients, the addresses of the names that they give."""
 
-    servers: tuple[Endpoint, ...] = key((), places.endpoints, help="DNS servers; empty takes the system's.")
+    servers: tuple[Endpoint, ...] = key(
+        (), places.name_servers, help="DNS servers by address, port 53 where none is named; empty takes the system's."
+    )
     timeout: float = key(
         3.0,
         values.duration(0.001),

@@ -38,18 +38,14 @@ DURATION_PATTERN = r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)"
 
 
 class Wrong(Exception):
-    """A value cannot be taken. ``index`` tells which element of a list is meant, or the way to it in a list of tables.
+    """A value cannot be taken. ``index`` tells which element of a list is meant, or the way to it in a list of tables; ``others``
+    are further mistakes in the same value."""
 
-    ``coming`` is the value where it is a right one of a later version, so that rules between keys can look at it; ``others`` are
-    further mistakes in the same value.
-    """
-
-    def __init__(self, what: str, fix: str, *, index: int | tuple[int | str, ...] | None = None, coming: object = None) -> None:
+    def __init__(self, what: str, fix: str, *, index: int | tuple[int | str, ...] | None = None) -> None:
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
         self.index = index
-        self.coming = coming
         self.others: tuple[Wrong, ...] = ()
 
 
@@ -123,18 +119,15 @@ def text(unit: str = "text", *, longest: int = 1024, least: int = 0, ascii_only:
     return Kind(unit, read, schema={"type": "string", "minLength": least, "maxLength": longest})
 
 
-def choice(*words: str, later: Mapping[str, str] | None = None) -> Kind:
-    """One of some words. ``later``: words that are known and not in this version, each with what to do instead."""
-    coming = later or {}
+def choice(*words: str) -> Kind:
+    """One of some words."""
 
     def read(value: object) -> str:
         if not isinstance(value, str):
             raise Wrong(f"{shown(value)} is not text", f"write one of {_listed(words)}")
-        if value in coming:
-            raise Wrong(f"{spell(value)} is not in this version yet", coming[value], coming=value)
         if value in words:
             return value
-        meant = nearest(value, (*words, *coming))
+        meant = nearest(value, words)
         fix = f"did you mean {spell(meant)}?" if meant else f"write one of {_listed(words)}"
         raise Wrong(f"{shown(value)} is none of {_listed(words, plain=True)}" if meant else f"there is no {shown(value)}", fix)
 

@@ -20,14 +20,18 @@ _COUNTED_AS = {"EHLO": "HELO", "HELO": "HELO", "MAIL": "MAIL", "RSET": "RSET", "
 
 
 class Attention:
-    """The commands of one session, as the checks see them. ``refused`` counts the recipients that the MTA refused."""
+    """The commands of one session, as the checks see them. ``refused`` counts the recipients that the MTA refused.
 
-    __slots__ = ("_counts", "_x", "refused")
+    ``sender`` and ``rcpt`` are the paths of the last MAIL and of the last RCPT behind it, as records show them.
+    """
+
+    __slots__ = ("_counts", "_x", "rcpt", "refused", "sender")
 
     def __init__(self, exchange: Exchange) -> None:
         self._x = exchange
         self._counts: dict[str, int] = {}
         self.refused = 0
+        self.sender = self.rcpt = ""
 
     def count(self, verb: str) -> int:
         """Return how many of these commands have come: EHLO and HELO (together), MAIL, RSET, NOOP."""
@@ -35,15 +39,20 @@ class Attention:
 
     def record(self, command: Command) -> None:
         """Record that a command came, with as much of its argument as may stand in a log."""
-        shown = b""
-        match command.verb:
+        shown, verb = b"", command.verb
+        match verb:
             case "EHLO" | "HELO":
                 shown = command.argument
             case "MAIL" | "RCPT" if self._x.policy.record_paths:
                 shown = path(command.argument)
             case "AUTH":
                 shown = command.argument.split(b" ", 1)[0]  # the mechanism; what follows may be a password
-        self._x.outbox.put(Emit(schema.Command(command.verb, len(command.line) + 2, escape(shown))))
+        text = escape(shown)
+        if verb == "MAIL":
+            self.sender, self.rcpt = text, ""
+        elif verb == "RCPT":
+            self.rcpt = text
+        self._x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, text)))
 
     def command(self, command: Command, rcpts: int, now: float) -> None:
         """A command came; *rcpts* counts the RCPTs of its transaction, with this one where it is one."""

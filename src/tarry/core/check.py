@@ -35,9 +35,9 @@ class Settings:
     """What the operator says about one check.
 
     ``at`` is the phase where the action is carried out, None for where the reason was found. ``weight`` adds to the score.
-    ``header`` is a header line to insert and ``reply`` the whole reply; both may hold {client}, {reason}, {code}, {list}, {id} and
-    {help_url}; "" for none and for the usual one. ``remember`` is how long a pass is remembered, in seconds (used with history).
-    ``codes`` are actions of single codes that differ from ``action``.
+    ``header`` is a header line to insert and ``reply`` the whole reply; both may hold {client}, {reason}, {code}, {detail}, {list},
+    {id} and {help_url}; "" for none and for the usual one. ``remember`` is how long a pass is remembered, in seconds (used with
+    history). ``codes`` are actions of single codes that differ from ``action``.
     """
 
     action: Action = Action.REJECT

@@ -4,8 +4,8 @@ What      A state machine without I/O: the shell tells what the client and the M
 Promises  The client sees 250 for a message only after the MTA's 250, and a 5xx to MAIL, RCPT, DATA or a message only when the
           MTA said it or the operator's policy asks for it. One command is handled at a time, so replies and commands stay in step.
           The MTA is opened by the first command that it must judge, and not at all for a client that policy refuses.
-Parts     core/exchange answers, asks and gives up; core/envelope has MAIL and RCPT; core/delivery has the message;
-          core/starttls has STARTTLS, core/pace the holds; here are the order of things and the other commands.
+Parts     core/exchange answers, asks, holds and gives up; core/commands has the commands, core/envelope of these MAIL and RCPT,
+          core/delivery the message, core/starttls STARTTLS; core/pace says what is held; here is the order of things.
 Source    RFC 5321 §4.1.4 (order of commands), RFC 2920, RFC 4954, RFC 3207; DESIGN §2 rules 2, 4, 9 and 10.
 """
 
@@ -16,19 +16,15 @@ from typing import assert_never
 
 from tarry.core import replies
 from tarry.core.attention import Attention
-from tarry.core.border import Emit, Piled, SessionEffect, Stray, Unrecognised
-from tarry.core.client import Phase
+from tarry.core.border import Emit, SessionEffect
+from tarry.core.commands import Commands
 from tarry.core.delivery import Delivery
 from tarry.core.envelope import Envelope
-from tarry.core.exchange import FOR_ANSWERS, Exchange, Setting, Waiting
+from tarry.core.exchange import Exchange, Setting, Waiting
 from tarry.core.facts import Answer
-from tarry.core.pace import Pace
-from tarry.core.result import Action
 from tarry.core.starttls import Established, Starttls
 from tarry.core.upstream import Answered, Broken, Stage, TurnedAway
 from tarry.record import schema
-from tarry.smtp.extensions import Capabilities, ehlo_reply, read_capabilities
-from tarry.smtp.grammar import Command
 from tarry.smtp.inputs import (
     AuthLine,
     BrokenData,
@@ -42,11 +38,7 @@ from tarry.smtp.inputs import (
     OverlongLine,
 )
 from tarry.smtp.receiver import Receiver
-from tarry.smtp.reply import Reply
-from tarry.smtp.text import TEXT_LIMIT
 
-_PHASES = {"HELO": Phase.HELO, "EHLO": Phase.HELO, "MAIL": Phase.MAIL, "RCPT": Phase.RCPT, "DATA": Phase.DATA, "BDAT": Phase.DATA}
-_REFUSED = frozenset({*_PHASES, "AUTH"})
 BACKLOG = 65536
 """Octets of piled-up commands beyond which the client is not read; below it a hang-up during a hold is noticed at once."""
 TURN = 128
@@ -65,20 +57,19 @@ class Conversation:
         self._mta = self._x.mta
         self._screen = self._x.screen
         self._receiver = Receiver(line_limit=policy.limits.line, normalize=policy.normalize)
-        self._attention = Attention(self._x)
-        self._envelope = Envelope(self._x, self._attention)
-        self._pace = Pace(self._x, self._envelope, self._attention)
+        attention = Attention(self._x)
+        self._envelope = Envelope(self._x, attention)
         self._delivery = Delivery(self._x, self._envelope, self._receiver)
         self._tls = Starttls(self._x, self._receiver)
-        self._capabilities = setting.capabilities or Capabilities()
-        self._left = self._esmtp = self._in_auth = self._draining = self._has_more = False
-        self._is_away = False  # there is no MTA for it, and it has yet to be told
-        self._hello = b""  # an EHLO or HELO that the MTA is being asked
+        self._commands = Commands(self._x, attention, self._envelope, self._delivery, self._tls, self._receiver)
+        self._left = self._draining = self._has_more = False
         self._stalled_at = math.inf  # when an MTA that takes no data is given up
 
     @property
     def wake_at(self) -> float:
         """When `due` wants to be called (monotonic); may move with every step, and is infinite once the end is ordered."""
+        if self._x.waiting is Waiting.STUTTER:
+            return self._x.next_octet_at
         return min(self._x.wake_at, self._stalled_at) if self._is_delivering else self._x.wake_at
 
     @property
@@ -98,7 +89,7 @@ class Conversation:
             x.fail(now, away)
         else:
             if away:
-                self._is_away = True
+                self._commands.is_away = True
                 x.outbox.put(Emit(schema.Handoff(setting.mode, setting.to, False, why=away)))
             x.outbox.put(Emit(schema.Greet(max(0.0, round(now - setting.accepted_at, 6)))))
             x.outbox.send(replies.greeting(setting.name).raw)
@@ -127,9 +118,8 @@ class Conversation:
         if not self._left and x.waiting is not Waiting.END:
             self._left = True
             x.outbox.put(Emit(schema.Hangup(x.phase.word, "reset" if reset else "fin")))
-            if x.waiting is Waiting.HOLD:
-                x.release(now, "left")
-                x.end()
+            if x.waiting in (Waiting.HOLD, Waiting.STUTTER):
+                x.leave(now)
             elif x.waiting is Waiting.HANDSHAKE:
                 self._tls.failed("the client hung up", now)
             elif reset or self._tls.is_inside:
@@ -146,7 +136,7 @@ class Conversation:
             self._tls.established(how, now)
             self._envelope.forget()
             self._delivery.reset()
-            self._esmtp = False
+            self._commands.begin_anew()
             self._go_on(now)
         return x.outbox.take()
 
@@ -184,7 +174,7 @@ class Conversation:
             match event:
                 case Answered(reply=reply):
                     if not x.restored(reply, now):
-                        self._answered(reply, now)
+                        self._commands.answered(reply, now)
                     self._go_on(now)
                 case TurnedAway(reply=reply):
                     self._mta.close(abort=True)
@@ -226,10 +216,13 @@ class Conversation:
         if self._is_delivering and now >= self._stalled_at:
             x.asked = "message"
             x.fail(now, "it took no data in time")
-        elif now >= x.wake_at:
+        elif now >= self.wake_at:
             match x.waiting:
                 case Waiting.HOLD:
                     x.release(now, "due")(now)
+                    self._go_on(now)
+                case Waiting.STUTTER:
+                    x.say_more(now)
                     self._go_on(now)
                 case Waiting.MTA:
                     x.be_late(now)
@@ -244,6 +237,7 @@ class Conversation:
     def drain(self, now: float) -> list[SessionEffect]:
         """The daemon is going down: end now where no transaction is under way, else after its message."""
         self._draining = True
+        self._x.hurry(now)
         self._go_down_if_idle(now)
         return self._x.outbox.take()
 
@@ -268,7 +262,7 @@ class Conversation:
         x = self._x
         match got:
             case CommandLine(command=command, bare_newline=bare):
-                self._take_command(command, bare, now)
+                self._commands.take(command, bare, now)
             case MessageData(data=data) | ChunkData(data=data):
                 self._delivery.take(data)
             case EndOfData(mended=what):
@@ -276,20 +270,9 @@ class Conversation:
             case EndOfChunk():
                 self._delivery.end_of_chunk(now)
             case AuthLine(line=line):
-                self._in_auth = False
-                if self._mta.is_ready:
-                    x.ask("AUTH", line, now)
-                else:
-                    # A new connection would take the line for a command: a password, or an XCLIENT of the client's own.
-                    x.fail(now, "it went away in the middle of a login")
+                self._commands.take_auth_line(line, now)
             case BrokenLine(what=what, line=line):
-                in_auth, self._in_auth, x.asked = self._in_auth, False, ""
-                # A line of an AUTH exchange is a password, or half of one: it goes into no log.
-                self._screen.look(Stray("command", what, b"" if in_auth else line), x.phase, now)
-                x.answer_unless_refused(replies.BROKEN_LINE, now)
-                # After a bare LF, or inside AUTH, the two ends may differ on where the next line begins.
-                if what == "LF" or in_auth:
-                    x.end()
+                self._commands.take_broken_line(what, line, now)
             case OverlongLine():
                 x.end_with(replies.LINE_TOO_LONG, now)
             case BrokenData(what=what):
@@ -297,158 +280,11 @@ class Conversation:
             case _ as unreachable:
                 assert_never(unreachable)
 
-    def _take_command(self, command: Command, bare: bool, now: float) -> None:
-        x = self._x
-        verb = x.asked = command.verb
-        phase = _PHASES.get(verb, x.phase)
-        x.phase = max(x.phase, phase)
-        self._attention.record(command)
-        if self._is_away and verb != "QUIT":
-            x.end_with(replies.unavailable(self._setting.id), now, to=verb)
-            return
-        if bare:
-            self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
-        self._look_behind(verb, now)
-        self._envelope.rcpts += verb == "RCPT"
-        self._attention.command(command, self._envelope.rcpts, now)
-        self._judge_command(command, now)
-
-    def _judge_command(self, command: Command, now: float) -> None:
-        x, verb = self._x, command.verb
-        phase = _PHASES.get(verb, x.phase)
-        # Behind an STARTTLS of the MTA's tarry sees no MAIL and no RCPT: who is to be refused or delayed there meets it before.
-        is_last = verb == "STARTTLS" and not self._tls.ends_here
-        due = max(x.phase, Phase.RCPT) if is_last else x.phase
-        if verb in _REFUSED or is_last:
-            seconds = self._screen.seconds_to_wait(due, now)
-            if seconds > 0:
-                x.hold(seconds, FOR_ANSWERS, lambda later: self._judge_command(command, later), now)
-                return
-        verdict = self._screen.verdict(due)
-        if verdict.action is Action.DROP or (verdict.action.refuses and (verb in _REFUSED or is_last)):
-            # No honest client comes to DATA after its recipients were refused; one that does would go on with its message.
-            x.refuse(verdict, now, end=verb in ("DATA", "BDAT"))
-            return
-        may_delay = is_last or (verb in _PHASES and phase >= self._policy.delay.at)
-        seconds, why = self._pace.hold_before(verb, verdict, now, may_delay=may_delay)
-        if seconds > 0:
-            x.hold(seconds, why, lambda later: self._dispatch(command, later), now)
-        else:
-            self._dispatch(command, now)
-
-    def _dispatch(self, command: Command, now: float) -> None:
-        x = self._x
-        match command.verb:
-            case "EHLO" | "HELO":
-                self._helo(command, now)
-            case "MAIL":
-                self._envelope.mail(command, now)
-            case "RCPT":
-                self._envelope.rcpt(command, now)
-            case "DATA":
-                wait = 0.0 if self._screen.skip else self._policy.data_wait.draw(self._setting.random)
-                if wait > 0:
-                    x.hold(wait, "data_wait", self._delivery.data, now)
-                else:
-                    self._delivery.data(now)
-            case "BDAT":
-                self._delivery.bdat(command, now)
-            case "RSET":
-                if self._mta.is_ready:
-                    x.ask("RSET", command.line, now)
-                else:
-                    self._delivery.forget()
-                    x.answer(replies.OK, now)
-            case "QUIT":
-                self._mta.close(abort=False)
-                x.answer(replies.BYE, now)
-                x.end(linger=self._receiver.has_pending)
-            case "NOOP":
-                x.answer(replies.OK, now)
-            case "AUTH":
-                if not self._capabilities.offers("AUTH"):
-                    x.answer(replies.NOT_OFFERED, now)
-                elif self._tls.is_due:
-                    x.answer(replies.TLS_FIRST, now)
-                else:
-                    x.ask("AUTH", command.line, now)
-            case "STARTTLS":
-                self._tls.command(command, self._capabilities, now)
-            case "VRFY":
-                x.answer(replies.CANNOT_VERIFY, now)
-            case "HELP":
-                x.answer(replies.HELP, now)
-            case "EXPN" | "ETRN" | "TURN" | "ATRN" | "SEND" | "SOML" | "SAML":
-                x.answer(replies.NOT_OFFERED, now)
-            case _:
-                self._screen.look(Unrecognised(command), x.phase, now)
-                x.answer_unless_refused(replies.NOT_RECOGNISED, now)
-
-    def _helo(self, command: Command, now: float) -> None:
-        if not command.argument:
-            self._x.answer(replies.NAME_MISSING, now)
-            return
-        if self._mta.is_ready:
-            self._hello = command.line  # where it is refused all stands as it did (RFC 5321 §4.1.4)
-            self._x.ask(command.verb, command.line, now)
-        else:
-            self._mta.helo = command.line
-            self._delivery.forget()
-            self._x.answer(self._helo_reply(command.verb), now)
-
-    def _helo_reply(self, verb: str) -> Reply:
-        self._esmtp = verb == "EHLO"
-        return ehlo_reply(self._setting.name, self._tls.offer(self._capabilities) if self._esmtp else Capabilities())
-
-    def _answered(self, reply: Reply, now: float) -> None:
-        x = self._x
-        code, asked = reply.code, x.asked
-        self._look_behind(asked, now)
-        match asked:
-            case "MAIL" | "RCPT":
-                if asked == "MAIL" and code < 400:
-                    self._delivery.reset()
-                self._envelope.answered(asked, reply, now)
-            case "DATA" | "BDAT" | "message":
-                self._delivery.answered(asked, reply, now)
-            case "RSET" if code >= 400 or code == 250:
-                if code == 250:
-                    self._delivery.forget()
-                x.answer(reply, now, by="mta")
-            case "EHLO" | "HELO" if code == 250:
-                self._mta.helo = self._hello
-                self._mta.ehlo = reply if asked == "EHLO" else None
-                self._delivery.forget()
-                if asked == "EHLO":  # the answer to HELO says nothing of what is offered
-                    self._capabilities = read_capabilities(reply, without=self._setting.without)
-                x.answer(self._helo_reply(asked), now)
-            case "EHLO" | "HELO" if code >= 400:
-                x.relay_reply(reply, now)
-            case "AUTH" if code == 334:
-                x.answer(reply, now, by="mta")
-                self._receiver.expect_auth_line()
-                self._in_auth = True
-            case "AUTH" if code >= 400 or code == 235:
-                if code == 235:
-                    self._screen.skip = x.is_authenticated = True
-                x.answer(reply, now, by="mta")
-            case "STARTTLS" if code >= 400 or code == 220:
-                self._tls.answered(reply, now)
-            case _:
-                x.fail(now, f"{code} is no answer to {asked}")
-
     # Small parts.
 
     @property
     def _is_delivering(self) -> bool:
         return self._x.waiting is Waiting.NOTHING and self._delivery.is_open
-
-    def _look_behind(self, verb: str, now: float) -> None:
-        """Look whether something is piled up behind a command that is about to be answered."""
-        if self._receiver.has_pending and verb not in ("DATA", "BDAT", "message"):
-            grouping = self._esmtp and self._capabilities.offers("PIPELINING")
-            behind = b"" if verb == "AUTH" else self._receiver.pending(TEXT_LIMIT)  # what follows AUTH may be a password
-            self._screen.look(Piled(verb, behind, grouping), self._x.phase, now)
 
     def _go_down_if_idle(self, now: float) -> None:
         x = self._x

@@ -13,13 +13,14 @@ LEAST_RESIDUAL = 1.0
 """A client with a reason waits at least this long, even when the target has passed (A. Flavell, exim-users, 2004-03-02)."""
 
 
-def residual(target: float, accepted_at: float, now: float) -> float:
+def residual(target: float, accepted_at: float, now: float, *, left: float = LONGEST_HOLD) -> float:
     """Return how long to keep holding so that the whole wait since accept comes to *target*.
 
-    Time spent in earlier holds and lookups counts. From 1 to 295 s. Source: A. Flavell, exim-users, 2004-03-02.
+    Time spent in earlier holds and lookups counts. From 1 to 295 s, and never more than is *left* of the session's cap.
+    Source: A. Flavell, exim-users, 2004-03-02.
     """
     # The bounds stand first: max(1.0, nan) is 1.0, and max(nan, 1.0) is not.
-    return min(LONGEST_HOLD, max(LEAST_RESIDUAL, target - (now - accepted_at)))
+    return max(0.0, min(LONGEST_HOLD, left, max(LEAST_RESIDUAL, target - (now - accepted_at))))
 
 
 def tarpit(count: int, settings: Tarpit) -> float:

@@ -5,7 +5,9 @@ What      Opens the transfer when the MTA says 354 or the client sends a chunk, 
 Promises  250 only after the MTA's 250; an answer of another class is a failure. A message that tarry refuses, or that
           breaks off, is aborted at the MTA and never ended with a dot. Where a message is refused before it is sent and
           the client sends it all the same, the session ends: its lines are not read as commands. The octets of a chunk are
-          never read as anything else.
+          never read as anything else. A message that is thrown away (action discard) comes to the MTA as any other, so that what it
+          refuses is refused, and is aborted before its end; only then is the client told 250, and an MTA that fails before is a
+          421 here too.
 Source    RFC 5321 §4.1.1.4, RFC 3030; postscreen ends sessions at DATA for the same reason.
 """
 
@@ -17,6 +19,7 @@ from tarry.core.client import Phase
 from tarry.core.envelope import Envelope
 from tarry.core.exchange import Exchange
 from tarry.core.headers import header_lines
+from tarry.core.result import Action
 from tarry.core.transfer import Transfer
 from tarry.smtp.extensions import read_capabilities
 from tarry.smtp.grammar import Command, parse_chunk
@@ -104,10 +107,7 @@ class Delivery:
         self._begin_answer()
         if mended:
             self._x.screen.look(Stray("message", mended), Phase.MESSAGE, now)
-        verdict = self._x.screen.verdict(Phase.MESSAGE)
-        if verdict.action.refuses:
-            self._x.refuse(verdict, now, end=True)
-        else:
+        if not self._is_kept_from_mta(now):
             self._finish(b".\r\n", now)
 
     def end_of_chunk(self, now: float) -> None:
@@ -119,18 +119,18 @@ class Delivery:
             return
         if self._transfer.is_last:
             self._begin_answer()
-            verdict = self._x.screen.verdict(Phase.MESSAGE)
-            if verdict.action.refuses:
-                # The MTA has the chunk's size and so the whole message: it must not come to its answer.
-                self._x.refuse(verdict, now, end=True)
+            if self._is_kept_from_mta(now):
                 return
-        self._finish(b"", now)
+        self._finish(self._transfer.withheld(), now)
 
     def broken(self, what: str, now: float) -> None:
         """The message holds a stray CR, LF or NUL, and is refused for it."""
         self._x.screen.look(Stray("message", what), Phase.MESSAGE, now)
         verdict = self._x.screen.verdict(Phase.MESSAGE)
-        self._x.end_with(verdict.reply or replies.BROKEN_MESSAGE, now, to="message", size=self._transfer.octets)
+        # Also where it would be thrown away: what comes behind it cannot be read any more.
+        refusal = verdict.reply if verdict.action.refuses else None
+        own = replies.broken_message(self._x.setting.id, self._x.policy.help_url)
+        self._x.end_with(refusal or own, now, to="message", size=self._transfer.octets)
 
     def answered(self, asked: str, reply: Reply, now: float) -> None:
         """The MTA answered DATA, a chunk or the message."""
@@ -142,7 +142,7 @@ class Delivery:
                     self._x.transaction.bind()
                     self._receiver.expect_message()
                     self._transfer.begin_message(self._header_lines(), now)
-                    self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)
+                    self._x.once_told(self._await_message, now)
             case "DATA" if code >= 400:
                 self._refuse_data(reply, now, by="mta")
             case "BDAT" if code >= 400 or code == 250:
@@ -155,6 +155,11 @@ class Delivery:
             case _:
                 self._x.fail(now, f"{code} is no answer to {asked}")
 
+    def _await_message(self, now: float) -> None:
+        # From the end of the 354, which may have been told slowly.
+        self._transfer.restart(now)
+        self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)
+
     def _await_chunk(self, octets: int) -> None:
         # Not the rest of the time for commands: a chunk may be announced in its last second.
         self._x.wake_at = self._transfer.deadline(self._x.policy.limits.data)
@@ -163,6 +168,23 @@ class Delivery:
     def _begin_answer(self) -> None:
         self._x.asked = "message"
         self._x.phase = Phase.MESSAGE
+
+    def _is_kept_from_mta(self, now: float) -> bool:
+        """Refuse the message that has come, or throw it away, where that is due: the MTA never comes to its end."""
+        x = self._x
+        verdict = x.screen.verdict(Phase.MESSAGE, is_last=True)
+        if verdict.action.refuses:
+            x.refuse(verdict, now, end=True)
+        elif verdict.action is Action.DISCARD:
+            assert verdict.reply is not None
+            octets = self._transfer.octets
+            x.mta.close(abort=True)
+            self.forget()
+            x.answer(verdict.reply, now, size=octets)
+            x.screen.tell_again()
+        else:
+            return False
+        return True
 
     def _finish(self, last: bytes, now: float) -> None:
         self._transfer.is_open = False

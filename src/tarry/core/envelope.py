@@ -1,6 +1,7 @@
 """envelope - MAIL and RCPT: from the client to the MTA and back.
 
 What      Passes reverse- and forward-paths to the MTA, or keeps the MAIL back for a client that will be held or refused at RCPT.
+          An accepted recipient may be told so in the operator's words (tarpit.rcpt.say), with the MTA's own code.
 Promises  The MTA judges MAIL and RCPT; its replies are its own. A MAIL that tarry answered by itself (DESIGN §2 rule 2)
           reaches the MTA before the first RCPT does, and the MTA's refusal of it is the answer to that RCPT. Once the
           MTA has gone away in the middle of a transaction, or taken back a part of one that was parked, nothing more of it
@@ -9,21 +10,26 @@ Promises  The MTA judges MAIL and RCPT; its replies are its own. A MAIL that tar
 
 from __future__ import annotations
 
+import re
+
 from tarry.core import replies
 from tarry.core.attention import Attention
 from tarry.core.client import Phase
 from tarry.core.delay import tarpit
 from tarry.core.exchange import Exchange
-from tarry.core.judge import is_delay_certain, refusal_ahead
+from tarry.core.judge import judge, refusal_ahead
 from tarry.core.transaction import TAKEN
 from tarry.smtp.grammar import Command
 from tarry.smtp.reply import Reply
+from tarry.smtp.reply import reply as smtp_reply
+
+_ENHANCED = re.compile(rb"2\.[0-9]{1,3}\.[0-9]{1,3} ")
 
 
 class Envelope:
     """The transaction as far as it has come. ``rcpts`` counts RCPT commands of it, ``accepted`` those that the MTA accepted."""
 
-    __slots__ = ("_attention", "_line", "_lost", "_owed", "_x", "accepted", "delayed_for", "rcpts")
+    __slots__ = ("_attention", "_line", "_lost", "_owed", "_x", "accepted", "rcpts")
 
     def __init__(self, exchange: Exchange, attention: Attention) -> None:
         self._x = exchange
@@ -33,7 +39,6 @@ class Envelope:
         self._lost = ""  # why the MTA went away
         self.rcpts = 0
         self.accepted = 0
-        self.delayed_for = 0  # how many reasons the client has been delayed for already
 
     @property
     def is_open(self) -> bool:
@@ -57,7 +62,7 @@ class Envelope:
         """Add a recipient."""
         self._line = command.line
         if self.rcpts > self._x.policy.limits.recipients:
-            self._x.answer(replies.TOO_MANY_RECIPIENTS, now)
+            self._x.answer(replies.too_many_recipients(self._x.setting.id, self._x.policy.help_url), now)
         elif self._owed is not None:
             self._x.ask("RCPT", self._owed, now)
         elif self.has_mta:
@@ -94,6 +99,10 @@ class Envelope:
                     self.accepted += 1
             if asked == "RCPT":
                 self._attention.recipient_answered(reply.code, self.accepted, now)
+                if reply.code >= 400:
+                    self._x.hold_reply(tarpit(self._attention.refused, self._x.policy.tarpits.refused), "tarpit.refused")
+                else:
+                    reply = self._in_our_words(reply)
             self._x.relay_reply(reply, now)
 
     def lose(self, why: str) -> None:
@@ -115,10 +124,18 @@ class Envelope:
         self._x.transaction.begin(mail)
         self._x.ask("RCPT", self._line, now)
 
+    def _in_our_words(self, reply: Reply) -> Reply:
+        """Return what an accepted recipient is told: the operator's text where there is one for it."""
+        pit = self._x.policy.tarpits.rcpt
+        if not pit.say or reply.code != 250 or self.rcpts <= pit.say_after or self._x.screen.is_spared:
+            return reply
+        enhanced = _ENHANCED.match(reply.last_line)
+        return smtp_reply(250, f"{enhanced[0].decode() if enhanced else ''}{pit.say}")
+
     def _is_rcpt_held(self) -> bool:
         policy, reasons = self._x.policy, self._x.screen.standing
         if refusal_ahead(reasons, policy):
             return True
-        if not self._x.screen.skip and tarpit(1, policy.tarpits.rcpt) > policy.park_after:
+        if not self._x.screen.is_spared and tarpit(1, policy.tarpits.rcpt) > policy.park_after:
             return True  # else the MTA would be opened for the MAIL, and given up again at the RCPT
-        return len(reasons) > self.delayed_for and policy.delay.at is Phase.RCPT and is_delay_certain(reasons, policy)
+        return policy.delay.at is Phase.RCPT and bool(reasons) and self._x.residual.is_due(judge(reasons, policy, Phase.RCPT))

@@ -1,9 +1,12 @@
 """exchange - one command at a time: who must speak next, and until when.
 
-What      The mechanics under a conversation: answer the client, ask the MTA, hold a reply back, park, give up, end.
+What      The mechanics under a conversation: answer the client, ask the MTA, hold a reply back, say it slowly, park, give up, end.
 Promises  Each command gets exactly one reply. Whatever the MTA fails to do becomes a 421 and the end of the session, never a 5xx.
           A refusal that drops, and a failure, end both connections; a message under way is aborted and not ended with a dot.
           No question reaches an MTA that has not heard again what was parked; what it answers to that is nobody's reply.
+Holds     Before a command is handled, or, where only its answer tells that it is to be held, of the finished reply; of the holds
+          for one command the longest counts. A reply that was held for the client's sake may go out an octet at a time. No command
+          is taken meanwhile, and an end waits for it.
 Not here  What a command means (core/conversation).
 """
 
@@ -13,16 +16,22 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
+
+import msgspec
 
 from tarry.core import replies
 from tarry.core.border import Close, Emit, Erred, Outbox
 from tarry.core.check import About
 from tarry.core.client import Client, Phase
+from tarry.core.delay import tarpit
 from tarry.core.facts import Answer
 from tarry.core.login import Way
-from tarry.core.policy import Policy, Random
+from tarry.core.policy import LONGEST_HOLD, Policy, Random
+from tarry.core.residual import Residual
 from tarry.core.result import Action, Reason, Verdict
 from tarry.core.screen import Screen
+from tarry.core.stutter import SlowReplies, Stutter
 from tarry.core.transaction import TAKEN, Transaction
 from tarry.core.upstream import Stage, Upstream
 from tarry.record import schema
@@ -30,9 +39,14 @@ from tarry.smtp.extensions import Capabilities
 from tarry.smtp.reply import Reply
 from tarry.smtp.text import escape
 
+_PERSONAL = ("residual", "tarpit.")
+"""Why a hold is imposed that has to do with what this client is or did."""
 _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 FOR_ANSWERS = "answers"
 """Why a reply is held back until what was asked about the client is known."""
+_NEVER_SLOW = frozenset({"message", "BDAT", "STARTTLS", "AUTH"})
+"""Answers that go out in one piece: a client that is told slowly that its message is taken sends it twice, and the others change
+what the octets behind them mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class Setting:
     ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``login``
     is what it needs to hear first, if anything; ``ends_tls`` says that STARTTLS is tarry's own and ends here;
     ``in_tls`` that the client came with TLS from its first byte on; ``answers`` are what the hold was told about it, and
-    ``resolves`` says that the shell looks things up.
+    ``resolves`` says that the shell looks things up; ``slow`` counts whom it tells something slowly, None where it cannot.
     """
 
     id: str
@@ -66,6 +80,17 @@ class Setting:
     in_tls: bool = False
     answers: tuple[Answer, ...] = ()
     resolves: bool = False
+    slow: SlowReplies | None = None
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """A hold to be imposed: its length, why, and what the record of it is to tell besides."""
+
+    seconds: float = 0.0
+    why: str = ""
+    reasons: tuple[str, ...] = ()
+    sender: str = ""
+    rcpt: str = ""
 
 
 class Waiting(Enum):
@@ -74,6 +99,7 @@ class Waiting(Enum):
     NOTHING = "nothing"
     MTA = "mta"
     HOLD = "hold"
+    STUTTER = "stutter"
     HANDSHAKE = "handshake"
     END = "end"
 
@@ -102,20 +128,31 @@ class Exchange:
             skip=setting.is_exempt,
             resolves=setting.resolves,
         )
+        self.residual = Residual(setting.policy.delay, setting.accepted_at, setting.random)
         self.phase = Phase.GREETED  # the furthest reached: a verdict that was due once stays due
         self.waiting = Waiting.NOTHING
         self.wake_at = math.inf
         self.asked = ""
         self.asked_at = 0.0
-        self.is_authenticated = False
+        self.is_authenticated = self.is_hurried = False
         self._errors = 0
         self._then: Callable[[float], None] | None = None
-        self._hold = ("", 0.0, 0.0)  # why, how long, since when
+        self._pause, self._held_at = Pause(), 0.0
+        self._late = Pause()  # for the next reply
+        self._is_late = False  # the hold under way is of a finished reply
+        self._held = 0.0  # for how long the command under way has been held
+        self._slow_since: float | None = None  # since when, where its reply may go out slowly
+        self._stutter: Stutter | None = None
+        self._after: Callable[[float], None] | None = None  # what waits until the reply has gone out
         self._restored: Callable[[float], None] | None = None  # what waits until the MTA has heard the transaction again
         self._restore_by = math.inf
 
     def answer(self, reply: Reply, now: float, *, by: str = "tarry", size: int = 0) -> None:
-        """Send the reply to what the client asked. An error too many is answered by the refusal that it earns, and the end."""
+        """Send the reply to what the client asked, at once, or when it has been held for as long as is due; see `once_told`.
+
+        An error too many is answered by the refusal that it earns, and the end.
+        """
+        self._cut(now)
         dropped = False
         if reply.code in _ERRORS:
             self._errors += 1
@@ -123,12 +160,50 @@ class Exchange:
             verdict = self.screen.verdict(self.phase)
             if verdict.action is Action.DROP and verdict.reply is not None:
                 reply, by, dropped = verdict.reply, "tarry", True
-        self.outbox.put(Emit(schema.Reply(reply.code, escape(reply.last_line), self.asked, by, size)))
-        self.outbox.send(reply.raw)
-        self.waiting = Waiting.NOTHING
-        self.wake_at = now + self.policy.limits.command
+            else:
+                self.hold_reply(tarpit(self._errors, self.policy.tarpits.error), "tarpit.error")
+        late, self._late = self._late, Pause()
+        if late.seconds > self._held and not dropped and reply.code != 421:
+            self._is_late = True
+            late = msgspec.structs.replace(late, seconds=late.seconds - self._held)
+            self.hold(late, partial(self._tell, reply, by=by, size=size), now)
+            return
+        self._tell(reply, now, by=by, size=size)
         if dropped or (reply.code == 421 and by == "mta"):
             self.end()
+
+    def hold_reply(self, seconds: float, why: str) -> None:
+        """The next reply is to be held back, so that its command has been held for *seconds*; the longest of these counts."""
+        if seconds > self._late.seconds and not self.screen.is_spared:
+            self._late = Pause(seconds, why)
+
+    def once_told(self, then: Callable[[float], None], now: float) -> None:
+        """Go on with *then* when the last reply has gone out: now, where it is neither held nor slow."""
+        if self.waiting is Waiting.STUTTER or self._is_late:
+            self._after = then
+        else:
+            then(now)
+
+    @property
+    def next_octet_at(self) -> float:
+        """When `say_more` is due. Only while `Waiting.STUTTER`."""
+        assert self._stutter is not None
+        return self._stutter.next_at
+
+    def say_more(self, now: float) -> None:
+        """Send what is due of a slow reply."""
+        assert self._stutter is not None
+        self.outbox.send(self._stutter.take(now))
+        if self._stutter.is_over:
+            self._end_stutter("due", now)
+            self._told(now)
+
+    def hurry(self, now: float) -> None:
+        """Nothing goes out slowly any more: the daemon is going down."""
+        self.is_hurried = True
+        if self._stutter is not None:
+            self._say_rest(now)
+            self._told(now)
 
     def refuse(self, verdict: Verdict, now: float, *, end: bool) -> None:
         """Answer with the verdict's reply; *end* ends the session even where the verdict alone would not."""
@@ -237,29 +312,42 @@ class Exchange:
         else:
             self.fail(now, "no reply in time")
 
-    def hold(self, seconds: float, why: str, then: Callable[[float], None], now: float) -> None:
-        """Hold the reply back for *seconds*, then go on with *then*. Where that is long the MTA is not kept waiting."""
-        if seconds > self.policy.park_after:
+    def hold(self, pause: Pause, then: Callable[[float], None], now: float) -> None:
+        """Hold the reply back, then go on with *then*. Where that is long the MTA is not kept waiting."""
+        if pause.seconds > self.policy.park_after:
             self._park()
         self.waiting = Waiting.HOLD
-        self.wake_at = now + seconds
+        self.wake_at = now + pause.seconds
         self._then = then
-        self._hold = (why, seconds, now)
+        self._pause, self._held_at = pause, now
+        if self._slow_since is None and pause.why.startswith(_PERSONAL):
+            self._slow_since = now
 
     @property
     def holds_for_answers(self) -> bool:
         """True during a hold that only waits for what is being looked up."""
-        return self.waiting is Waiting.HOLD and self._hold[0] == FOR_ANSWERS
+        return self.waiting is Waiting.HOLD and self._pause.why == FOR_ANSWERS
 
     def release(self, now: float, ended: str) -> Callable[[float], None]:
-        """End the hold under way (``ended`` is due, left or answered), record it, and return what it held back."""
-        why, asked, since = self._hold
-        held = max(0.0, round(now - since, 6))
-        self.outbox.put(Emit(schema.Hold(why, round(asked, 3), held, ended, self.phase.word)))
+        """End the hold under way (``ended`` is due, left, answered or cut), record it, and return what it held back."""
+        pause = self._pause
+        held = max(0.0, round(now - self._held_at, 6))
+        told = (pause.reasons, pause.sender, pause.rcpt)
+        self.outbox.put(Emit(schema.Hold(pause.why, round(pause.seconds, 3), held, ended, self.phase.word, *told)))
+        self._held += max(held, pause.seconds) if ended == "due" else held
         then, self._then = self._then, None
         self.waiting = Waiting.NOTHING
         assert then is not None
         return then
+
+    def leave(self, now: float) -> None:
+        """The client went away during a hold, or while it was told something slowly, and that ends the session."""
+        if self._stutter is not None:
+            self._end_stutter("left", now)
+        else:
+            self.release(now, "left")
+        self._is_late, self._after = False, None
+        self.end()
 
     def fail(self, now: float, why: str) -> None:
         """The MTA cannot be used: the client is told to come again, and the session ends."""
@@ -269,17 +357,67 @@ class Exchange:
             self.end()
 
     def end(self, *, linger: bool = True) -> None:
-        """Close both sides; an MTA that was not told QUIT drops what was under way."""
+        """Close both sides, the client's once its reply has gone out; an MTA that was not told QUIT drops what was under way."""
         if self.waiting is not Waiting.END:
             self.mta.close(abort=True)
-            self.outbox.put(Close(linger))
-            self.waiting = Waiting.END
-            self.wake_at = math.inf
+            self.once_told(lambda _: self._close(linger), 0.0)
 
     def stop(self) -> None:
         """The conversation is over, and the connections are not: from here on they are pumped."""
         self.waiting = Waiting.END
         self.wake_at = math.inf
+
+    def _close(self, linger: bool) -> None:
+        self.outbox.put(Close(linger))
+        self.stop()
+
+    def _tell(self, reply: Reply, now: float, *, by: str, size: int) -> None:
+        self.outbox.put(Emit(schema.Reply(reply.code, escape(reply.last_line), self.asked, by, size)))
+        self.waiting = Waiting.NOTHING
+        self.wake_at = now + self.policy.limits.command
+        since, self._slow_since = self._slow_since, None
+        self._held, self._is_late = 0.0, False
+        if since is not None and self._may_stutter(since, now):
+            self._stutter = Stutter(reply.raw, self.policy.delay.reply_pace, now, since + LONGEST_HOLD)
+            self.waiting = Waiting.STUTTER
+            self.say_more(now)
+        else:
+            self.outbox.send(reply.raw)
+            self._told(now)
+
+    def _told(self, now: float) -> None:
+        then, self._after = self._after, None
+        if then is not None:
+            then(now)
+
+    def _may_stutter(self, since: float, now: float) -> bool:
+        delay, slow = self.policy.delay, self.setting.slow
+        if delay.reply_pace <= 0 or self.is_hurried or self.asked in _NEVER_SLOW or now >= since + LONGEST_HOLD:
+            return False
+        return slow is not None and slow.begin(self.setting.id, delay.reply_pace_clients)
+
+    def _say_rest(self, now: float) -> None:
+        assert self._stutter is not None
+        self.outbox.send(self._stutter.rest())
+        self._end_stutter("cut", now)
+
+    def _end_stutter(self, ended: str, now: float) -> None:
+        stutter, self._stutter = self._stutter, None
+        assert stutter is not None
+        assert self.setting.slow is not None
+        self.setting.slow.end(self.setting.id)
+        asked, took = stutter.until - stutter.since, max(0.0, now - stutter.since)
+        self.outbox.put(Emit(schema.Hold("reply_pace", round(asked, 3), round(took, 6), ended, self.phase.word)))
+        self.waiting = Waiting.NOTHING
+        self.wake_at += took  # the client has its time from here on
+
+    def _cut(self, now: float) -> None:
+        """What was under way gives way to another reply: of a slow one the rest goes first, a held one is never sent."""
+        if self._stutter is not None:
+            self._say_rest(now)
+        elif self.waiting is Waiting.HOLD:
+            self.release(now, "cut")
+        self._is_late, self._after = False, None
 
     def _put(self, line: bytes, now: float) -> None:
         if self.mta.is_ready and self.mta.has_unread:

@@ -170,6 +170,6 @@ def _conclude(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:
     if verdict.action is Action.IGNORE:
         return (Greet(),)
     told = verdict_event(verdict, "hold", observed=policy.observe)
-    if verdict.reply is None or policy.observe:
+    if verdict.reply is None or not verdict.action.refuses or policy.observe:
         return (Emit(told), Greet())
     return (Emit(told), Refuse(verdict.reply))

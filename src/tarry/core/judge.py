@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tarry.core import replies
 from tarry.core.client import Phase
 from tarry.core.policy import Policy, Score
 from tarry.core.result import CLEAR, Action, Reason, Verdict
@@ -27,14 +28,25 @@ def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: st
         return CLEAR
     counted = _counted(reasons, policy)
     due = [(action, reason) for action, reason in counted if action > Action.IGNORE and _due_at(action, reason, policy) <= phase]
-    action = max((action for action, _ in due), default=Action.IGNORE)
+    by_score = Action.IGNORE
     if phase >= policy.score.at:
-        action = max(action, _action_by_score(sum(reason.weight for _, reason in counted), policy.score))
+        by_score = _action_by_score(sum(reason.weight for _, reason in counted), policy.score)
+    action = max((by_score, *(action for action, _ in due)))
     if action is Action.IGNORE:
         return CLEAR
     against = [reason for _, reason in counted if reason.weight >= 0]
     ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or sorted(against, key=lambda one: -one.weight)
-    return Verdict(action, tuple(ranked), _refusal(action, ranked[0], policy, phase, client, id) if action.refuses else None)
+    delaying: list[Reason] = []
+    if not action.refuses and phase >= policy.delay.at:
+        delaying = [reason for asked, reason in due if asked is Action.DELAY]
+        if not delaying and by_score is Action.DELAY:
+            delaying = [reason for reason in against if reason.weight > 0]
+    return Verdict(
+        action,
+        tuple(ranked),
+        _reply(action, ranked[0], policy, phase, client, id) if action >= Action.DISCARD else None,
+        tuple(delaying),
+    )
 
 
 def is_allowed(reasons: Sequence[Reason], policy: Policy) -> bool:
@@ -45,7 +57,7 @@ def is_allowed(reasons: Sequence[Reason], policy: Policy) -> bool:
 
 def is_delay_certain(reasons: Sequence[Reason], policy: Policy) -> bool:
     """True when the reasons so far will hold the client at ``delay.at``: the MTA need not be opened before that."""
-    return bool(reasons) and judge(reasons, policy, max(policy.delay.at, policy.score.at)).action is Action.DELAY
+    return bool(reasons) and bool(judge(reasons, policy, max(policy.delay.at, policy.score.at)).delaying)
 
 
 def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:
@@ -92,12 +104,15 @@ def _action_by_score(score: float, thresholds: Score) -> Action:
     return Action.IGNORE
 
 
-def _refusal(action: Action, reason: Reason, policy: Policy, phase: Phase, client: str, id: str) -> Reply:
+def _reply(action: Action, reason: Reason, policy: Policy, phase: Phase, client: str, id: str) -> Reply:
     armed = policy.armed[reason.check]
-    if armed.settings.reply and armed.settings.action_for(reason.code) is action:
-        # The text says what that action does, not what the score asks.
-        text = fill(armed.settings.reply, reason, client, id, policy.help_url)
+    own = armed.settings.reply
+    if own and armed.settings.action_for(reason.code) is action and own.startswith("250") is (action is Action.DISCARD):
+        # The text says what that action does, not what the score asks. No refusal is a 250, and nothing else a discard.
+        text = fill(own, reason, client, id, policy.help_url)
         return reply(int(text[:3]), text[4:])
+    if action is Action.DISCARD:
+        return replies.ACCEPTED
     what = armed.check.complaint + (f" ({reason.subject})" if reason.subject else "")
     tail = f"[{id}] {policy.help_url}".rstrip()
     greeting = phase <= Phase.HOLD
@@ -115,4 +130,4 @@ def fill(text: str, reason: Reason, client: str, id: str, help_url: str = "") ->
     facts = {"client": client, "reason": reason.name, "code": reason.code, "list": reason.subject, "id": id, "help_url": help_url}
     for name, value in facts.items():
         text = text.replace("{" + name + "}", value)
-    return text
+    return text.replace("{detail}", reason.detail)  # the last, since braces in it are the client's

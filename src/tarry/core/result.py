@@ -98,12 +98,14 @@ PASSED = Passed()
 class Verdict(msgspec.Struct, frozen=True):
     """What the judge made of all reasons so far, for one phase.
 
-    ``reply`` is set when the action refuses. ``reasons`` are those that count at this phase, the deciding one first.
+    ``reply`` is set when the action refuses, or discards. ``reasons`` are those that count at this phase, the deciding one first.
+    ``delaying`` are those that ask for a delay here; where none does and the score asks for it, those that make the score up.
     """
 
     action: Action = Action.IGNORE
     reasons: tuple[Reason, ...] = ()
     reply: Reply | None = None
+    delaying: tuple[Reason, ...] = ()
 
 
 CLEAR = Verdict()

@@ -32,6 +32,7 @@ class Screen:
         "_accepted_at",
         "_answer_by",
         "_id",
+        "_is_owed",
         "_outbox",
         "_pending",
         "_policy",
@@ -59,6 +60,7 @@ class Screen:
         self._id = id
         self._accepted_at = accepted_at
         self._told = CLEAR
+        self._is_owed = False
         self._resolves = resolves
         self._pending: dict[Question, str] = {}  # each with the name of the check that asks
         self._answer_by = 0.0
@@ -67,9 +69,14 @@ class Screen:
         self.skip = skip
 
     @property
+    def is_spared(self) -> bool:
+        """True where nothing is done to the client, whatever it does: it is skipped, or tarry only observes."""
+        return self.skip or self._policy.observe
+
+    @property
     def standing(self) -> tuple[Reason, ...]:
-        """The reasons that count: none for a client that is skipped, or while tarry only observes."""
-        return () if self.skip or self._policy.observe else tuple(self.reasons)
+        """The reasons that count: none for a client that is spared."""
+        return () if self.is_spared else tuple(self.reasons)
 
     def look(self, moment: Moment, phase: Phase, now: float) -> None:
         """Ask the checks that this moment concerns."""
@@ -139,15 +146,23 @@ class Screen:
         self._tell_unknown(self._pending.items(), "no answer in time")
         self._pending = {}
 
-    def verdict(self, phase: Phase) -> Verdict:
-        """Return what is to be done now; CLEAR for nothing, also when tarry only observes."""
+    def verdict(self, phase: Phase, *, is_last: bool = False) -> Verdict:
+        """Return what is to be done now; CLEAR for nothing, also when tarry only observes.
+
+        *is_last*: it is the one that decides about a message, and is told where nothing was told since the one before.
+        """
         if not self.reasons or self.skip:
             return CLEAR
         found = judge(self.reasons, self._policy, phase, client=self.about.client, id=self._id)
-        if found is not CLEAR and (found.action, found.reasons) != (self._told.action, self._told.reasons):
-            self._told = found
+        is_new = (found.action, found.reasons) != (self._told.action, self._told.reasons)
+        if found is not CLEAR and (is_new or (is_last and self._is_owed)):
+            self._told, self._is_owed = found, False
             self._outbox.put(Emit(verdict_event(found, phase.word, observed=self._policy.observe)))
         return CLEAR if self._policy.observe else found
+
+    def tell_again(self) -> None:
+        """A message was decided about: of the next one it is told anew, also where the verdict is the same."""
+        self._is_owed = True
 
     def _tell_unknown(self, missing: Iterable[tuple[Question, str]], why: str) -> None:
         for question, check in missing:

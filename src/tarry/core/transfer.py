@@ -3,7 +3,8 @@
 What      Where the data of a transaction stands: how much has come, which header lines still go in front, whether a chunk is passed
           on or only counted.
 Promises  Data is passed on in the blocks in which it came. Header lines go out once a message, before its first octet,
-          and are counted into the size of its first chunk (RFC 3030).
+          and are counted into the size of its first chunk (RFC 3030). The last octet of a message that comes in chunks is withheld
+          until the message may end: an MTA that has all octets of the last chunk has the message, whatever comes then.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Transfer:
     not passed on.
     """
 
-    __slots__ = ("_begun", "_headers", "_since", "discarded", "is_last", "is_open", "octets")
+    __slots__ = ("_begun", "_headers", "_left", "_since", "_withheld", "discarded", "is_last", "is_open", "octets")
 
     def __init__(self) -> None:
         self.is_open = False
@@ -32,7 +33,8 @@ class Transfer:
         self.octets = 0
         self.discarded: Reply | None = None
         self._begun = False  # header lines have gone out
-        self._headers = b""
+        self._headers = self._withheld = b""
+        self._left = 0  # octets of the chunk that have not come
         self._since = 0.0
 
     def begin_message(self, headers: bytes, now: float) -> None:
@@ -50,7 +52,12 @@ class Transfer:
         self.is_last = chunk.last
         self.discarded = None
         self._since = now
-        mta.pass_on(b"BDAT %d%b\r\n%b" % (chunk.octets + len(before), b" LAST" if chunk.last else b"", before))
+        self._left = chunk.octets
+        line = b"BDAT %d%b\r\n%b" % (chunk.octets + len(before), b" LAST" if chunk.last else b"", before)
+        if chunk.last and not chunk.octets:
+            self._withheld = line
+        else:
+            mta.pass_on(line)
 
     def begin_discarded(self, reply: Reply, now: float) -> None:
         """Octets of a chunk follow that the MTA will not see; *reply* is the answer when they have come."""
@@ -63,8 +70,20 @@ class Transfer:
         """Count a block, and pass it on unless it is discarded or the MTA has given its answer already."""
         if self.discarded is None:
             self.octets += len(data)
+            self._left -= len(data)
             if mta.early is None:
+                if self.is_last and data and self._left <= 0:
+                    data, self._withheld = data[:-1], data[-1:]
                 mta.pass_on(self.headers_left() + data if self._headers else data)
+
+    def withheld(self) -> bytes:
+        """Return what ends the message that comes in chunks, once."""
+        withheld, self._withheld = self._withheld, b""
+        return withheld
+
+    def restart(self, now: float) -> None:
+        """The client has its time for the message from now on."""
+        self._since = now
 
     def headers_left(self) -> bytes:
         """Return the header lines that have not gone out, once."""
@@ -80,4 +99,4 @@ class Transfer:
         self.is_open = self.is_last = self._begun = False
         self.octets = 0
         self.discarded = None
-        self._headers = b""
+        self._headers = self._withheld = b""

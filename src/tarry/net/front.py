@@ -33,6 +33,7 @@ from tarry.net.linger import Linger, say
 from tarry.net.passing import PassTo
 from tarry.net.proxied import HeaderDesk
 from tarry.net.session import ClientSide, Session
+from tarry.net.slow import Slow
 from tarry.net.smtps import TlsRoom
 from tarry.net.tls_transport import TlsTransport
 from tarry.net.waiting_room import Guest, Place, WaitingRoom
@@ -97,6 +98,7 @@ class Front:
             on_fewer=self._tell_if_empty,
         )
         self._tls_room = TlsRoom(loop, clock, greet=self._greet_inside, leave=self._door.leave)
+        self._slow = Slow()
         self._sessions: set[Session] = set()
         self._on_empty: Callable[[], None] | None = None
 
@@ -125,7 +127,7 @@ class Front:
                 if has_tls:
                     self._admit_inside(sock, proxy, packed, now, admitted)
                 else:
-                    self._turn_away(sock, proxy, packed, now, lambda _: replies.TOO_MANY_CLIENTS)
+                    self._turn_away(sock, proxy, packed, now, replies.too_many_clients)
                 return
             self._desk.read(
                 sock, self._terms.header_limit, partial(self._announced, Endpoint(host, port), server, packed, now, has_tls)
@@ -206,7 +208,7 @@ class Front:
                     line = self._connect(client, wait, "", name)
                     self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
                 if terms.policy.teaser:
-                    say(sock, replies.teaser(terms.policy.teaser))
+                    say(sock, replies.teaser(terms.policy.teaser, terms.backend.name))
                 place = Place(share, wait, name, terms.resolver)
                 self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, place)
             case Admitted.EXEMPT:
@@ -216,9 +218,9 @@ class Front:
             case Admitted.DENIED:
                 self._turn_away(sock, client, packed, accepted_at, replies.denied)
             case Admitted.TOO_MANY:
-                self._turn_away(sock, client, packed, accepted_at, lambda _: replies.TOO_MANY_CLIENTS)
+                self._turn_away(sock, client, packed, accepted_at, replies.too_many_clients)
             case Admitted.TOO_MANY_FROM_CLIENT:
-                self._turn_away(sock, client, packed, accepted_at, lambda _: replies.TOO_MANY_FROM_CLIENT)
+                self._turn_away(sock, client, packed, accepted_at, replies.too_many_from_client)
 
     def _admit_inside(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, admitted: Admitted) -> None:
         terms = self._terms
@@ -230,7 +232,7 @@ class Front:
             name = wait_class.name if wait_class and not is_exempt else ""
             journal.emit(self._connect(client, wait, "exempt" if is_exempt else "", name), accepted_at)
             guest = Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=is_exempt)
-            self._tls_room.enter(guest, terms.tls, wait)
+            self._tls_room.enter(guest, terms.tls, wait, terms.backend.name)
             return
         # Without TLS there are no words that the client would understand, and a handshake for those who may not stay costs
         # more than they do: the connection is closed.
@@ -241,10 +243,10 @@ class Front:
         self._door.leave(packed)
 
     def _turn_away(
-        self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, reply_for: Callable[[str], Reply]
+        self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, reply_for: Callable[[str, str], Reply]
     ) -> None:
         journal = self._journal(accepted_at)
-        reply = reply_for(journal.id)
+        reply = reply_for(journal.id, self._terms.policy.help_url)
         journal.emit(self._connect(client, 0.0, ""), accepted_at)
         journal.emit(replies.at_connect(reply), accepted_at)
         self._linger.send_off(sock, reply.raw)
@@ -313,6 +315,7 @@ class Front:
             in_tls=in_tls,
             answers=guest.answers,
             resolves=terms.resolver is not None,
+            slow=self._slow,
         )
         conversation = Conversation(setting)
         now = self._clock.monotonic()
@@ -336,7 +339,7 @@ class Front:
             setting=setting,
             journal=guest.journal,
             backend=backend,
-            on_end=partial(self._ended, guest.packed),
+            on_end=partial(self._ended, guest.packed, setting.id),
             tls=terms.tls,
             resolver=terms.resolver,
         )
@@ -350,8 +353,9 @@ class Front:
             sock.close()
             session.client_lost(None)
 
-    def _ended(self, packed: bytes, session: Session) -> None:
+    def _ended(self, packed: bytes, id: str, session: Session) -> None:
         self._sessions.discard(session)
+        self._slow.end(id)  # also where a fault of tarry itself ended it
         self._door.leave(packed)
         self._tell_if_empty()
 

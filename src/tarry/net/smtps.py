@@ -59,9 +59,12 @@ class TlsRoom:
     def __len__(self) -> int:
         return len(self.held)
 
-    def enter(self, guest: Guest, context: ssl.SSLContext, wait: float) -> None:
-        """Begin TLS with a client, and hold it until *wait* seconds after it was accepted; one that is exempt is not held."""
-        one = Newcomer(self, guest, context, wait)
+    def enter(self, guest: Guest, context: ssl.SSLContext, wait: float, name: str) -> None:
+        """Begin TLS with a client, and hold it until *wait* seconds after it was accepted; one that is exempt is not held.
+
+        *name* is the one in the greeting.
+        """
+        one = Newcomer(self, guest, context, wait, name)
         self.held.add(one)
         guest.sock.setblocking(False)
         one.attaching = self.loop.create_task(self._attach(one))
@@ -88,9 +91,10 @@ class TlsRoom:
 class Newcomer(asyncio.Protocol):
     """One client: in its handshake, then held, then leaving or taken."""
 
-    def __init__(self, room: TlsRoom, guest: Guest, context: ssl.SSLContext, wait: float) -> None:
+    def __init__(self, room: TlsRoom, guest: Guest, context: ssl.SSLContext, wait: float, name: str) -> None:
         self._room = room
         self.guest = guest
+        self._name = name
         self.inside = TlsTransport(context, self, on_established=self._established, on_failed=self._failed)
         self.attaching: asyncio.Task[None] | None = None  # kept here, since the loop holds tasks weakly
         self._held = Held(guest.journal.id, guest.client.address, guest.accepted_at)
@@ -137,7 +141,7 @@ class Newcomer(asyncio.Protocol):
             self._greet()
             return
         if self.guest.policy.teaser:
-            self.inside.write(replies.teaser(self.guest.policy.teaser))
+            self.inside.write(replies.teaser(self.guest.policy.teaser, self._name))
         self._timer = self._later(self._due_at, self._on_due)
 
     def _failed(self, why: str) -> None:

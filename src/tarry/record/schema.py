@@ -118,8 +118,9 @@ class Reply(Event, frozen=True):
 
 
 class Hold(Event, frozen=True):
-    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended (due, left, or answered
-    where it was for answers). ``reasons``, ``sender`` and ``rcpt`` are told for a residual delay."""
+    """A wait in mid-session is over: why it was imposed, how long it was to be and was, and how it ended: due; left, where the
+    client went away; answered, where it was for answers; cut, where tarry itself put an end to it. ``reasons``, ``sender`` and
+    ``rcpt`` are told for a residual delay; ``why`` is reply_pace where a reply went out an octet at a time."""
 
     why: str
     asked: float
@@ -204,6 +205,7 @@ class Close(Event, frozen=True):
     observed: bool = False
     parked: int = 0
     tls: str = ""
+    discarded: int = 0
 
 
 class Start(Event, frozen=True):

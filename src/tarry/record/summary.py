@@ -39,15 +39,15 @@ class Summary:
     """A running sum over one session."""
 
     __slots__ = (
-        "_action", "_blind", "_client", "_commands", "_delayed", "_early", "_ended", "_errors", "_greeted", "_hangup", "_held",
-        "_helo", "_last", "_messages", "_mta", "_observed", "_octets", "_parked", "_phase", "_port", "_rcpts", "_rcpts_accepted",
-        "_reasons", "_server", "_tls",
+        "_action", "_blind", "_client", "_commands", "_delayed", "_discarded", "_early", "_ended", "_errors", "_greeted", "_hangup",
+        "_held", "_helo", "_last", "_messages", "_mta", "_observed", "_octets", "_parked", "_phase", "_port", "_rcpts",
+        "_rcpts_accepted", "_reasons", "_server", "_tls",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._client = self._server = self._helo = self._tls = ""
         self._port = self._commands = self._rcpts = self._rcpts_accepted = self._messages = self._octets = self._errors = 0
-        self._phase = self._action = self._parked = 0
+        self._phase = self._action = self._parked = self._discarded = 0
         self._ended = "tarry"
         self._held = self._delayed = self._last = 0.0
         self._greeted = self._mta = self._blind = self._observed = False
@@ -127,6 +127,7 @@ class Summary:
             observed=self._observed,
             parked=self._parked,
             tls=self._tls,
+            discarded=self._discarded,
         )
 
     def _add_command(self, event: Command) -> None:
@@ -148,7 +149,9 @@ class Summary:
         elif event.to == "message":
             self._phase = 7
             self._octets += event.size
-            if code == 250:
+            if code == 250 and event.by == "tarry":
+                self._discarded += 1  # the only message that tarry accepts by itself is the one that it throws away
+            elif code == 250:
                 self._messages += 1
         if code in _ERRORS:
             self._errors += 1

@@ -112,11 +112,11 @@ def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller 
             scene.tell(_connect(client, 0.0, exempt="exempt"))
             held = Held(ID, client.address, 0.0)
         case Admitted.DENIED:
-            _turn_away(scene, client, replies.denied(ID))
+            _turn_away(scene, client, replies.denied(ID, house.policy.help_url))
         case Admitted.TOO_MANY:
-            _turn_away(scene, client, replies.TOO_MANY_CLIENTS)
+            _turn_away(scene, client, replies.too_many_clients(ID, house.policy.help_url))
         case Admitted.TOO_MANY_FROM_CLIENT:
-            _turn_away(scene, client, replies.TOO_MANY_FROM_CLIENT)
+            _turn_away(scene, client, replies.too_many_from_client(ID, house.policy.help_url))
     if held is not None:
         scene.hear_no_more()
         says_nothing = held.left and not held.talked

@@ -40,7 +40,7 @@ from tarry.record.schema import (
 )
 
 _REFUSING = frozenset({"defer", "reject", "drop"})
-_ENDED = {"left": ", then hung up", "talked": ", then spoke"}
+_ENDED = {"left": ", then hung up", "talked": ", then spoke", "cut": ", cut short"}
 _PLAIN_PATH = re.compile(r"<?([!#-;=?-~]{1,64})>?")
 _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|.)")
 
@@ -117,8 +117,7 @@ def tell(session: Session, event: SessionEvent, dt: float) -> list[Said]:
             action = session.verdict.action if session.verdict else "let through"
             return [*_early(session, f"{action}{_because(session)}"), Said(Tone.PLAIN, f"greeted after {event.held:.2f} s")]
         case Hold():
-            how = _ENDED.get(event.ended, "")
-            return [Said(Tone.WARN, f"waited {event.held:.1f} s at {event.phase} ({event.why}){how}")]
+            return [_tell_hold(event)]
         case Wait():
             whose = f" as one of {event.name}" if event.name else ""
             return [Said(Tone.QUIET, f"is to wait {event.wait:.1f} s in all{whose}")]
@@ -170,11 +169,26 @@ def _connected(event: Connect) -> Said:
 def _count(session: Session, event: Command) -> None:
     session.has_spoken = True
     if event.verb == "MAIL":
-        match = _PLAIN_PATH.fullmatch(event.arg)
-        session.sender = f"<{match[1]}>" if match else "<>" if event.arg in ("", "<>") else "an odd path"
+        session.sender = _path(event.arg)
         session.recipients = 0
     elif event.verb == "QUIT":
         session.has_quit = True
+
+
+def _tell_hold(event: Hold) -> Said:
+    if event.why != "residual":
+        return Said(Tone.WARN, f"waited {event.held:.1f} s at {event.phase} ({event.why}){_ENDED.get(event.ended, '')}")
+    # As the recipe of 2004 told it: all reasons, sender, recipient, seconds; and whether the ruse has been successful.
+    took = f"{event.held:.1f} s" if event.ended == "due" else f"{event.held:.1f} of {event.asked:.1f} s"
+    words = f"delayed {took} at {event.phase} for {', '.join(event.reasons)}"
+    if event.sender or event.rcpt:
+        words += f": from {_path(event.sender)}" + (f" to {_path(event.rcpt)}" if event.rcpt else "")
+    return Said(Tone.WARN, words + (", unexpected disconnection" if event.ended == "left" else ""))
+
+
+def _path(path: str) -> str:
+    match = _PLAIN_PATH.fullmatch(path)
+    return f"<{match[1]}>" if match else "<>" if path in ("", "<>") else "an odd path"
 
 
 def _tell_reply(session: Session, event: Reply) -> list[Said]:
@@ -184,6 +198,8 @@ def _tell_reply(session: Session, event: Reply) -> list[Said]:
     if event.to == "message":
         to = _plural(session.recipients, "recipient")
         words = f"message of {_plural(event.size, 'octet')} from {session.sender or '?'} to {to}: {event.code} by {who}"
+        if event.by == "tarry" and event.code < 400:
+            return [Said(Tone.WARN, f"{words}, thrown away{_because(session)}")]
         return [Said(Tone.GOOD, words) if event.code < 400 else Said(Tone.BAD, words, event.text)]
     if event.code < 400:
         return []
@@ -241,7 +257,8 @@ def _tell_close(session: Session, event: Close) -> list[Said]:
         return told  # told already; but a client that half-closed in the hold may still have sent mail
     if not event.greeted:
         return [*told, Said(Tone.QUIET, f"gone after {event.total:.1f} s")]
-    counts = f"{_plural(event.messages, 'message')}, {_plural(event.commands, 'command')}, {event.total:.1f} s"
+    gone = f" and {event.discarded:,} thrown away" if event.discarded else ""
+    counts = f"{_plural(event.messages, 'message')}{gone}, {_plural(event.commands, 'command')}, {event.total:.1f} s"
     return [*told, Said(Tone.QUIET, f"done: {counts}")]
 
 

@@ -239,12 +239,12 @@ def _turned_away(session: Session, event: Reply) -> list[Said]:
         return [Said(f"NOQUEUE: reject: CONNECT from {client}: {event.code} {plain(event.text)}; proto=SMTP")]
     if event.code >= 500:
         return [Said(f"DENYLISTED {client}")]
-    why = "too many connections" if _is(event, replies.TOO_MANY_FROM_CLIENT) else "all server ports busy"
+    why = "too many connections" if _is(event, replies.too_many_from_client("")) else "all server ports busy"
     return [Said(f"NOQUEUE: reject: CONNECT from {client}: {why}")]
 
 
 def _is(event: Reply, told: Told) -> bool:
-    return event.text.startswith(told.last_line.decode("ascii"))
+    return event.text.startswith(told.last_line.decode("ascii").partition(" [")[0])
 
 
 def _found(session: Session, event: Reason) -> list[Said]:
