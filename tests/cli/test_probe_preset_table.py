@@ -98,9 +98,10 @@ def test_the_command_needs_no_server() -> None:
         (("--presets", "127.0.0.1:25"), "HOST:PORT is for a server"),
         (("--presets", "--timeout", "3s"), "--timeout is for a server"),
         (("--markdown",), "--markdown goes with --presets"),
+        (("127.0.0.1:25", "--habit", "listed"), "listed can only be played with --presets"),
     ],
 )
-def test_what_is_for_a_server_is_refused(arguments: tuple[str, ...], hint: str) -> None:
+def test_what_belongs_elsewhere_is_refused(arguments: tuple[str, ...], hint: str) -> None:
     """Status 2, and which word it is."""
     result = run(*arguments)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tarry.cli.probe import OF_PRESETS
 from tarry.cli.probe_presets import LIST, OWN_NAMES, Case, Outcome, cases, outcomes
 from tarry.config.schema import PRESETS
 from tarry.core.facts import Answer, State, addresses_of, listing, names_of
@@ -28,7 +29,7 @@ def test_all_habits_are_there_and_some_clients_that_the_dns_knows() -> None:
     """Honest ones first; each has a name of its own."""
     names = [case.habit.name for case in cases()]
 
-    assert set(NAMES) | {"listed", "dial-up", "nameless", "mailing-list", "endless"} == set(names)
+    assert {*NAMES, *OF_PRESETS} == set(names)
     assert len(set(names)) == len(names)
     kinds = [case.habit.kind for case in cases()]
     assert kinds == sorted(kinds, key=lambda kind: kind is not Kind.HONEST)
@@ -79,6 +80,14 @@ def test_every_client_comes_to_an_end_under_every_preset(preset: str) -> None:
         ("half-closer", "tarry", Verdict.HELD, 220, 4.5),
         ("listed", "carraway-2003", Verdict.DELIVERED, 250, 1.0),
         ("dead-recipients", "qpsmtpd-earlytalker", Verdict.SERVED, 250, 1.0),
+        ("listed", "postscreen", Verdict.REFUSED, 550, 6.0),
+        ("listed", "flavell-2004", Verdict.DELIVERED, 250, 165.0),
+        ("listed", "spamd", Verdict.REFUSED, 450, 113.0),
+        ("forged-helo", "flavell-2004", Verdict.GAVE_UP, None, 60.0),
+        ("rcpt-flood", "zmailer-1997", Verdict.GAVE_UP, None, 60.0),
+        ("rset-flood", "zmailer-1997", Verdict.GAVE_UP, None, 60.0),
+        ("mailing-list", "zmailer-1997", Verdict.NO_ANSWER, None, 300.0),
+        ("endless", "zmailer-1997", Verdict.SERVED, 250, 93000.0),
     ],
 )
 def test_what_is_known_of_the_presets_comes_out(name: str, preset: str, verdict: Verdict, code: int | None, after: float) -> None:

@@ -1,12 +1,17 @@
-"""Floods and false names against real servers: a front door with tarpits, Postfix, aiosmtpd and the recording sink."""
+"""Floods and false names against real servers: a front door with tarpits, Postfix, aiosmtpd and the recording sink; and whether
+what is told of presets without a server is so."""
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
+from tarry.cli.probe import OF_PRESETS
+from tarry.cli.probe_presets import cases, outcomes
 from tarry.cli.probe_table import got
+from tarry.config.load import load
+from tarry.config.values import write_span
 from tarry.probe.floods import GUESSES, RECIPIENTS
 from tarry.probe.habits import NAMES, habits
 from tarry.probe.play import play
@@ -180,3 +185,28 @@ def test_postfix_alone_bears_all_but_the_guesser(postfix: Postfix) -> None:
     assert guesser.deciding is not None and 421 == guesser.deciding.code
     assert postfix.queue_empty()
     assert before == len(postfix.messages())
+
+
+# The table of presets
+
+
+@pytest.mark.parametrize("preset", ["tarry", "carraway-2003", "qpsmtpd-earlytalker", "zmailer-1997", "postscreen"])
+def test_what_the_table_of_presets_says_is_what_a_running_server_does(preset: str) -> None:
+    """The same clients, with less patience, meet the preset in memory and on a port: verdicts and deciding codes are the same."""
+    known = (*OF_PRESETS, "dead-recipients", "own-helo", "local-helo")  # by DNS, by the MTA, and by being on the same host
+    chosen = [case for case in cases(impatient=Seconds(0.5), reply_patience=Seconds(4.0)) if case.habit.name not in known]
+    (played,) = outcomes(chosen, [preset])
+
+    async def run(endpoint: Endpoint) -> tuple[Finding, ...]:
+        plays = (play(case.habit, [endpoint], clock=time.monotonic, timeout=Seconds(60.0)) for case in chosen)
+        return judge_all(zip((case.habit for case in chosen), await asyncio.gather(*plays), strict=True))
+
+    wait = write_span(load(None, flags={"preset": preset}).config.hold.wait)
+    with Tarry(f'preset = "{preset}"', wait=wait) as tarry:
+        real = asyncio.run(run(Endpoint(LOOPBACK, tarry.port)))
+
+    def told(findings: Iterable[Finding]) -> dict[str, tuple[str, int]]:
+        return {one.habit.name: (one.verdict, one.deciding.code if one.deciding else 0) for one in findings}
+
+    assert told(one.finding for one in played) == told(real)
+    assert len(real) > 15

@@ -38,6 +38,8 @@ from tarry.probe.trace import Seconds, Trace
 from tarry.probe.verdict import EXIT_TRY_LATER, Finding, Verdict, exit_status, judge_all, summarise
 
 EXIT_INTERRUPTED = 130
+# Clients of --presets alone: what makes them is what the DNS knows of them, or how long they wait.
+OF_PRESETS = ("listed", "dial-up", "nameless", "mailing-list", "endless")
 # RFC 5321 §4.5.3.1.3: a path has at most 256 octets with its brackets. Anything that could end the command early is out.
 _MAILBOX = re.compile(r"[!-;=?-~]{1,254}")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|s|m|)")
@@ -95,8 +97,8 @@ _option = partial(click.option, show_default=True)
     "names",
     metavar="NAME",
     multiple=True,
-    type=click.Choice(NAMES),
-    help=f"Play only this one; may be repeated. One of: {', '.join(NAMES)}.",
+    type=click.Choice((*NAMES, *OF_PRESETS)),
+    help=f"Play only this one; may be repeated. One of: {', '.join(NAMES)}. With --presets also: {', '.join(OF_PRESETS)}.",
 )
 @_option("--from", "sender", metavar="ADDRESS", type=sender_mailbox, default=_DEFAULTS.sender, help="Sender, '' for none.")
 @_option("--to", "recipient", metavar="ADDRESS", type=mailbox, default=_DEFAULTS.recipient, help="Recipient.")
@@ -145,6 +147,8 @@ def command(
     if presets:
         _show_presets(ctx, names, as_json=as_json, as_markdown=markdown)
         raise SystemExit(0)
+    if known := [name for name in names if name in OF_PRESETS]:
+        raise click.UsageError(f"{known[0]} can only be played with --presets")
     options = Options(
         sender=sender,
         recipient=recipient,

@@ -139,6 +139,7 @@ def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller 
                 to=house.to,
                 answers=held.answers,
                 resolves=True,
+                slow=_Slow(),
             )
             says = dialogue(visit, early) if caller is None else _nothing()
             _Talk(scene, says, Conversation(setting), mta).run(early, says_nothing=says_nothing)
@@ -149,6 +150,16 @@ def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller 
 def _connect(client: Client, wait: float, *, exempt: str = "", name: str = "") -> schema.Connect:
     endpoint = client.endpoint
     return schema.Connect(endpoint.host, endpoint.port, str(SERVER), round(wait, 3), exempt=exempt, hold_class=name)
+
+
+class _Slow:
+    """Who is told something slowly: nobody else is there."""
+
+    def begin(self, id: str, limit: int) -> bool:
+        return limit > 0
+
+    def end(self, id: str) -> None:
+        pass
 
 
 def _nothing() -> Generator[Line, Reply, None]:
