@@ -1,8 +1,10 @@
 import asyncio
 import ipaddress
 import json
+import re
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ from click.testing import CliRunner, Result
 
 from tarry.cli import probe
 from tarry.cli.probe import command, duration
-from tarry.probe.habits import NAMES
-from tarry.probe.steps import Habit, Hear, Say
+from tarry.probe.habits import NAMES, habits
+from tarry.probe.steps import Habit, Hear, Options, Say
 from tarry.probe.target import Endpoint, NotFound, Target
 from tarry.probe.trace import Ending, Reply, Seconds, Trace
+from tarry.probe.verdict import Verdict
 
 HERE = Endpoint(ipaddress.ip_address("127.0.0.1"), 2525)
 FAR = Endpoint(ipaddress.ip_address("8.8.8.8"), 25)
@@ -282,3 +285,19 @@ def test_help_names_every_habit() -> None:
     text = "".join(run("--help").output.split())
 
     assert all(name in text for name in NAMES)
+
+
+def test_the_page_has_every_habit_verdict_and_promise() -> None:
+    """docs/probe.md tells of each, and of those that bring a message or break no rule it tells so."""
+    page = (Path(__file__).parents[2] / "docs" / "probe.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| .* \| ([a-z ]+) \|$", page, re.MULTILINE))
+    kinds = {habit.name: {"odd": "breaks no rule"}.get(habit.kind, habit.kind) for habit in habits(Options())}
+
+    assert kinds == rows
+    words = re.findall(r"^\| ([a-z, ]+) \| [a-z, -]+ \| ", page[page.index("| verdict |") :], re.MULTILINE)
+    assert {verdict.value for verdict in Verdict} == {word for cell in words for word in cell.split(", ")} - {"verdict"}
+    mailing = [
+        habit.name for habit in habits(Options()) if any(b"DATA" in step.data for step in habit.steps if isinstance(step, Say))
+    ]
+    assert ["patient", "blind", "data-jumper", "bare-lf"] == mailing
+    assert f"({', '.join(mailing[:-1])} and {mailing[-1]})" in " ".join(page.split())

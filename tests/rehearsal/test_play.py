@@ -181,6 +181,25 @@ def test_talk_during_a_delay_has_its_reply_too() -> None:
     assert [("RCPT", 100.0), ("NOOP", 100.0), ("DATA", 100.0)] == [(to, at) for to, _, at in replies(played)][2:5]
 
 
+def test_a_slow_reply_takes_its_time() -> None:
+    """An octet each pace, and the dialogue goes on when all of it has come."""
+    text = """
+delay.reply_pace = "1s"
+delay.target = "10s"
+delay.at = "helo"
+hold.wait = "1s"
+[[checks.dnslists.zones]]
+zone = "bl.example"
+"""
+    played = happens(None, text, "bl.example=127.0.0.2")
+    (slow,) = [one.event for one in played.happened if isinstance(one.event, schema.Hold) and one.event.why == "reply_pace"]
+    (mail,) = [at for to, _, at in replies(played) if to == "MAIL"]
+    assert 20.0 < slow.held == pytest.approx(mail - 10.0)
+    assert 1 == played.messages
+    assert ("MAIL", 250, 1.0) in replies(happens(None, text, "bl.example=nothing"))
+    assert ("MAIL", 250, 10.0) in replies(happens(None, f"delay.reply_pace_clients = 0\n{text}", "bl.example=127.0.0.2"))
+
+
 def test_what_it_has_no_occasion_to_say_is_counted() -> None:
     """A client that is served at once never talks early."""
     played = happens(visit(early=(Early(500.0, b"NOOP\r\n"),)))
