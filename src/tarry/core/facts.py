@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol, TypeAlias
 
@@ -90,6 +91,7 @@ def addresses_of(name: str) -> Question:
     return Question(Kind.ADDRESSES, name)
 
 
+@lru_cache(maxsize=256)  # five lists are asked about an address, one after the other
 def reversed_address(address: str) -> str:
     """Return an address as it stands before a zone: ``2.0.0.127``, or 32 nibbles. Raises ValueError where it is none."""
     parsed = ip_address(address)
