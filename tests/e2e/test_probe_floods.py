@@ -190,7 +190,7 @@ def test_postfix_alone_bears_all_but_the_guesser(postfix: Postfix) -> None:
 # The table of presets
 
 
-@pytest.mark.parametrize("preset", ["tarry", "carraway-2003", "qpsmtpd-earlytalker", "zmailer-1997", "postscreen", "spamd"])
+@pytest.mark.parametrize("preset", ["carraway-2003", "qpsmtpd-earlytalker", "zmailer-1997", "postscreen"])
 def test_what_the_table_of_presets_says_is_what_a_running_server_does(preset: str) -> None:
     """The same clients, with less patience, meet the preset in memory and on a port: verdicts and deciding codes are the same."""
     known = (*OF_PRESETS, "dead-recipients", "own-helo", "local-helo")  # by DNS, by the MTA, and by being on the same host

@@ -3,7 +3,8 @@
 What      `Zone`, one row of ``zones``; `Answers`, the filter; `labels`, the names under which rows stand in reasons and replies;
           `found`, what an answer means for the rows of its zone; `settled`, the same, and a pass once all have answered.
 Filter    A list, parted by commas or semicolons, of ``127.0.0.2``, ``127.0.0.2..11`` (a range of the last octet) and
-          ``127.0.[0..3].[2;4..6]`` (a set of numbers and ranges for any octet). "" is everything.
+          ``127.0.[0..3].[2;4..6]`` (a set of numbers and ranges for any octet). "" is everything but 127.0.0.1 and what ends in
+          255: so SURBL and URIBL, dnswl.org and Spamhaus' DBL answer those whom they do not want to answer.
 Promises  Whatever the filter says, an answer outside 127.0.0.0/8 is no listing: the domain of a dead list is parked somewhere. Nor
           is one in 127.255.255.0/24: large lists answer so who asks too much, or through a public resolver. Both are Unknown.
           Where a zone has a ``name``, the zone itself, which may hold a customer's key, is in no reason.
@@ -27,6 +28,7 @@ _BETWEEN = re.compile(r"[;,](?![^\[\]]*\])")  # not within brackets
 _ADDRESS = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
 _DOMAIN = re.compile(r"(?=.{1,190}\Z)(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}", re.ASCII)
 _ERRORS = (127, 255, 255)  # 127.255.255.0/24
+_ITSELF = (127, 0, 0, 1)
 
 
 class Answers:
@@ -44,9 +46,9 @@ class Answers:
         octets = _read(address)
         if octets is None or octets[0] != 127 or octets[:3] == _ERRORS:
             return False
-        return not self._patterns or any(
-            all(octet in allowed for octet, allowed in zip(octets, pattern, strict=True)) for pattern in self._patterns
-        )
+        if not self._patterns:
+            return octets != _ITSELF and octets[3] != 255
+        return any(all(octet in allowed for octet, allowed in zip(octets, pattern, strict=True)) for pattern in self._patterns)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Answers) and self._text == other._text
@@ -89,7 +91,7 @@ class Zone:
         read=Answers,
         unit="answers",
         example="127.0.0.2..11",
-        help="which answers count, such as 127.0.0.2..11 or 127.0.[0..3].[2;4..6]; empty is all in 127.0.0.0/8",
+        help="which answers count, such as 127.0.0.2..11 or 127.0.[0..3].[2;4..6]; empty is all that are no error codes",
     )
     weight: float = option(1.0, unit="weight", help="what a listing adds to the score; below 0 the list is an allow list")
     name: str = option(
@@ -122,15 +124,14 @@ def found(answer: Answer, zones: tuple[Zone, ...]) -> tuple[Failed | Unknown, ..
     name = public(zone, zones)
     if answer.state is State.UNKNOWN:
         return (Unknown(_shown(f"{name}: {answer.why or 'no answer'}")),)
-    listings = [value for value in answer.values if value in EVERYTHING]
-    if answer.values and not listings:
-        return (Unknown(_shown(f"{name} answers {answer.values[0]}: {_objection(answer.values[0])}")),)
     failures = []
     for row, label in rows:
-        counted = [value for value in listings if value in row.answers]
+        counted = [value for value in answer.values if value in row.answers]
         if counted:
             detail = _shown(f"{row.name or name}={','.join(counted)}")
             failures.append(Failed("allowed" if row.weight < 0 else "listed", detail, label, row.weight))
+    if not failures and answer.values and not any(value in EVERYTHING for value in answer.values):
+        return (Unknown(_shown(f"{name} answers {answer.values[0]}: {_objection(answer.values[0])}")),)
     return tuple(failures)
 
 
@@ -147,7 +148,7 @@ def settled(answer: Answer, asked: tuple[Question, ...], facts: Facts, zones: tu
 
 def _objection(address: str) -> str:
     octets = _read(address)
-    if octets is not None and octets[:3] == _ERRORS:
+    if octets is not None and octets[0] == 127:
         return "an error code, not a listing"
     return "not in 127.0.0.0/8, so no listing"
 
