@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -286,6 +287,16 @@ def test_who_the_client_is(room: Room) -> None:
         room.loop.advance(5.01)
         guest = room.let_out()
         assert (client, packed) == (guest.client, guest.packed)
+
+
+def test_an_announced_client_leaves_nothing_behind(room: Room) -> None:
+    """Each PROXY header makes an address of its own that was connected to: the room lets go of it with the client."""
+    server = Endpoint("198.51.100.2", 25)
+    before = sys.getrefcount(server)
+    with room.enter(REJECT, client=Client(CLIENT.endpoint, server, via=Endpoint("203.0.113.1", 5000))):
+        room.loop.advance(5.01)
+        room.let_out()
+    assert before == sys.getrefcount(server)
 
 
 def test_waiting_out_the_hold(room: Room) -> None:

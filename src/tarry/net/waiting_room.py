@@ -134,12 +134,13 @@ class WaitingRoom:
         self._due_at[fd] = accepted_at + place.wait
         self._share[fd] = place.share
         self._port[fd] = client.endpoint.port
-        self._server[fd] = _index(self._servers, client.server)
         self._policy[fd] = _index(self._policies, policy)
         self._width[fd] = len(packed)
         self._address[fd * 16 : fd * 16 + len(packed)] = packed
         if client.via is not None:
-            self._via[fd] = client
+            self._via[fd] = client  # whole: the address that it came to is of its header, and so another object for each
+        else:
+            self._server[fd] = _index(self._servers, client.server)
         self._count += 1
         if place.wait_class:
             self._class[fd] = place.wait_class
