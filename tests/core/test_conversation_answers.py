@@ -160,6 +160,17 @@ def test_a_listed_sender_is_no_reason_against_the_next_message() -> None:
     )
 
 
+def test_a_mail_that_is_refused_behind_the_mta_begins_no_transaction() -> None:
+    """The MTA took it before the answer came, and the client was told 550: its next MAIL is the first of its transaction to both."""
+    rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT)
+    mail, listed = "C: MAIL FROM:<a@b.example>\nA> listed b.example.dbl.example", "A< listed b.example.dbl.example = 127.0.1.2"
+    taken = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\n{listed}\nM< 250 ok\nM> QUIT\n* close the MTA"
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]"
+    other = MAIL.replace("a@b.example", "a@other.example").replace(LOGIN, f"A> listed other.example.dbl.example\n{LOGIN}")
+    played = talk(rules).plays(HELLO, mail, taken, refused, other, "A< listed other.example.dbl.example =", RCPT)
+    assert ["dbl.example"] == [reason.subject for reason in played.of(schema.Reason)]
+
+
 def test_the_name_of_ehlo_is_verified() -> None:
     """Two questions at EHLO, and the RCPT waits for both; a name that verifies is nobody's forgery."""
     rules = armed(Helo(), options=Names(tests=("spoofed",), spoofed_names=("client.example",)), action=Action.REJECT)

@@ -216,6 +216,10 @@ class Exchange:
         """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command."""
         verdict = self.screen.verdict(self.phase)
         if verdict.action.refuses:
+            if self.asked == "MAIL" and reply.code < 400:
+                # To the client no transaction has begun: the MTA would refuse its next MAIL for this one.
+                self.mta.close(abort=False)
+                self.transaction.forget()
             self.refuse(verdict, now, end=False)
         else:
             self.answer(reply, now, by="mta")
