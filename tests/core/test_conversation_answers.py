@@ -119,6 +119,28 @@ def test_a_second_ehlo_asks_nothing_again() -> None:
     assert [] == unknowns(played)
 
 
+@pytest.mark.parametrize(
+    ("first", "reply"),
+    [
+        ("EHLO", "501 5.5.4 Say EHLO or HELO with your name"),
+        ("STARTTLS now", "501 5.5.4 STARTTLS takes no argument"),
+        ("AUTH PLAIN", "503 EHLO first"),
+        ("MAIL FROM:<a@b.example>", "503 EHLO first"),
+    ],
+)
+def test_a_client_that_leaves_ehlo_out_is_asked_about_all_the_same(first: str, reply: str) -> None:
+    """By its first command of any weight: else a spammer whose lists answer after the hold would say EHLO without a name first."""
+    played = talk(lists(at=Phase.RCPT))
+    asked = f"A> {FIRST}\nA> {SECOND}\nA> {GOOD}"
+    if reply.startswith("503"):
+        reply = f"* open the MTA\n! opened\nM< 220 mta\nM> {first}\nM< {reply}\nS: {reply}"
+    else:
+        reply = f"S: {reply}"
+    if first.startswith("STARTTLS"):  # behind it tarry may see no RCPT: it waits like one
+        reply = f"! 3s\n{reply}"
+    played.plays(GREETED, f"C: {first}", asked, reply)
+
+
 def test_a_client_that_leaves_while_it_waits_has_left() -> None:
     """Nothing is said to the MTA for it, and a late answer is nobody's."""
     played = talk(lists()).plays(ASKED, MAIL, TO, "! 1s", "! FIN", "* abort the MTA", "* close")
