@@ -52,6 +52,7 @@ docs: build
 	$(VENV)/bin/tarry config reference > docs/config.md
 	$(VENV)/bin/tarry config schema > docs/tarry.schema.json
 	$(VENV)/bin/tarry config reference --checks docs/checks
+	$(VENV)/bin/tarry probe --presets --markdown > docs/presets/table.md
 
 bench: servers
 	@echo "bench/hold.py, bench/early.py and bench/mail.py: see docs/performance.md"

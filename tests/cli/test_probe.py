@@ -1,8 +1,10 @@
 import asyncio
 import ipaddress
 import json
+import re
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ from click.testing import CliRunner, Result
 
 from tarry.cli import probe
 from tarry.cli.probe import command, duration
-from tarry.probe.habits import NAMES
-from tarry.probe.steps import Habit, Hear, Say
+from tarry.probe.habits import NAMES, habits
+from tarry.probe.steps import Habit, Hear, Options, Say
 from tarry.probe.target import Endpoint, NotFound, Target
 from tarry.probe.trace import Ending, Reply, Seconds, Trace
+from tarry.probe.verdict import Verdict
 
 HERE = Endpoint(ipaddress.ip_address("127.0.0.1"), 2525)
 FAR = Endpoint(ipaddress.ip_address("8.8.8.8"), 25)
@@ -156,6 +159,7 @@ def test_json_is_one_object_with_stable_names(server: Server) -> None:
         "first_reply_after": 4.25,
         "reply_count": 7,
         "replies": patient["replies"],
+        "rounds": [],
         "sent": "EHLO",
         "sent_bytes": 0,
         "sent_lines": 0,
@@ -172,6 +176,14 @@ def test_json_is_one_object_with_stable_names(server: Server) -> None:
         "turned_away_before_greeting": 1,
         "patient_greeted_after": 4.25,
     }
+
+
+def test_json_has_the_rounds_of_a_flood(server: Server) -> None:
+    """The code of each, and the seconds that it took."""
+    server.codes["rset-flood"] = (220, 250, 250, 250, 250, 451)
+    report = json.loads(run("127.0.0.1:2525", "--json", "--habit", "rset-flood").stdout)
+
+    assert [{"code": 250, "took": 0.0}, {"code": 451, "took": 0.0}] == report["habits"][0]["rounds"]
 
 
 def test_json_of_an_unreachable_server_is_still_an_object(server: Server) -> None:
@@ -193,11 +205,27 @@ def test_chosen_habits_only(server: Server) -> None:
 
 def test_options_reach_the_clients(server: Server) -> None:
     """Envelope, patience, time-out and the promise not to deliver."""
-    run("127.0.0.1:2525", "--from", "", "--to", "you@example.org", "--no-mail", "--patience", "500ms", "--timeout", "1m")
+    run(
+        "127.0.0.1:2525",
+        "--from",
+        "",
+        "--to",
+        "you@example.org",
+        "--no-mail",
+        "--patience",
+        "500ms",
+        "--timeout",
+        "1m",
+        "--reply-patience",
+        "3s",
+    )
 
     assert b"MAIL FROM:<>\r\nRCPT TO:<you@example.org>" in server.sent()
     assert b"DATA\r\n" not in server.sent()
     assert "leaves after 0.5 s" in [habit.did for habit, _ in server.played]
+    assert {3.0} == {
+        step.within for habit, _ in server.played for step in habit.steps if isinstance(step, Hear) and step.what == "rcpt 1"
+    }
     assert {given["timeout"] for _, given in server.played} == {60.0}
 
 
@@ -257,3 +285,19 @@ def test_help_names_every_habit() -> None:
     text = "".join(run("--help").output.split())
 
     assert all(name in text for name in NAMES)
+
+
+def test_the_page_has_every_habit_verdict_and_promise() -> None:
+    """docs/probe.md tells of each, and of those that bring a message or break no rule it tells so."""
+    page = (Path(__file__).parents[2] / "docs" / "probe.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| .* \| ([a-z ]+) \|$", page, re.MULTILINE))
+    kinds = {habit.name: {"odd": "breaks no rule"}.get(habit.kind, habit.kind) for habit in habits(Options())}
+
+    assert kinds == rows
+    words = re.findall(r"^\| ([a-z, ]+) \| [a-z, -]+ \| ", page[page.index("| verdict |") :], re.MULTILINE)
+    assert {verdict.value for verdict in Verdict} == {word for cell in words for word in cell.split(", ")} - {"verdict"}
+    mailing = [
+        habit.name for habit in habits(Options()) if any(b"DATA" in step.data for step in habit.steps if isinstance(step, Say))
+    ]
+    assert ["patient", "blind", "data-jumper", "bare-lf"] == mailing
+    assert f"({', '.join(mailing[:-1])} and {mailing[-1]})" in " ".join(page.split())

@@ -5,7 +5,8 @@ from rich.console import Console
 
 from tarry.cli.probe_table import got, table
 from tarry.probe.habits import habits
-from tarry.probe.steps import Options
+from tarry.probe.steps import Hear, Options
+from tarry.probe.trace import GREETING as GREETED
 from tarry.probe.trace import Ending, Reply, Seconds, Trace
 from tarry.probe.verdict import Finding, Verdict, judge_all
 
@@ -41,7 +42,8 @@ def test_at_80_columns_names_deeds_times_and_verdicts_are_whole() -> None:
     """Only what the client got may be wrapped."""
     text = drawn(80, finding("one-early-byte", REFUSAL))
 
-    assert "one-early-byte  one byte too early    521 you talked before  0.0 s  turned away" in text
+    assert "one-early-byte   one byte too early    521 you talked        0.0 s  turned away" in text
+    assert "dead-recipients  guesses 20 addresses" in text
     assert "mails before the 354" in text
 
 
@@ -87,6 +89,40 @@ def test_markup_from_the_server_is_text() -> None:
 )
 def test_what_a_client_got_in_a_few_words(expected: str, seen: Finding) -> None:
     """The deciding reply without its enhanced code and host name, or what took its place."""
+    assert expected == got(seen)
+
+
+def flood(name: str, *codes: tuple[int, float], ended: Ending = Ending.CLIENT, text: str = "Ok") -> Finding:
+    """Return what became of a flood that was greeted at once and whose replies took so long each."""
+    dues = [step.what for step in NAMED[name].steps if isinstance(step, Hear)]
+    at, replies = 0.0, [Reply(220, "mx.example.org", Seconds(0.0), GREETED)]
+    begun = next(number for number, due in enumerate(dues) if due.endswith(" 1"))
+    replies += [Reply(250, "", Seconds(0.0), due) for due in dues[1:begun]]
+    for (code, took), due in zip(codes, dues[begun:], strict=False):
+        at += took
+        replies.append(Reply(code, text, Seconds(at), due))
+    trace = Trace(habit=name, replies=tuple(replies), ended=ended, ended_after=Seconds(at + 10.0))
+    return judge_all([(NAMED[name], trace)])[0]
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen"),
+    [
+        ("25 x 250, at once", flood("rcpt-flood", *[(250, 0.0)] * 25)),
+        ("25 x 250, 1.5 s each", flood("rcpt-flood", *[(250, 1.5)] * 25)),
+        ("25 x 250, up to 30 s each", flood("rcpt-flood", *[(250, 0.0)] * 24, (250, 30.0))),
+        ("5 x 250, at once, then none for 10 s", flood("rcpt-flood", *[(250, 0.0)] * 5)),
+        ("5 x 250, 2.0 s each, and so on", flood("rcpt-flood", *[(250, 2.0)] * 5, ended=Ending.TIMEOUT)),
+        ("9 x 250, 1 x 452, at once: Too many", flood("rcpt-flood", *[(250, 0.0)] * 9, (452, 0.0), text="4.5.3 Too many")),
+        ("9 x 250, at once, then closed", flood("rcpt-flood", *[(250, 0.0)] * 9, ended=Ending.SERVER)),
+        ("9 x 250, at once, then reset", flood("rcpt-flood", *[(250, 0.0)] * 9, ended=Ending.RESET)),
+        ("20 x 550, at once", flood("dead-recipients", *[(550, 0.0)] * 20, (250, 0.0))),
+        ("20 x 550, at once, then 550 Ok", flood("dead-recipients", *[(550, 0.0)] * 20, (550, 0.0))),
+        ("250 to MAIL, then none for 10 s", flood("rcpt-flood")),
+    ],
+)
+def test_what_a_flood_got(expected: str, seen: Finding) -> None:
+    """Codes, seconds for each reply, and what came after them; before there are any, what any client got."""
     assert expected == got(seen)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tarry.config.load import load
 from tarry.config.origin import ConfigError
 from tarry.config.schema import Config
-from tarry.config.tables import HoldClass
+from tarry.config.waits import HoldClass
 from tarry.core.policy import Span
 
 TWO = """

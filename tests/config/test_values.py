@@ -151,6 +151,12 @@ KINDS = [
 ]
 
 
+@pytest.mark.parametrize("text", ["0.0001ms", "0.000001ms", "0.123456789s", "0.1s", "1.000001h"])
+def test_the_shortest_durations_are_read_back(text: str) -> None:
+    """A billionth of a second needs nine places."""
+    assert values.read_duration(text) == values.read_duration(values.write_duration(values.read_duration(text)))
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.unit)
 @given(value=anything | st.text(alphabet="0123456789.smhd ") | st.lists(st.text(alphabet="0123456789.smhd ")))
 def test_a_kind_takes_a_value_or_says_why_not(kind: Kind, value: object) -> None:

@@ -76,3 +76,54 @@ def test_a_tarpit_never_gets_shorter(count: int, free: int, step: float, cap: fl
     """One command more is never held less."""
     settings = Tarpit(free, step, cap)
     assert tarpit(count, settings) <= tarpit(count + 1, settings)
+
+
+# The other shape.
+
+
+@pytest.mark.parametrize(
+    ("count", "settings", "hold"),
+    [
+        (5, Tarpit(5, start=2.0, factor=3.0), 0.0),
+        (6, Tarpit(5, start=2.0, factor=3.0), 2.0),
+        (7, Tarpit(5, start=2.0, factor=3.0), 6.0),
+        (9, Tarpit(5, start=2.0, factor=3.0), 54.0),
+        (9, Tarpit(5, start=2.0), 2.0),
+        (10**9, Tarpit(5, start=2.0, factor=3.0, cap=240.0), 240.0),
+        (6, Tarpit(5, start=300.0, factor=1.0, cap=240.0), 240.0),
+        (6, Tarpit(5, start=2.0, cap=0.0), 0.0),
+        (6, Tarpit(5, step=1.0, start=2.0), 6.0),
+    ],
+)
+def test_a_tarpit_that_multiplies(count: int, settings: Tarpit, hold: float) -> None:
+    """From ``start`` on, each ``factor`` times as long as the one before; a step counts where both are set."""
+    assert hold == pytest.approx(tarpit(count, settings))
+
+
+@given(
+    count=st.integers(0, 10**6),
+    free=st.integers(0, 100),
+    start=st.floats(0, 1e4),
+    factor=st.floats(1, 1000),
+    cap=st.floats(0, 1e5),
+)
+def test_a_tarpit_that_multiplies_stays_within_its_cap_and_never_gets_shorter(
+    count: int, free: int, start: float, factor: float, cap: float
+) -> None:
+    """Whatever the numbers."""
+    settings = Tarpit(free, cap=cap, start=start, factor=factor)
+    one, next_one = tarpit(count, settings), tarpit(count + 1, settings)
+    assert 0.0 <= one <= next_one <= cap + cap * 1e-9
+
+
+@given(target=anything, accepted_at=anything, now=anything, left=st.floats(0, 1000))
+def test_a_residual_delay_takes_no_more_than_is_left(target: float, accepted_at: float, now: float, left: float) -> None:
+    """Of the session's cap; also where that is less than the least delay."""
+    assert 0.0 <= residual(target, accepted_at, now, left=left) <= min(left, LONGEST_HOLD)
+
+
+@given(target=st.floats(0, 1000), more=st.floats(0, 1000), waited=st.floats(0, 400), left=st.floats(0, 400))
+def test_a_longer_target_never_makes_a_shorter_delay(target: float, more: float, waited: float, left: float) -> None:
+    """All else being equal."""
+    now = 1000.0 + waited
+    assert residual(target, 1000.0, now, left=left) <= residual(target + more, 1000.0, now, left=left)

@@ -12,11 +12,11 @@ from tarry.checks.predata import PreDataCheck
 from tarry.checks.pregreet import Pregreet
 from tarry.core.check import Armed
 from tarry.core.client import Phase
-from tarry.core.policy import Limits, Policy, Span
+from tarry.core.policy import Delay, Limits, Policy, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.record import schema
 from tests.playbook import armed, policy
-from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, SENDING, Talk, found
+from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, SENDING, Slow, Talk, found, slowly
 
 LOGIN_BY_EHLO = LOGIN[LOGIN.index("M< 250-mta") :].lstrip()
 GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]\n* abort the MTA\n* close"
@@ -456,3 +456,24 @@ def test_an_mta_that_takes_no_data_is_given_up() -> None:
 def test_an_mta_that_is_full_while_it_is_asked_has_its_own_deadline() -> None:
     """Between commands nothing is lost by waiting for a slow MTA to take a line."""
     Talk(Policy(limits=Limits(backend=30.0, command=300.0))).plays(ENVELOPE, "! MTA full", "! 299s", "C: NOOP\nS: 250 2.0.0 Ok")
+
+
+# A DATA whose refusal is held, or told slowly.
+
+
+def test_a_message_that_comes_while_the_refusal_is_held_ends_the_session() -> None:
+    """As one that was there before it: its lines are not read as commands. Who waits for the refusal goes on."""
+    rules = Policy(tarpits=Tarpits(error=Tarpit(0, 5.0)))
+    told = "S: 503 5.5.1 RCPT first"
+    Talk(rules).plays(HELLO, f"C: DATA\n! 2s\nC: RSET\n! 3s\n{told}\n* close")
+    Talk(rules).plays(HELLO, f"C: DATA\n! 5s\n{told}\nC: RSET\nS: 250 2.0.0 Ok")
+
+
+@pytest.mark.parametrize("sent", ["", "C: RSET\n"])
+def test_an_mta_that_ends_the_session_at_data_ends_it_behind_a_slow_reply(sent: str) -> None:
+    """Its 421 is told to its end, whatever is said meanwhile, and nothing is read behind it."""
+    delay = Delay(Span(10.0, 10.0), Phase.DATA, reply_pace=1.0)
+    rules = policy(Pregreet(), action=Action.DELAY, changes={"delay": delay})
+    talk = Talk(rules, reasons=(found("pregreet"),), slow=Slow()).plays(ENVELOPE, "C: DATA\n! 6s\nM> DATA")
+    begun, rest = slowly("421 bye").split("\n! 1.0s\n", 1)
+    talk.plays(f"M< 421 bye\n{begun}\n* abort the MTA\n{sent}! 1s\n{rest}\n* close")

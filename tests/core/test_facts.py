@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
-from tarry.core.facts import Kind, Question, addresses_of, domain_listing, listing, names_of, reversed_address
+from tarry.core.facts import Answer, Kind, Question, State, addresses_of, domain_listing, listing, names_of, reversed_address
 
 
 def test_an_ipv4_address_is_asked_for_with_its_octets_reversed() -> None:
@@ -38,3 +40,9 @@ def test_a_question_is_named_in_records_by_its_zone_or_its_kind() -> None:
         "names",
         "addresses",
     ]
+
+
+def test_the_garbage_collector_need_not_look_at_questions_and_answers() -> None:
+    """There are thousands of them while clients are held, and no cycle can go through one."""
+    question = listing("192.0.2.1", "bl.example")
+    assert [False, False] == [gc.is_tracked(one) for one in (question, Answer(question, State.FOUND, ("127.0.0.2",)))]

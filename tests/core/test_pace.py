@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tarry.checks.dnslists import DnsLists, Options
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.pregreet import Pregreet
+from tarry.checks.values.zone import Zone
 from tarry.core.client import Phase
 from tarry.core.policy import Delay, Policy, Score, Span, Tarpit, Tarpits
 from tarry.core.result import Action, Reason
@@ -214,3 +216,27 @@ def test_observed_clients_are_not_delayed() -> None:
     talk = Talk(rules, reasons=(found("pregreet"),)).plays(ENVELOPE, "C: NOOP\nS: 250 2.0.0 Ok")
     assert [] == talk.of(schema.Hold)
     assert [True] == [event.observed for event in talk.of(schema.Verdict)]
+
+
+def test_the_time_that_answers_took_counts() -> None:
+    """The recipient waits for the list, and then for what is left of the target since accept."""
+    checks = (armed(DnsLists(), options=Options(zones=(Zone(zone="bl.example"),))),)
+    rules = Policy(checks=checks, delay=Delay(Span(60.0, 60.0)), park_after=math.inf)
+    question = "listed 7.2.0.192.bl.example"
+    hello = HELLO.replace("S: 250-mail.example", f"A> {question}\nS: 250-mail.example")
+    talk = Talk(rules, resolves=True).plays(hello, MAIL)
+    talk.plays(RCPT.replace("M> RCPT", f"! 2s\nA< {question} = 127.0.0.2\n! 53.9s\n! 0.1s\nM> RCPT"))
+    assert [("answers", 2.0), ("residual", 54.0)] == [(event.why, event.held) for event in talk.of(schema.Hold)]
+
+
+@pytest.mark.parametrize("late", [0.5, 30.0, 200.0])
+def test_an_answer_that_comes_late_delays_the_next_recipient(late: float) -> None:
+    """To the target, or for a second; the one that was waited for in vain is not held again."""
+    checks = (armed(DnsLists(), options=Options(zones=(Zone(zone="bl.example"),))),)
+    rules = Policy(checks=checks, delay=Delay(Span(60.0, 60.0)), park_after=math.inf)
+    question = "listed 7.2.0.192.bl.example"
+    hello = HELLO.replace("S: 250-mail.example", f"A> {question}\nS: 250-mail.example")
+    talk = Talk(rules, resolves=True).plays(hello, MAIL, RCPT.replace("M> RCPT", "! 3s\nM> RCPT"))
+    left = max(1.0, 53.0 - late)
+    talk.plays(f"! {late}s\nA< {question} = 127.0.0.2", RCPT.replace("M> RCPT", f"! {left}s\nM> RCPT"), RCPT)
+    assert [("answers", 3.0), ("residual", left)] == [(event.why, event.held) for event in talk.of(schema.Hold)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from tarry.core.result import CLEAR, PASSED, Action, Passed, Reason, Verdict
 
 
@@ -24,3 +26,8 @@ def test_nothing_against_a_client_is_clear() -> None:
     """CLEAR does nothing and says nothing; PASSED is any pass."""
     assert Verdict(Action.IGNORE, (), None) == CLEAR
     assert Passed() == PASSED
+
+
+def test_the_garbage_collector_need_not_look_at_reasons() -> None:
+    """Each listed client that is held has some, and no cycle can go through one."""
+    assert not gc.is_tracked(Reason("dnslists", "listed", subject="bl.example"))

@@ -75,6 +75,24 @@ def test_what_is_thrown_away_never_arrives(chunks: bool, postfix: Postfix) -> No
     assert [] == [message for message in postfix.messages() if b"thrown away" in message]
 
 
+def test_what_is_thrown_away_is_in_no_maildir() -> None:
+    """Neither whole nor in part; the next client's message is."""
+    with Tarry(DISCARD, wait="0.3s") as tarry:
+        for early, text in ((b"EHLO early\r\n", b"thrown away\r\n"), (b"", b"kept\r\n")):
+            with RawClient(tarry.port) as client:
+                client.send(early)
+                assert client.read_reply().code == 220
+                assert (client.read_reply() if early else client.command(b"EHLO client.example")).code == 250
+                client.envelope()
+                assert send(client, text, chunks=False).startswith(b"250 ")
+        tarry.wait_records(2, ev="close")
+        kept = tarry.messages()
+        left = [path for path in tarry.maildir.rglob("*") if path.is_file()]
+
+    assert [True] == [b"kept" in message for message in kept]
+    assert 1 == len(left)
+
+
 def test_refused_recipients_wait_longer_and_longer(postfix: Postfix) -> None:
     """The client hears only after the hold what the MTA says at once. Good recipients wait for nothing."""
     config = '[tarpit.refused]\nfree = 1\nstart = "0.4s"\nfactor = 2\ncap = "10s"\n[handoff]\npark_after = "0.5s"\n'

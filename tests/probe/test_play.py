@@ -190,6 +190,35 @@ def test_what_was_said_is_remembered_within_bounds() -> None:
     assert (said.length, said.lines, said.beginning, said.quit) == (167, 2, b"x" * 80 + b"y" * 20, True)
 
 
+def test_a_refusal_that_is_borne_changes_nothing() -> None:
+    """The guesser takes each no as an answer, and says QUIT at the first that it does not bear."""
+    codes = (220, 250, 250, *[550] * 20, 550, 221, CLOSE)
+    wire, said = run(named("dead-recipients"), *((0.1, code) for code in codes))
+
+    assert said.heard[-2:] == ["rcpt", "quit"]
+    assert [data for _, data in wire.sent][-2:] == [b"RCPT TO:<postmaster@localhost>\r\n", b"QUIT\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("greeting", "expected"),
+    [("mx.example.org ESMTP", b"HELO mx.example.org\r\n"), ("", b"HELO localhost\r\n"), ("[red]\\x1b hi", b"HELO localhost\r\n")],
+)
+def test_the_servers_own_name_is_what_its_greeting_begins_with(greeting: str, expected: bytes) -> None:
+    """Where that is a host name; nothing else of what a server says gets into a command."""
+    wire = ScriptedWire([], replies=[Reply(220, greeting, Seconds(0.0))])
+    steps = (Hear("greeting"), Say(b"HELO {server}\r\n", as_server=True), Say(b"{server}"))
+    asyncio.run(perform(Habit(name="x", kind=Kind.BOT, did="", goal="greeting", steps=steps), wire, Said()))
+
+    assert [expected, b"{server}"] == [data for _, data in wire.sent]
+
+
+def test_without_a_greeting_the_servers_name_is_not_known() -> None:
+    """A client that does not wait for it says localhost."""
+    wire, _ = run((Say(b"HELO {server}\r\n", as_server=True),))
+
+    assert [b"HELO localhost\r\n"] == [data for _, data in wire.sent]
+
+
 def test_half_close_is_a_step_like_any_other() -> None:
     """It happens in its turn."""
     wire, _ = run((Hear("greeting"), HalfClose()), (3.0, 220))

@@ -1,5 +1,5 @@
 from tarry.probe.habits import habits
-from tarry.probe.steps import GOODBYE, Hear, Listen, Options, Say
+from tarry.probe.steps import GOODBYE, Habit, Hear, Kind, Listen, Options, Say
 
 
 def test_the_client_calls_itself_by_its_senders_domain() -> None:
@@ -15,6 +15,13 @@ def test_polite_clients_say_quit_and_hear_it_answered() -> None:
 
 def test_only_clients_that_are_silent_until_greeted_measure_the_hold() -> None:
     """Neither an early talker nor one that gives up can tell how long the hold is."""
-    measuring = [habit.name for habit in habits(Options()) if habit.waits_for_greeting]
+    others = [habit.name for habit in habits(Options()) if not habit.waits_for_greeting]
 
-    assert measuring == ["patient", "slow-writer", "data-jumper", "piler", "bare-lf", "non-smtp"]
+    assert others == ["half-closer", "blind", "one-early-byte", "tls-first", "http-first", "impatient"]
+
+
+def test_what_may_be_refused_is_named_by_its_steps() -> None:
+    """Only a step that says so takes a no as an answer."""
+    steps = (Hear("greeting"), Hear("guess 1", bears_refusal=True), Hear("rcpt"))
+
+    assert Habit(name="x", kind=Kind.BOT, did="", goal="rcpt", steps=steps).bears_refusals_of == {"guess 1"}

@@ -22,3 +22,13 @@ def test_a_trace_finds_replies_by_what_they_answer() -> None:
 
     assert trace.greeting == greeting
     assert trace.reply_to("ehlo") is None
+
+
+def test_rounds_are_the_numbered_replies_with_the_seconds_that_each_took() -> None:
+    """Counted from the reply before, whatever that answered; other replies are none."""
+    seen = [(220, 3.0, "greeting"), (250, 3.5, "mail"), (250, 4.0, "rcpt 1"), (550, 6.0, "rcpt 2"), (250, 6.5, "rset")]
+    replies = tuple(Reply(code, "", Seconds(at), to) for code, at, to in seen)
+    trace = Trace(habit="x", replies=replies, ended=Ending.CLIENT, ended_after=Seconds(9.0))
+
+    assert [(replies[2], 0.5), (replies[3], 2.0)] == list(trace.rounds("rcpt"))
+    assert () == trace.rounds("noop")

@@ -117,6 +117,12 @@ def test_what_is_the_mtas_counts_as_through(changed: dict[str, object], sentence
     assert (sentence, ending, True) == (conclude(played), ending_of(played), ending.is_through)
 
 
+def test_a_slow_reply_has_its_key() -> None:
+    """Next to the delay before it."""
+    text = 'delay.reply_pace = "1s"\ndelay.target = "10s"\ndelay.at = "helo"\n[[checks.dnslists.zones]]\nzone = "bl.example"'
+    assert " by delay.reply_pace, then handed to the MTA" in conclude(happens(None, text, "bl.example=127.0.0.2"))
+
+
 def test_who_is_turned_away_or_leaves_is_not_through() -> None:
     """Nor one whose message was thrown away."""
     assert [Ending.DELIVERED, Ending.GIVEN, Ending.HEARD] == [one for one in Ending if one.is_through]

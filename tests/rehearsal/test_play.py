@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from tarry.rehearsal.play import ID, House, play
 from tarry.rehearsal.visit import Early, Visit
 from tests.mta import talk_through
 from tests.playbook import armed
-from tests.rehearsal.situations import ADDRESS, LISTS, SPOKE, happens, nobody, replies, visit
+from tests.rehearsal.situations import ADDRESS, LISTS, SPOKE, half, happens, house, loaded, nobody, replies, visit
 from tests.talk import setting
 
 PRESETS = {"tarry": 4.5, "carraway-2003": 12.5, "qpsmtpd-earlytalker": 1.0, "sendwrap-2004": 35.0}
@@ -179,6 +181,25 @@ def test_talk_during_a_delay_has_its_reply_too() -> None:
     assert [("RCPT", 100.0), ("NOOP", 100.0), ("DATA", 100.0)] == [(to, at) for to, _, at in replies(played)][2:5]
 
 
+def test_a_slow_reply_takes_its_time() -> None:
+    """An octet each pace, and the dialogue goes on when all of it has come."""
+    text = """
+delay.reply_pace = "1s"
+delay.target = "10s"
+delay.at = "helo"
+hold.wait = "1s"
+[[checks.dnslists.zones]]
+zone = "bl.example"
+"""
+    played = happens(None, text, "bl.example=127.0.0.2")
+    (slow,) = [one.event for one in played.happened if isinstance(one.event, schema.Hold) and one.event.why == "reply_pace"]
+    (mail,) = [at for to, _, at in replies(played) if to == "MAIL"]
+    assert 20.0 < slow.held == pytest.approx(mail - 10.0)
+    assert 1 == played.messages
+    assert ("MAIL", 250, 1.0) in replies(happens(None, text, "bl.example=nothing"))
+    assert ("MAIL", 250, 10.0) in replies(happens(None, f"delay.reply_pace_clients = 0\n{text}", "bl.example=127.0.0.2"))
+
+
 def test_what_it_has_no_occasion_to_say_is_counted() -> None:
     """A client that is served at once never talks early."""
     played = happens(visit(early=(Early(500.0, b"NOOP\r\n"),)))
@@ -215,6 +236,52 @@ def test_the_same_play_twice_is_the_same() -> None:
     """Nothing in it depends on anything but its arguments."""
     client = visit(early=SPOKE, counts={"rcpt": 7})
     assert happens(client, LISTS) == happens(client, LISTS)
+
+
+class Reader:
+    """A client that says a line for each reply, and keeps what it heard, with times."""
+
+    def __init__(self, *lines: bytes, early: bool = False) -> None:
+        self.lines = [*lines, b""]
+        self.heard = b""
+        self.closed_at: float | None = None
+        self.at = 0.0 if early else math.inf
+
+    @property
+    def acts_at(self) -> float:
+        return self.at
+
+    def act(self, now: float) -> bytes | None:
+        self.at = math.inf
+        return self.lines.pop(0)
+
+    def hear(self, data: bytes, now: float) -> None:
+        self.heard += data
+        if self.lines and data[3:4] == b" ":
+            self.at = now
+
+    def closed(self, now: float) -> None:
+        self.closed_at = now
+
+
+def test_a_caller_takes_the_place_of_the_visits_dialogue() -> None:
+    """It hears all that a client would hear, teaser included, and is told when it is over."""
+    caller = Reader(b"HELO x\r\n", b"QUIT\r\n")
+    place = house(loaded('[hold]\nwait = "2s"\nteaser = "hi"'))
+    played = play(visit(), place, nobody, half, caller)
+    assert [b"220-hi", b"220 mail", b"250 mail", b"221 2.0."] == [line[:8] for line in caller.heard.splitlines()]
+    assert (2.0, 0) == (caller.closed_at, played.messages)
+
+
+@pytest.mark.parametrize(
+    ("text", "early", "code"),
+    [("", True, b"554"), (f'deny.networks = ["{ADDRESS}"]', False, b"554"), ("listen.max_per_client = 1", False, b"421")],
+)
+def test_a_caller_hears_that_it_is_refused(text: str, early: bool, code: bytes) -> None:
+    """In the hold, and at the door."""
+    caller = Reader(b"EHLO x\r\n", early=early)
+    play(visit(connection=2, client=2), house(loaded(text)), nobody, half, caller)
+    assert (code, 0.0) == (caller.heard[:3], caller.closed_at)
 
 
 def test_without_questions_nobody_is_asked() -> None:

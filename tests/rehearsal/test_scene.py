@@ -56,3 +56,45 @@ def _question(scene: Scene) -> tuple[object, float]:
     answer = scene.leap(10.0)
     assert isinstance(answer, Answer)
     return answer.question, scene.now
+
+
+class Talker:
+    """Acts at two times: says something and nothing, then goes."""
+
+    def __init__(self) -> None:
+        self.plans: list[tuple[float, bytes | None]] = [(1.0, None), (1.5, b"x"), (2.0, b"")]
+        self.heard: list[tuple[bytes, float]] = []
+        self.closed_at: float | None = None
+
+    @property
+    def acts_at(self) -> float:
+        return self.plans[0][0] if self.plans else math.inf
+
+    def act(self, now: float) -> bytes | None:
+        return self.plans.pop(0)[1]
+
+    def hear(self, data: bytes, now: float) -> None:
+        self.heard.append((data, now))
+
+    def closed(self, now: float) -> None:
+        self.closed_at = now
+
+
+def test_a_caller_does_what_it_does_in_its_time() -> None:
+    """What is seen of it comes in order with all else; it hears, and is told of the end."""
+    caller = Talker()
+    scene = Scene(visit(), given("a.example=127.0.0.2@1s").look, caller)
+    scene.ask([FIRST])
+    assert [Answer, Early, Left, Over] == [type(scene.leap(9.0)) for _ in range(4)]
+    scene.hear(b"220 hi")
+    scene.close()
+    assert ([(b"220 hi", 9.0)], 9.0, 2.0, True) == (caller.heard, caller.closed_at, scene.gone_at, scene.is_for_caller)
+    assert [(1.5, Did('"x"', is_early=True)), (2.0, Did("hangs up"))] == [(one.at, one.event) for one in scene.happened]
+
+
+def test_a_visit_hears_nothing() -> None:
+    """Its dialogue is given the replies by others."""
+    scene = Scene(visit(), nobody)
+    scene.hear(b"220 hi")
+    scene.close()
+    assert not scene.is_for_caller

@@ -56,6 +56,20 @@ def test_a_listed_client() -> None:
     ] == found[:10]
 
 
+def test_a_slow_reply_is_told_as_one() -> None:
+    """With how long it took, and the key that asked for it."""
+    text = """
+delay.reply_pace = "1s"
+delay.target = "10s"
+delay.at = "helo"
+[[checks.dnslists.zones]]
+zone = "bl.example"
+"""
+    told = [line for line in lines(steps(None, text, "bl.example=127.0.0.2")) if "slowly" in line]
+    assert 1 == len(told) and told[0].endswith("[delay.reply_pace]")
+    assert told[0].startswith("10.0  | says its reply slowly, for ")
+
+
 def test_an_allow_listed_client() -> None:
     """The greeting has the score for its reason."""
     found = steps(None, LISTS, "wl.example=127.0.5.1", "bl.example=nothing")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import ClassVar
 
@@ -60,20 +61,20 @@ class DnsLists:
         return bool(options.zones)
 
     def asks(self, seen: Seen, options: Options) -> tuple[Question, ...]:
-        return _questions(seen, options) if isinstance(seen.moment, Arrived) else ()
+        return _questions(seen.about.client, options.zones) if isinstance(seen.moment, Arrived) else ()
 
     def look(self, seen: Seen, options: Options) -> Outcome | tuple[Outcome, ...]:
         match seen.moment:
             case Answered(answer=answer):
-                return settled(answer, _questions(seen, options), seen.about.facts, options.zones)
+                return settled(answer, _questions(seen.about.client, options.zones), seen.about.facts, options.zones)
             case _:
                 return Unknown("not observed")
 
 
-def _questions(seen: Seen, options: Options) -> tuple[Question, ...]:
-    client = seen.about.client
+@lru_cache(maxsize=1024)  # asked for again with each answer: a third of what five lists cost beside their queries
+def _questions(client: str, zones: tuple[Zone, ...]) -> tuple[Question, ...]:
     try:
         ip_address(client)
     except ValueError:  # a Unix socket: nobody lists these
         return ()
-    return () if "%" in client else tuple(listing(client, zone) for zone in distinct(options.zones))
+    return () if "%" in client else tuple(listing(client, zone) for zone in distinct(zones))

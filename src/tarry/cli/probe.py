@@ -5,6 +5,7 @@ What     All habits at once, each on a connection of its own, so the whole takes
 Status   0 each client that must be served was; 1 one was refused or got no greeting (with --strict also: a bot was let
          through); 2 usage, or the address may be a stranger's; 75 nothing to connect to; 130 interrupted.
 JSON     v is 1, and fields are only ever added. Times are seconds since the client was connected.
+Presets  `--presets` plays against each preset of tarry instead, without a server (probe_presets).
 Since    0.1
 """
 
@@ -37,6 +38,8 @@ from tarry.probe.trace import Seconds, Trace
 from tarry.probe.verdict import EXIT_TRY_LATER, Finding, Verdict, exit_status, judge_all, summarise
 
 EXIT_INTERRUPTED = 130
+# Clients of --presets alone: what makes them is what the DNS knows of them, or how long they wait.
+OF_PRESETS = ("listed", "dial-up", "nameless", "mailing-list", "endless")
 # RFC 5321 §4.5.3.1.3: a path has at most 256 octets with its brackets. Anything that could end the command early is out.
 _MAILBOX = re.compile(r"[!-;=?-~]{1,254}")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|s|m|)")
@@ -94,13 +97,14 @@ _option = partial(click.option, show_default=True)
     "names",
     metavar="NAME",
     multiple=True,
-    type=click.Choice(NAMES),
-    help=f"Play only this one; may be repeated. One of: {', '.join(NAMES)}.",
+    type=click.Choice((*NAMES, *OF_PRESETS)),
+    help=f"Play only this one; may be repeated. One of: {', '.join(NAMES)}. With --presets also: {', '.join(OF_PRESETS)}.",
 )
 @_option("--from", "sender", metavar="ADDRESS", type=sender_mailbox, default=_DEFAULTS.sender, help="Sender, '' for none.")
 @_option("--to", "recipient", metavar="ADDRESS", type=mailbox, default=_DEFAULTS.recipient, help="Recipient.")
 @click.option("--no-mail", is_flag=True, help="Deliver nothing: stop after RCPT.")
 @_option("--patience", metavar="TIME", type=duration, default="2s", help="When the impatient client leaves.")
+@_option("--reply-patience", metavar="TIME", type=duration, default="10s", help="How long floods and false names bear a reply.")
 @_option("--timeout", metavar="TIME", type=duration, default="60s", help="Bound on each client; above the hold.")
 @click.option(
     "--source",
@@ -111,18 +115,25 @@ _option = partial(click.option, show_default=True)
 @click.option("--strict", is_flag=True, help="A bot that is let through is a failure too.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object instead of the table.")
 @click.option("--yes-this-is-mine", is_flag=True, help="Probe a public address: you say that the server is yours.")
+@click.option("--presets", is_flag=True, help="Show what each preset of tarry does to each habit; no server is needed.")
+@click.option("--markdown", is_flag=True, help="Write the table of --presets as docs/presets/table.md has it.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     target: Target,
     names: tuple[str, ...],
     sender: str,
     recipient: str,
     no_mail: bool,
     patience: Seconds,
+    reply_patience: Seconds,
     timeout: Seconds,
     source: Interface | None,
     strict: bool,
     as_json: bool,
     yes_this_is_mine: bool,
+    presets: bool,
+    markdown: bool,
 ) -> NoReturn:
     """Play known client habits against a server of your own, and show what each got.
 
@@ -131,11 +142,19 @@ def command(
 
     Exit status: 0 honest clients were served, 1 one was not, 2 usage, 75 the server cannot be reached.
     """
+    if markdown and not presets:
+        raise click.UsageError("--markdown goes with --presets")
+    if presets:
+        _show_presets(ctx, names, as_json=as_json, as_markdown=markdown)
+        raise SystemExit(0)
+    if known := [name for name in names if name in OF_PRESETS]:
+        raise click.UsageError(f"{known[0]} can only be played with --presets")
     options = Options(
         sender=sender,
         recipient=recipient,
         deliver=not no_mail,
         patience=patience,
+        reply_patience=reply_patience,
         date=formatdate(localtime=True),
         token=secrets.token_hex(6),
     )
@@ -165,9 +184,34 @@ def command(
             console.print()
             console.print(summarise(findings), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     except BrokenPipeError:
-        # The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_output()
     raise SystemExit(status)
+
+
+def _show_presets(ctx: click.Context, names: Sequence[str], *, as_json: bool, as_markdown: bool) -> None:
+    from tarry.cli import probe_preset_table, probe_presets
+
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
+    if other := given - {"presets", "names", "as_json", "markdown"}:
+        option = next(one for one in ctx.command.params if one.name in other)
+        raise click.UsageError(f"{option.opts[-1] if isinstance(option, click.Option) else option.metavar} is for a server")
+    chosen = [case for case in probe_presets.cases() if case.habit.name in (names or (case.habit.name,))]
+    rows = list(zip(*probe_presets.outcomes(chosen), strict=True))
+    console = _Console()
+    try:
+        if as_markdown:
+            click.echo(probe_preset_table.page(rows), nl=False)
+        elif as_json:
+            click.echo(json.dumps(probe_preset_table.report(rows), indent=2))
+        else:
+            console.print(probe_preset_table.shown(rows))
+    except BrokenPipeError:
+        _silence_output()
+
+
+def _silence_output() -> None:
+    """The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Console(Console):
@@ -243,6 +287,10 @@ def _habit_report(finding: Finding) -> dict[str, object]:
         "reply_count": len(trace.replies),
         "replies": [
             {"code": reply.code, "text": reply.text, "after": round(reply.after, 3), "to": reply.to} for reply in trace.replies
+        ],
+        "rounds": [
+            {"code": reply.code, "took": round(took, 3)}
+            for reply, took in (trace.rounds(finding.habit.repeats) if finding.habit.repeats else ())
         ],
         "sent": trace.sent,
         "sent_bytes": trace.sent_bytes,

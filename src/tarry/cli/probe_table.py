@@ -8,6 +8,7 @@ Since    0.1
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Literal
 
 from rich import box
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tarry.probe.steps import Habit
-from tarry.probe.trace import GREETING, Ending, Reply
+from tarry.probe.trace import GREETING, Ending, Reply, Seconds
 from tarry.probe.verdict import Finding, Mood, Verdict
 
 WIDE = 112
@@ -59,6 +60,8 @@ def got(finding: Finding) -> str:
     trace, deciding = finding.trace, finding.deciding
     if trace.ended is Ending.UNREACHABLE:
         return f"no connection: {trace.problem}"
+    if finding.habit.repeats and (rounds := trace.rounds(finding.habit.repeats)):
+        return f"{_rounds(rounds)}{_after_rounds(finding)}"
     if deciding is not None and deciding.to == GREETING and deciding.is_positive:
         # The text of a greeting is the server's name; how it went on says more.
         return f"{deciding.code}, then {_short(trace.replies[-1])}" if len(trace.replies) > 1 else f"{deciding.code} greeting"
@@ -68,10 +71,46 @@ def got(finding: Finding) -> str:
         case Verdict.TURNED_AWAY | Verdict.REFUSED:
             what = "reset" if trace.ended is Ending.RESET else "closed"
             return f"{trace.replies[-1].code}, then {what}" if trace.replies else f"{what} without a reply"
+        case Verdict.GAVE_UP if trace.replies:
+            last = trace.replies[-1]
+            return f"{last.code} to {last.to.upper()}, then none for {_seconds(trace.ended_after - last.after)}"
         case Verdict.GAVE_UP:
             return "nothing: it was held"
         case _:
             return f"{trace.replies[-1].code}, then nothing" if trace.replies else "nothing"
+
+
+def _rounds(rounds: Sequence[tuple[Reply, Seconds]]) -> str:
+    """Return the codes of a flood's replies, and how long each took: "5 x 250, 15 x 550, up to 3.0 s each"."""
+    codes = [(code, len(list(same))) for code, same in groupby(reply.code for reply, _ in rounds)]
+    shortest, longest = (_seconds(bound(took for _, took in rounds)) for bound in (min, max))
+    time = "at once" if longest == "0.0 s" else f"{longest} each" if shortest == longest else f"up to {longest} each"
+    return ", ".join([*(f"{count} x {code:03d}" for code, count in codes), time])
+
+
+def _after_rounds(finding: Finding) -> str:
+    """Return what came after a flood's replies, if they did not end as the client wished."""
+    trace, deciding, last = finding.trace, finding.deciding, finding.trace.replies[-1]
+    match finding.verdict:
+        case Verdict.TURNED_AWAY if deciding is not None and not deciding.is_positive:
+            is_last_round = deciding.to.startswith(f"{finding.habit.repeats} ")
+            return f": {_text(deciding)}" if is_last_round else f", then {_short(deciding)}"
+        case Verdict.TURNED_AWAY:
+            return f", then {'reset' if trace.ended is Ending.RESET else 'closed'}"
+        case Verdict.GAVE_UP:
+            return f", then none for {_seconds(trace.ended_after - last.after)}"
+        case Verdict.HELD:
+            return ", and so on"
+        case _:
+            return ""
+
+
+def _seconds(length: float) -> str:
+    return f"{length:.1f} s" if length < 9.95 else f"{length:.0f} s"
+
+
+def _text(reply: Reply) -> str:
+    return _short(reply).partition(" ")[2]
 
 
 def _short(reply: Reply) -> str:

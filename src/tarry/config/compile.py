@@ -11,7 +11,7 @@ from dataclasses import fields
 
 from tarry.config.keys import flat, toml_of
 from tarry.config.schema import Config
-from tarry.config.tables import HoldClass, Tarpit
+from tarry.config.waits import HoldClass, Tarpit
 from tarry.core import policy as core
 from tarry.core.admission import Networks, Rules
 from tarry.core.check import Armed

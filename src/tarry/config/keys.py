@@ -23,10 +23,10 @@ import msgspec
 
 from tarry.checks import REGISTRY
 from tarry.config import patterns, places, values
+from tarry.config.declare import PHASES
 from tarry.config.rows import rows, word_of
 from tarry.config.schema import CheckConfig, Config
 from tarry.config.spelling import nearest, shown, spell
-from tarry.config.tables import PHASES
 from tarry.config.values import Kind, mapped
 from tarry.core.check import Check, Settings
 from tarry.core.result import Action

@@ -15,8 +15,8 @@ from tarry.config.case import Case, blind, chosen, warning
 from tarry.config.compile import WHO
 from tarry.config.origin import Problem
 from tarry.config.spelling import nearest, shown
-from tarry.config.tables import HoldClass, RcptTarpit
 from tarry.config.values import write_duration
+from tarry.config.waits import HoldClass, RcptTarpit
 from tarry.core.border import Answered, Due, Readable
 from tarry.core.check import Settings
 from tarry.core.client import Phase

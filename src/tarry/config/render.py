@@ -25,7 +25,7 @@ _WIDTH = 78  # of the commented file: two columns less than a terminal usually h
 _INTRO = """\
 # Configuration
 
-<!-- Made by `tarry config reference > docs/config.md`. To change it, change the declarations in src/tarry/config/tables.py. -->
+<!-- Made by `tarry config reference > docs/config.md`. Its source: the declarations of src/tarry/config and checks. -->
 
 tarry reads one TOML file. Every key has a default, so an empty file is a working server; `tarry config init` writes one with all
 keys as comments, `tarry config check` tells every mistake in it, and `tarry config show` tells where each value comes from. Later

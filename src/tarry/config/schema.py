@@ -15,31 +15,9 @@ from typing import Any
 
 from tarry.checks import REGISTRY
 from tarry.config import values
-from tarry.config.tables import (
-    Delay,
-    Deny,
-    Dns,
-    ErrorTarpit,
-    Exempt,
-    Handoff,
-    Headers,
-    Hold,
-    Karma,
-    Limits,
-    Listen,
-    MailTarpit,
-    NoopTarpit,
-    RcptTarpit,
-    Record,
-    RefusedTarpit,
-    RsetTarpit,
-    Score,
-    Smtp,
-    Store,
-    Tls,
-    Web,
-    key,
-)
+from tarry.config.declare import key
+from tarry.config.tables import Deny, Dns, Exempt, Handoff, Headers, Karma, Limits, Listen, Record, Smtp, Store, Tls, Web
+from tarry.config.waits import Delay, ErrorTarpit, Hold, MailTarpit, NoopTarpit, RcptTarpit, RefusedTarpit, RsetTarpit, Score
 from tarry.core.check import Check, Settings
 
 NO_EFFECT = "has no effect in this version"

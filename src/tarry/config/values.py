@@ -22,7 +22,8 @@ from tarry.config.spelling import SHOWN, nearest, shown, spell
 from tarry.core.policy import Span
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)|([0-9]{1,12}\.[0-9]{7,9})\s*(s)", re.ASCII)
+"""Of seconds nine places are read, since a millionth of a millisecond is written so."""
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _WORDS_FOR_UNITS = {
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
@@ -186,8 +187,8 @@ def read_duration(value: object) -> float:
     match = _DURATION.fullmatch(bare)
     if match is None:
         raise Wrong(f"{shown(value)} is not a duration", _duration_fix(bare))
-    amount = Fraction(match[1])
-    seconds = amount / 1000 if match[2] == "ms" else amount * _UNITS[match[2]]
+    amount, unit = Fraction(match[1] or match[3]), match[2] or match[4]
+    seconds = amount / 1000 if unit == "ms" else amount * _UNITS[unit]
     if seconds > LONGEST:
         raise Wrong(f"{shown(value)} is more than a year", f'write at most "{write_duration(LONGEST)}"')
     return float(seconds)

@@ -11,7 +11,7 @@ from tarry.core.border import Emit, Hello, Recipient, RecipientAnswered, Repeate
 from tarry.core.exchange import Exchange
 from tarry.record import schema
 from tarry.smtp.grammar import Command, path
-from tarry.smtp.text import escape
+from tarry.smtp.text import TEXT_LIMIT, escape
 
 LONGEST_NAME = 255
 """Octets of a host name or a path that checks see (RFC 1035 §2.3.4, RFC 5321 §4.5.3.1.3)."""
@@ -40,26 +40,29 @@ class Attention:
         """Return how many of these commands have come: EHLO and HELO (together), MAIL, RSET, NOOP."""
         return self._counts.get(_COUNTED_AS[verb], 0)
 
-    def record(self, command: Command) -> None:
-        """Record that a command came, with as much of its argument as may stand in a log."""
-        shown, verb = b"", command.verb
+    def record(self, command: Command) -> str:
+        """Record that a command came, with as much of its argument as may stand in a log. Returns as much as checks may see."""
+        verb, raw = command.verb, b""
         match verb:
             case "EHLO" | "HELO":
-                shown = command.argument
-            case "MAIL" | "RCPT" if self._x.policy.record_paths:
-                shown = path(command.argument)
+                raw = command.argument
+            case "MAIL" | "RCPT":
+                raw = path(command.argument)
             case "AUTH":
-                shown = command.argument.split(b" ", 1)[0]  # the mechanism; what follows may be a password
-        text = escape(shown)
-        if verb == "MAIL":
-            self.sender, self.rcpt = text, ""
-        elif verb == "RCPT":
-            self.rcpt = text
-        self._x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, text)))
+                raw = command.argument.split(b" ", 1)[0]  # the mechanism; what follows may be a password
+        argument = escape(raw, LONGEST_NAME)
+        shown = argument if len(argument) <= TEXT_LIMIT else escape(raw)
+        if verb in ("MAIL", "RCPT"):
+            shown = shown if self._x.policy.record_paths else ""
+            if verb == "MAIL":
+                self.sender, self.rcpt = shown, ""
+            else:
+                self.rcpt = shown
+        self._x.outbox.put(Emit(schema.Command(verb, len(command.line) + 2, shown)))
+        return argument
 
-    def command(self, command: Command, rcpts: int, now: float) -> None:
-        """A command came; *rcpts* counts the RCPTs of its transaction, with this one where it is one."""
-        verb = command.verb
+    def command(self, verb: str, argument: str, rcpts: int, now: float) -> None:
+        """A command came, with the argument that `record` made of it; *rcpts* counts the RCPTs of its transaction so far."""
         counted_as = _COUNTED_AS.get(verb)
         if counted_as:
             self._counts[counted_as] = self._counts.get(counted_as, 0) + 1
@@ -68,12 +71,12 @@ class Attention:
             self._x.screen.arrive(now)
         match verb:
             case "EHLO" | "HELO":
-                if command.argument:
-                    self._hello(verb, escape(command.argument, LONGEST_NAME), now)
+                if argument:
+                    self._hello(verb, argument, now)
             case "MAIL":
-                self._mail(escape(path(command.argument), LONGEST_NAME), now)
+                self._mail(argument, now)
             case "RCPT" if Recipient in self._x.policy.triggers:
-                self._x.screen.look(Recipient(escape(path(command.argument), LONGEST_NAME), rcpts), self._x.phase, now)
+                self._x.screen.look(Recipient(argument, rcpts), self._x.phase, now)
             case "RSET" | "NOOP" if Repeated in self._x.policy.triggers:
                 self._x.screen.look(Repeated(verb, self._counts[verb]), self._x.phase, now)
 

@@ -26,7 +26,7 @@ import msgspec
 from tarry.core.border import Moment
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Kind, Question
-from tarry.core.result import Action, Failed, Outcome, Passed, Skipped, Unknown
+from tarry.core.result import PASSED, Action, Failed, Outcome, Passed, Skipped, Unknown
 from tarry.smtp.text import TEXT_LIMIT, escape
 
 
@@ -192,11 +192,16 @@ def by_trigger(armed: tuple[Armed, ...]) -> dict[type[Moment], tuple[Armed, ...]
     return {trigger: tuple(found) for trigger, found in table.items()}
 
 
+_PASSED = (PASSED,)
+
+
 def run(armed: Armed, seen: Seen) -> tuple[Outcome, ...]:
     """Ask one check what it sees. Whatever it raises or returns amiss is its fault and not the client's: the outcome is Unknown."""
     check = armed.check
     try:
         found = check.look(seen, armed.options)
+        if found is PASSED:
+            return _PASSED  # as it goes with nearly every command
         return tuple([_sound(one, check) for one in found]) if isinstance(found, tuple) else (_sound(found, check),)
     except (Exception, SystemExit) as fault:  # a broad handler: DESIGN §2 rule 5, fail open; an operator's check may call sys.exit
         return (Unknown(_told(fault)),)

@@ -64,7 +64,7 @@ class Commands:
         verb = x.asked = command.verb
         phase = _PHASES.get(verb, x.phase)
         x.phase = max(x.phase, phase)
-        self._attention.record(command)
+        argument = self._attention.record(command)
         if self.is_away and verb != "QUIT":
             x.end_with(replies.unavailable(self._setting.id), now, to=verb)
             return
@@ -72,7 +72,7 @@ class Commands:
             self._screen.look(Stray("command", "LF", b"" if verb == "AUTH" else command.line), x.phase, now)
         self._look_behind(verb, now)
         self._envelope.rcpts += verb == "RCPT"
-        self._attention.command(command, self._envelope.rcpts, now)
+        self._attention.command(verb, argument, self._envelope.rcpts, now)
         self._judge_command(command, now)
 
     def take_auth_line(self, line: bytes, now: float) -> None:

@@ -12,6 +12,8 @@ from tarry.core.policy import LONGEST_HOLD, Tarpit
 LEAST_RESIDUAL = 1.0
 """A client with a reason waits at least this long, even when the target has passed (A. Flavell, exim-users, 2004-03-02)."""
 
+_LARGEST_EXPONENT = 700.0  # of e, in a float
+
 
 def residual(target: float, accepted_at: float, now: float, *, left: float = LONGEST_HOLD) -> float:
     """Return how long to keep holding so that the whole wait since accept comes to *target*.
@@ -38,4 +40,7 @@ def tarpit(count: int, settings: Tarpit) -> float:
         return 0.0
     # By logarithms, since a power may be beyond all floats: once at the cap it stays there.
     grows = (over - 1) * math.log(settings.factor) if settings.factor > 0 else 0.0
-    return settings.cap if grows >= math.log(settings.cap / settings.start) else settings.start * math.exp(grows)
+    reach = math.log(settings.start) + grows
+    if reach >= math.log(settings.cap):
+        return settings.cap
+    return min(settings.cap, settings.start * math.exp(grows) if grows < _LARGEST_EXPONENT else math.exp(reach))

@@ -208,6 +208,9 @@ class Delivery:
 
     def _refuse_data(self, reply: Reply, now: float, by: str = "tarry") -> None:
         self._x.answer(reply, now, by=by)
+        self._x.once_told(self._end_if_sent, now)
+
+    def _end_if_sent(self, now: float) -> None:
         if self._receiver.has_pending:
             self._x.end()
 

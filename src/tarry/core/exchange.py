@@ -93,6 +93,9 @@ class Pause(msgspec.Struct, frozen=True):
     rcpt: str = ""
 
 
+NO_PAUSE = Pause()
+
+
 class Waiting(Enum):
     """What must happen before the next command is taken."""
 
@@ -137,8 +140,8 @@ class Exchange:
         self.is_authenticated = self.is_hurried = False
         self._errors = 0
         self._then: Callable[[float], None] | None = None
-        self._pause, self._held_at = Pause(), 0.0
-        self._late = Pause()  # for the next reply
+        self._pause, self._held_at = NO_PAUSE, 0.0
+        self._late = NO_PAUSE  # for the next reply
         self._is_late = False  # the hold under way is of a finished reply
         self._held = 0.0  # for how long the command under way has been held
         self._slow_since: float | None = None  # since when, where its reply may go out slowly
@@ -152,7 +155,8 @@ class Exchange:
 
         An error too many is answered by the refusal that it earns, and the end.
         """
-        self._cut(now)
+        if self._stutter is not None or self.waiting is Waiting.HOLD:
+            self._cut(now)
         dropped = False
         if reply.code in _ERRORS:
             self._errors += 1
@@ -162,7 +166,7 @@ class Exchange:
                 reply, by, dropped = verdict.reply, "tarry", True
             else:
                 self.hold_reply(tarpit(self._errors, self.policy.tarpits.error), "tarpit.error")
-        late, self._late = self._late, Pause()
+        late, self._late = self._late, NO_PAUSE
         if late.seconds > self._held and not dropped and reply.code != 421:
             self._is_late = True
             late = msgspec.structs.replace(late, seconds=late.seconds - self._held)
@@ -179,10 +183,17 @@ class Exchange:
 
     def once_told(self, then: Callable[[float], None], now: float) -> None:
         """Go on with *then* when the last reply has gone out: now, where it is neither held nor slow."""
-        if self.waiting is Waiting.STUTTER or self._is_late:
-            self._after = then
-        else:
+        if self.waiting is not Waiting.STUTTER and not self._is_late:
             then(now)
+            return
+        before = self._after
+
+        def after(later: float) -> None:
+            if before is not None:
+                before(later)
+            then(later)
+
+        self._after = after
 
     @property
     def next_octet_at(self) -> float:
@@ -390,8 +401,8 @@ class Exchange:
             self._told(now)
 
     def _told(self, now: float) -> None:
-        then, self._after = self._after, None
-        if then is not None:
+        if self._after is not None:
+            then, self._after = self._after, None
             then(now)
 
     def _may_stutter(self, since: float, now: float) -> bool:

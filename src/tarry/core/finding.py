@@ -15,29 +15,38 @@ from tarry.core.border import Arrived, Hello, Sender
 from tarry.core.check import About, Armed, Seen, questions, run
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Question
-from tarry.core.result import Failed, Passed, Reason, Skipped, Unknown, Verdict
+from tarry.core.result import Failed, Outcome, Passed, Reason, Skipped, Unknown, Verdict
 from tarry.record import schema
 
 
 def ask(armed: Armed, seen: Seen, known: Collection[Reason]) -> Iterator[tuple[Reason | None, schema.Reason | schema.Outcome]]:
     """Ask one check; yield each reason that is not *known* yet, if there is one, and what is to be recorded."""
     for outcome in run(armed, seen):
-        match outcome:
-            case Failed(code=code, detail=detail, subject=subject):
-                if any(one.check == armed.name and one.code == code and one.subject == subject for one in known):
-                    continue
-                weight = armed.settings.weight if outcome.weight is None else outcome.weight
-                reason = Reason(armed.name, code, detail, weight, seen.phase, seen.dt, subject)
-                action = armed.settings.action_for(code)
-                yield reason, schema.Reason(reason.check, code, seen.phase.word, detail, weight, action.word, subject)
-            case Passed():
-                yield None, schema.Outcome(armed.name, "passed")
-            case Skipped(why=why):
-                yield None, schema.Outcome(armed.name, "skipped", why)
-            case Unknown(why=why):
-                yield None, schema.Outcome(armed.name, "unknown", why)
-            case _ as unreachable:
-                assert_never(unreachable)
+        news = told(armed, seen, outcome, known)
+        if news is not None:
+            yield news
+
+
+def told(
+    armed: Armed, seen: Seen, outcome: Outcome, known: Collection[Reason]
+) -> tuple[Reason | None, schema.Reason | schema.Outcome] | None:
+    """Return the reason in an outcome, if it is one, and what is to be recorded; None for a reason that is *known*."""
+    match outcome:
+        case Failed(code=code, detail=detail, subject=subject):
+            if any(one.check == armed.name and one.code == code and one.subject == subject for one in known):
+                return None
+            weight = armed.settings.weight if outcome.weight is None else outcome.weight
+            reason = Reason(armed.name, code, detail, weight, seen.phase, seen.dt, subject)
+            action = armed.settings.action_for(code)
+            return reason, schema.Reason(reason.check, code, seen.phase.word, detail, weight, action.word, subject)
+        case Passed():
+            return None, schema.Outcome(armed.name, "passed")
+        case Skipped(why=why):
+            return None, schema.Outcome(armed.name, "skipped", why)
+        case Unknown(why=why):
+            return None, schema.Outcome(armed.name, "unknown", why)
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def first_questions(armed: Iterable[Armed], about: About) -> dict[Question, str]:

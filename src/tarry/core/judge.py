@@ -52,7 +52,9 @@ def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: st
 def is_allowed(reasons: Sequence[Reason], policy: Policy) -> bool:
     """True when the allow lists outweigh all else by what ``score.allow`` asks for: the client need not wait."""
     threshold = policy.score.allow
-    return threshold < 0 and bool(reasons) and sum(reason.weight for _, reason in _counted(reasons, policy)) <= threshold
+    if threshold >= 0 or all(reason.weight >= 0 for reason in reasons):
+        return False
+    return sum(reason.weight for _, reason in _counted(reasons, policy)) <= threshold
 
 
 def is_delay_certain(reasons: Sequence[Reason], policy: Policy) -> bool:
@@ -69,11 +71,11 @@ def _counted(reasons: Sequence[Reason], policy: Policy) -> list[tuple[Action, Re
     """Return the reasons that are more than recorded, each with the action that it asks for."""
     asked = [(_asked_for(reason, policy), reason) for reason in reasons]
     counted = [pair for pair in asked if pair[0] is not Action.IGNORE]
+    if all(reason.weight >= 0 for _, reason in counted):
+        return counted
     outweighed = {
         one.check for _, one in counted if one.weight < 0 and sum(r.weight for _, r in counted if r.check == one.check) <= 0
     }
-    if all(reason.weight >= 0 for _, reason in counted):
-        return counted
     return [
         (Action.IGNORE if one.weight < 0 else min(action, Action.TAG) if one.check in outweighed else action, one)
         for action, one in counted

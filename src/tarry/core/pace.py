@@ -14,11 +14,10 @@ from __future__ import annotations
 from tarry.core.attention import Attention
 from tarry.core.delay import tarpit
 from tarry.core.envelope import Envelope
-from tarry.core.exchange import Exchange, Pause
+from tarry.core.exchange import NO_PAUSE, Exchange, Pause
 from tarry.core.result import Verdict
 
 _PITS = {"RCPT": "rcpt", "RSET": "rset", "NOOP": "noop", "MAIL": "mail"}
-_NO_PAUSE = Pause()
 
 
 class Pace:
@@ -37,11 +36,13 @@ class Pace:
         ``may_delay``: a residual delay may be served at this command.
         """
         x = self._x
-        pause = _NO_PAUSE
+        pause = NO_PAUSE
         kind = _PITS.get(verb)
         if kind is not None and not x.screen.is_spared:
             count = self._envelope.rcpts if kind == "rcpt" else self._attention.count(verb)
-            pause = Pause(tarpit(count, getattr(x.policy.tarpits, kind)), f"tarpit.{kind}")
+            seconds = tarpit(count, getattr(x.policy.tarpits, kind))
+            if seconds > 0:
+                pause = Pause(seconds, f"tarpit.{kind}")
         if may_delay and verdict.delaying:
             left = x.residual.take(verdict, now)
             if left > pause.seconds:

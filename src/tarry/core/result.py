@@ -41,7 +41,7 @@ class Action(IntEnum):
 _ACTION_WORDS = tuple(action.name.lower() for action in Action)
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """One thing that speaks against a client, or with a weight below 0 for it. Reasons add up over the session.
 
     ``detail`` is text from the client: escaped, at most 100 characters. ``dt`` is in seconds since accept. ``subject`` tells

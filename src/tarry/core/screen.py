@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tarry.core.border import Answered, Arrived, Ask, Emit, Moment, Outbox
-from tarry.core.check import About, Seen
+from tarry.core.check import About, Seen, run
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Question
-from tarry.core.finding import answer_event, ask, asked_by, verdict_event
+from tarry.core.finding import answer_event, asked_by, told, verdict_event
 from tarry.core.judge import judge
 from tarry.core.policy import Policy
-from tarry.core.result import CLEAR, Reason, Verdict
+from tarry.core.result import CLEAR, Passed, Reason, Verdict
 from tarry.record import schema
 
 
@@ -85,11 +85,15 @@ class Screen:
             return
         seen = Seen(moment, phase, now - self._accepted_at, self.about)
         for armed in checks:
-            for reason, event in ask(armed, seen, self.reasons):
+            for outcome in run(armed, seen):
+                if isinstance(outcome, Passed):
+                    continue  # passing at every command is no news; the hold's passes are recorded there
+                news = told(armed, seen, outcome, self.reasons)
+                if news is None:
+                    continue
+                reason, event = news
                 if reason is not None:
                     self.reasons.append(reason)
-                elif isinstance(event, schema.Outcome) and event.result == "passed":
-                    continue  # passing at every command is no news; the hold's passes are recorded there
                 self._outbox.put(Emit(event))
 
     def begin_message(self) -> None:

@@ -1,12 +1,11 @@
 """names - what may stand in a query, and what may be believed of a reply.
 
 What      `query_name` is the form in which a name goes out; `host_name` is a name out of a reply in the one form used everywhere;
-          `reverse_name` is where the names of an address are kept; `counts` says whether an address is a listing.
+          `reverse_name` is where the names of an address are kept.
 Promises  Any text is taken and nothing is raised. What comes out is letters, digits, hyphens, underscores and dots: a backslash
           would be an escape to c-ares, and a name with control characters, quotes or angle brackets in it would get into records
           and replies. An underscore is no host name's (RFC 1123 §2.1), but such names are in use and resolve.
-Source    RFC 1035 §2.3.4 (63 octets a label, 255 a name: 253 characters as text); RFC 3490 by the standard library's codec; RFC
-          5782 §2.3 (listings are in 127.0.0.0/8); Spamhaus' FAQ: 127.255.255.0/24 are error codes, "must not be used to reject".
+Source    RFC 1035 §2.3.4 (63 octets a label, 255 a name: 253 characters as text); RFC 3490 by the standard library's codec.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from ipaddress import ip_address
 MOST_CHARACTERS = 253
 
 _ASCII = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
-_NOT_LISTINGS = "127.255.255."
 
 
 def query_name(name: str) -> str:
@@ -48,8 +46,3 @@ def reverse_name(address: str) -> str:
         return ip_address(address).reverse_pointer
     except ValueError:
         return ""
-
-
-def counts(address: str) -> bool:
-    """Say whether the answer *address* of a DNS list is a listing: in 127.0.0.0/8, and none of the error codes."""
-    return address.startswith("127.") and not address.startswith(_NOT_LISTINGS)

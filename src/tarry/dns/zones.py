@@ -8,7 +8,7 @@ Tests     Addresses: 127.0.0.1 must not be listed, 127.0.0.2 must. Where that gi
           have no other addresses: ::FFFF:7F00:1 and ::FFFF:7F00:2. Domains: INVALID must not be listed, TEST must.
           A zone that is asked about both must pass both.
 Rules     No answer is no verdict: the zone stays on or off as it is, and is tested again after RETRY seconds. What is listed is an
-          address in 127.0.0.0/8 and outside 127.255.255.0/24 (see dns/names). A zone is on until it fails.
+          address in 127.0.0.0/8 and outside 127.255.255.0/24 (checks/values/zone). A zone is on until it fails.
 Source    RFC 5782 §5; RFC 2308 §5.
 """
 
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from tarry.checks.values.zone import EVERYTHING
 from tarry.core.facts import Answer, Question, State, domain_listing, listing
 from tarry.dns.desk import Desk, Waiter
-from tarry.dns.names import counts
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle
@@ -156,11 +156,11 @@ def domain_pair(zone: str) -> Pair:
 
 def judge(pair: Pair, negative: Answer, positive: Answer) -> Verdict:
     """Return what the answers say of the zone. One answer alone can fail it; it takes both to pass."""
-    if any(map(counts, negative.values)):
+    if any(one in EVERYTHING for one in negative.values):
         return Verdict(False, f"it lists {pair.must_not}, which no list may")
     if positive.state is State.UNKNOWN:
         return Verdict(None, positive.why)
-    if not any(map(counts, positive.values)):
+    if not any(one in EVERYTHING for one in positive.values):
         said = f", and answers {positive.values[0]}" if positive.values else ""
         is_empty = negative.state is State.NOTHING and positive.state is State.NOTHING
         return Verdict(False, f"it does not list {pair.must}, which every list must{said}", is_empty)

@@ -1,7 +1,8 @@
 """habits - what known kinds of clients do, one declaration each.
 
-What     Each function makes one Habit out of what the user chose; `habits` makes them all. Nothing here does anything.
-Safe     One message of a few lines at most is offered by each habit; with `deliver` off none is.
+What     Each function makes one Habit out of what the user chose; `habits` makes them all, with those of `floods` and `helos`.
+         Nothing here does anything.
+Safe     One message of a few lines at most is offered by each habit here; with `deliver` off none is.
 Source   D. Carraway, qpsmtpd list, 2003-03-13 (blind); postscreen(8) (one-early-byte, tls-first, piler, bare-lf, non-smtp);
          Postfix smtpd_forbidden_commands (http-first); RFC 5321 §4.3.1 and RFC 2920 §3.1 (data-jumper);
          CVE-2023-51764 (bare-lf); RFC 9293 §3.6 (half-closer).
@@ -10,6 +11,7 @@ Since    0.1
 
 from collections.abc import Callable
 
+from tarry.probe import dialogue, floods, helos
 from tarry.probe.steps import BOT_WAIT, GOODBYE, Habit, HalfClose, Hear, Kind, Listen, Options, Pause, Say, Step
 from tarry.probe.trace import GREETING, Seconds
 
@@ -27,31 +29,31 @@ def habits(options: Options) -> tuple[Habit, ...]:
 
 def patient(options: Options) -> Habit:
     """The client of RFC 5321: one command, one reply."""
-    steps = (Hear(GREETING), *_envelope(options))
+    steps = (Hear(GREETING), *dialogue.envelope(options))
     goal = "message" if options.deliver else "rcpt"
-    ending = (*_mail(options, "patient"), *GOODBYE) if options.deliver else _reset_and_quit()
+    ending = (*dialogue.mail(options, "patient"), *GOODBYE) if options.deliver else dialogue.reset_and_quit()
     return Habit(name="patient", kind=Kind.HONEST, did="waits for each reply", goal=goal, steps=(*steps, *ending))
 
 
 def slow_writer(options: Options) -> Habit:
     """A hand at a keyboard, or a bad line: a command may come in many segments."""
-    hello, *rest = _envelope(options)
+    hello, *rest = dialogue.envelope(options)
     assert isinstance(hello, Say)
     return Habit(
         name="slow-writer",
         kind=Kind.HONEST,
         did="types EHLO slowly",
         goal="rcpt",
-        steps=(Hear(GREETING), Say(hello.data, pace=SLOW_LINE), *rest, *_reset_and_quit()),
+        steps=(Hear(GREETING), Say(hello.data, pace=SLOW_LINE), *rest, *dialogue.reset_and_quit()),
     )
 
 
 def blind(options: Options) -> Habit:
     """The agents of 2003: from EHLO to QUIT in one go, and further talk into the refusal."""
-    commands = b"".join(_commands(options))
-    message = _message(options, "blind")
+    commands = b"".join(dialogue.commands(options))
+    message = dialogue.message(options, "blind")
     whole = commands + (b"DATA\r\n" + message + b".\r\n" if options.deliver else b"RSET\r\n") + b"QUIT\r\n"
-    dues = (*_ENVELOPE, *(("data", "message") if options.deliver else ("rset",)), "quit")
+    dues = (*dialogue.ENVELOPE, *(("data", "message") if options.deliver else ("rset",)), "quit")
     return Habit(
         name="blind",
         kind=Kind.BOT,
@@ -65,14 +67,14 @@ def blind(options: Options) -> Habit:
 
 def one_early_byte(options: Options) -> Habit:
     """The smallest violation: the first letter of EHLO before the greeting, the rest when it is time."""
-    hello, *rest = _envelope(options)
+    hello, *rest = dialogue.envelope(options)
     assert isinstance(hello, Say)
     return Habit(
         name="one-early-byte",
         kind=Kind.BOT,
         did="one byte too early",
         goal="rcpt",
-        steps=(Say(hello.data[:1]), Hear(GREETING), Say(hello.data[1:]), *rest, *_reset_and_quit()),
+        steps=(Say(hello.data[:1]), Hear(GREETING), Say(hello.data[1:]), *rest, *dialogue.reset_and_quit()),
     )
 
 
@@ -97,6 +99,7 @@ def impatient(options: Options) -> Habit:
         did=f"leaves after {options.patience:g} s",
         goal=GREETING,
         steps=(Hear(GREETING, options.patience), *GOODBYE),
+        gives_up=True,
     )
 
 
@@ -110,45 +113,45 @@ def data_jumper(options: Options) -> Habit | None:
     """Polite up to RCPT, then it does not wait for the 354."""
     if not options.deliver:
         return None
-    mail = Say(b"DATA\r\n" + _message(options, "data-jumper") + b".\r\n")
+    mail = Say(b"DATA\r\n" + dialogue.message(options, "data-jumper") + b".\r\n")
     return Habit(
         name="data-jumper",
         kind=Kind.BOT,
         did="mails before the 354",
         goal="message",
-        steps=(Hear(GREETING), *_envelope(options), mail, Hear("data"), Hear("message"), *GOODBYE),
+        steps=(Hear(GREETING), *dialogue.envelope(options), mail, Hear("data"), Hear("message"), *GOODBYE),
     )
 
 
 def piler(options: Options) -> Habit:
     """Waits for the greeting and for nothing after it, though it was never told that the server can pipeline."""
-    _, mail, rcpt = _commands(options)
+    _, mail, rcpt = dialogue.commands(options)
     pile = Say(b"HELO " + options.hello + b"\r\n" + mail + rcpt)
     return Habit(
         name="piler",
         kind=Kind.BOT,
         did="piles up commands",
         goal="rcpt",
-        steps=(Hear(GREETING), pile, *(Hear(due) for due in _ENVELOPE), *_reset_and_quit()),
+        steps=(Hear(GREETING), pile, *(Hear(due) for due in dialogue.ENVELOPE), *dialogue.reset_and_quit()),
     )
 
 
 def bare_lf(options: Options) -> Habit:
     """Ends lines, and the message, with LF alone, as in mail smuggling."""
-    ending = (*_mail(options, "bare-lf"), *GOODBYE) if options.deliver else _reset_and_quit()
+    ending = (*dialogue.mail(options, "bare-lf"), *GOODBYE) if options.deliver else dialogue.reset_and_quit()
     return Habit(
         name="bare-lf",
         kind=Kind.BOT,
         did="bare LF line ends",
         goal="message" if options.deliver else "rcpt",
-        steps=tuple(_with_bare_lf(step) for step in (Hear(GREETING), *_envelope(options), *ending)),
+        steps=tuple(_with_bare_lf(step) for step in (Hear(GREETING), *dialogue.envelope(options), *ending)),
     )
 
 
 def non_smtp(options: Options) -> Habit:
     """Waits for the greeting and then says header lines and text where commands belong."""
     # Not the empty line: servers differ in whether they answer one at all.
-    lines = [line + b"\r\n" for line in _message(options, "non-smtp").split(b"\r\n") if line]
+    lines = [line + b"\r\n" for line in dialogue.message(options, "non-smtp").split(b"\r\n") if line]
     talk = (step for number, line in enumerate(lines, 1) for step in (Say(line), Hear(f"line {number}", BOT_WAIT)))
     return Habit(
         name="non-smtp",
@@ -173,27 +176,17 @@ _ALL: tuple[Callable[[Options], Habit | None], ...] = (
     piler,
     bare_lf,
     non_smtp,
+    floods.rcpt_flood,
+    floods.rset_flood,
+    floods.noop_flood,
+    floods.dead_recipients,
+    floods.bounce_flood,
+    helos.forged_helo,
+    helos.own_helo,
+    helos.local_helo,
+    helos.bare_helo,
 )
 NAMES = tuple(make.__name__.replace("_", "-") for make in _ALL)
-_ENVELOPE = ("ehlo", "mail", "rcpt")
-
-
-def _commands(options: Options) -> tuple[bytes, bytes, bytes]:
-    sender, recipient = options.sender.encode("ascii"), options.recipient.encode("ascii")
-    return b"EHLO " + options.hello + b"\r\n", b"MAIL FROM:<" + sender + b">\r\n", b"RCPT TO:<" + recipient + b">\r\n"
-
-
-def _envelope(options: Options) -> tuple[Step, ...]:
-    pairs = zip(_commands(options), _ENVELOPE, strict=True)
-    return tuple(step for line, due in pairs for step in (Say(line), Hear(due)))
-
-
-def _mail(options: Options, name: str) -> tuple[Step, ...]:
-    return Say(b"DATA\r\n"), Hear("data"), Say(_message(options, name) + b".\r\n"), Hear("message")
-
-
-def _reset_and_quit() -> tuple[Step, ...]:
-    return Say(b"RSET\r\n"), Hear("rset", BOT_WAIT), *GOODBYE
 
 
 def _with_bare_lf(step: Step) -> Step:
@@ -204,22 +197,6 @@ def _with_bare_lf(step: Step) -> Step:
             return Hear(what, BOT_WAIT)  # a strict server waits for the CRLF that never comes
         case _:
             return step
-
-
-def _message(options: Options, name: str) -> bytes:
-    """Return a small message without its final dot; no line of it begins with one."""
-    lines = (
-        f"From: <{options.sender or 'probe@tarry.invalid'}>",
-        f"To: <{options.recipient}>",
-        f"Subject: tarry probe: the {name} client",
-        f"Date: {options.date}",
-        f"Message-ID: <{options.token}.{name}@probe.tarry.invalid>",
-        "Auto-Submitted: auto-generated",
-        "",
-        f"This came from `tarry probe`, which played a {name} client against this server.",
-        "Nothing needs to be done about it.",
-    )
-    return "\r\n".join(lines).encode("ascii") + b"\r\n"
 
 
 # A well-formed TLS 1.2 ClientHello: record (16 03 01), handshake type 1, version 3.3, a random that is not random (the same

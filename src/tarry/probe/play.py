@@ -13,19 +13,21 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from tarry.probe.replies import ReplyReader
-from tarry.probe.steps import GOODBYE, Habit, HalfClose, Hear, Listen, Pause, Say
+from tarry.probe.steps import GOODBYE, SERVER, Habit, HalfClose, Hear, Listen, Pause, Say
 from tarry.probe.target import Address, Endpoint
 from tarry.probe.trace import Ending, Reply, Seconds, Trace
 from tarry.smtp.text import TEXT_LIMIT, escape
 
 Clock = Callable[[], float]
 MAX_REPLIES = 1000
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 
 
 class Wire(Protocol):
@@ -76,13 +78,13 @@ async def perform(habit: Habit, wire: Wire, said: Said) -> None:
             case Say() as say:
                 if refused or not say.only_if_refused:
                     await _say(say, wire, said)
-            case Hear(what=what, within=within):
+            case Hear(what=what, within=within, bears_refusal=bears_refusal):
                 number = len(said.heard)
                 await wire.wait(number + 1, within)
                 if len(wire.replies) <= number:
                     return
                 said.heard.append(what)
-                if not wire.replies[number].is_positive:
+                if not (wire.replies[number].is_positive or bears_refusal):
                     if habit.polite and not refused:
                         steps = list(GOODBYE)
                     refused = True
@@ -139,7 +141,7 @@ async def play(
         sent=escape(said.beginning),
         sent_bytes=said.length,
         sent_lines=said.lines,
-        replies=_labelled(wire.replies, said.heard),
+        replies=labelled(wire.replies, said.heard),
         ended=wire.ended or ended,
         ended_after=wire.ended_after if wire.ended_after is not None else Seconds(clock() - connected_at),
         quit_sent=said.quit,
@@ -225,7 +227,8 @@ class SocketWire:
 
 
 async def _say(say: Say, wire: Wire, said: Said) -> None:
-    pieces = [say.data[at : at + 1] for at in range(len(say.data))] if say.pace else [say.data]
+    data = say.data.replace(SERVER, _name_of(wire)) if say.as_server else say.data
+    pieces = [data[at : at + 1] for at in range(len(data))] if say.pace else [data]
     for piece in pieces:
         if not wire.is_open:
             return
@@ -233,6 +236,12 @@ async def _say(say: Say, wire: Wire, said: Said) -> None:
         await wire.send(piece)
         if say.pace:
             await wire.wait(MAX_REPLIES + 1, Seconds(say.pace / len(pieces)))
+
+
+def _name_of(wire: Wire) -> bytes:
+    """Return what the server calls itself in its greeting, which RFC 5321 §4.2 has begin with that name."""
+    name = wire.replies[0].text.partition(" ")[0] if wire.replies else ""
+    return (name if _HOST_NAME.fullmatch(name) else "localhost").encode("ascii")
 
 
 async def _connect(endpoints: Sequence[Endpoint], source: Address | None) -> socket.socket:
@@ -264,6 +273,7 @@ def _unreachable(habit: Habit, problem: str, after: Seconds, refused: bool = Fal
     return Trace(habit=habit.name, ended=Ending.UNREACHABLE, ended_after=after, problem=problem, refused_connection=refused)
 
 
-def _labelled(replies: Sequence[Reply], heard: Sequence[str]) -> tuple[Reply, ...]:
+def labelled(replies: Sequence[Reply], heard: Sequence[str]) -> tuple[Reply, ...]:
+    """Return *replies* with the names of what they answer, as far as somebody waited for them."""
     labels = [*heard, *[""] * (len(replies) - len(heard))]
     return tuple(Reply(reply.code, reply.text, reply.after, to) for reply, to in zip(replies, labels, strict=True))

@@ -72,3 +72,11 @@ class Trace:
     def greeting(self) -> Reply | None:
         """The first reply, whether it is a 220 or a refusal."""
         return self.reply_to(GREETING)
+
+    def rounds(self, what: str) -> tuple[tuple[Reply, Seconds], ...]:
+        """Return the replies to "*what* 1", "*what* 2"..., each with the seconds since the reply before it.
+
+        A client that waits for each reply asks the next thing at once, so that is how long the reply took.
+        """
+        pairs = zip(self.replies, (Seconds(0.0), *(reply.after for reply in self.replies)), strict=False)
+        return tuple((reply, Seconds(reply.after - before)) for reply, before in pairs if reply.to.startswith(f"{what} "))

@@ -3,10 +3,12 @@
 What     `judge` turns one habit and its trace into a Finding; `summarise` says in plain words what all findings come to;
          `exit_status` is what the shell gets. All pure: they look at traces and at nothing else.
 Words    honest   delivered, greeted (good) - refused, no answer (bad)
-         bot      turned away, gave up (good) - no answer - served (the server let it through)
-         odd      held, turned away - greeted, no answer - hold skipped (it could hurry the server)
+         bot      turned away, gave up, held (good) - no answer - served (the server let it through)
+         odd      held, turned away, gave up - greeted, served, no answer - hold skipped (it could hurry the server)
 Served   A bot that is after mail is served when its goal was accepted, not when it was merely greeted: refusing it at MAIL or
          RCPT counts as turning it away. A bot that wants no mail is served when it is greeted and not cut off.
+Floods   Of odd floods the same words are said as of bots, without reproach. A flood that was still waiting for replies when the
+         probe's own time was over is held.
 Since    0.1
 """
 
@@ -18,6 +20,7 @@ from tarry.probe.habits import HALF_CLOSE_AFTER
 from tarry.probe.steps import Habit, Kind
 from tarry.probe.trace import GREETING, Ending, Reply, Seconds, Trace
 
+SHUTTING_DOWN = 421
 EXIT_FINE = 0
 EXIT_FINDINGS = 1
 EXIT_TRY_LATER = 75  # sysexits EX_TEMPFAIL
@@ -57,6 +60,8 @@ class Finding:
     @property
     def mood(self) -> Mood:
         match self.verdict:
+            case Verdict.SERVED if self.habit.kind is Kind.ODD:
+                return Mood.NEUTRAL
             case Verdict.REFUSED | Verdict.SERVED | Verdict.HOLD_SKIPPED:
                 return Mood.BAD
             case Verdict.NO_ANSWER:
@@ -87,6 +92,8 @@ def judge(habit: Habit, trace: Trace, shortest_hold: Seconds | None = None) -> F
             verdict, deciding = _honest(habit, trace)
         case Kind.BOT:
             verdict, deciding = _bot(habit, trace)
+        case Kind.ODD if habit.repeats:
+            verdict, deciding = _bot(habit, trace)
         case Kind.ODD:
             verdict, deciding = _odd(trace, shortest_hold)
     return Finding(habit, trace, verdict, deciding)
@@ -112,8 +119,9 @@ def exit_status(findings: Sequence[Finding], *, strict: bool = False) -> int:
 
 
 def summarise(findings: Sequence[Finding]) -> str:
-    """Return in one to four sentences what happened."""
-    sentences = (_about_bots(findings), _about_blind(findings), _about_honest(findings), _about_odd(findings))
+    """Return in one to five sentences what happened."""
+    about = (_about_bots, _about_blind, _about_honest, _about_odd, _about_floods)
+    sentences = (tell(findings) for tell in about)
     return " ".join(filter(None, sentences))
 
 
@@ -128,8 +136,10 @@ def _closed_on_it(trace: Trace) -> bool:
 
 def _refusal(habit: Habit, trace: Trace) -> Reply | None:
     """Return the first refusal on the way to the goal, the goal included."""
+    borne = habit.bears_refusals_of
     for reply in trace.replies:
-        if reply.to and not reply.is_positive:
+        # 421 is the end of the session, whatever it answers.
+        if reply.to and not reply.is_positive and (reply.to not in borne or reply.code == SHUTTING_DOWN):
             return reply
         if reply.to == habit.goal:
             return None
@@ -156,8 +166,10 @@ def _bot(habit: Habit, trace: Trace) -> tuple[Verdict, Reply | None]:
         return Verdict.SERVED, reached
     if trace.ended in (Ending.SERVER, Ending.RESET):
         return Verdict.TURNED_AWAY, trace.replies[-1] if len(trace.replies) > 1 and reached else None
-    if trace.ended is Ending.CLIENT and trace.greeting is None:
+    if trace.ended is Ending.CLIENT and habit.gives_up:
         return Verdict.GAVE_UP, None
+    if trace.ended is Ending.TIMEOUT and habit.repeats and trace.rounds(habit.repeats):
+        return Verdict.HELD, None
     return Verdict.NO_ANSWER, None
 
 
@@ -185,11 +197,13 @@ def _about_bots(findings: Sequence[Finding]) -> str:
     text = f"{len(early)} of {len(bots)} {noun} {were} turned away before the greeting"
     later = len(away) - len(early)
     gave_up = _count(bots, Verdict.GAVE_UP)
+    held = _count(bots, Verdict.HELD)
     silent = _count(bots, Verdict.NO_ANSWER)
     served = [finding.habit.name for finding in bots if finding.verdict is Verdict.SERVED]
     more = [
         f"{later} after it" if later else "",
         f"{gave_up} gave up waiting" if gave_up else "",
+        f"{held} {_were(held)} held to the end" if held else "",
         f"{silent} got no answer" if silent else "",
         f"{len(served)} {_were(len(served))} let through ({', '.join(served)})" if served else "",
     ]
@@ -235,6 +249,18 @@ def _about_odd(findings: Sequence[Finding]) -> str:
         if finding.verdict is Verdict.HOLD_SKIPPED:
             return f"The {finding.habit.name} was greeted after only {finding.decided_after:.1f} s: it can skip the hold."
     return ""
+
+
+_FLOODS = {Verdict.TURNED_AWAY: "was refused", Verdict.GAVE_UP: "gave up waiting", Verdict.HELD: "was held to the end"}
+
+
+def _about_floods(findings: Sequence[Finding]) -> str:
+    told = [
+        f"{finding.habit.name} {_FLOODS[finding.verdict]}"
+        for finding in findings
+        if finding.habit.kind is Kind.ODD and finding.habit.repeats and finding.was_greeted and finding.verdict in _FLOODS
+    ]
+    return f"Of the floods that break no rule: {', '.join(told)}." if told else ""
 
 
 def _count(findings: Sequence[Finding], verdict: Verdict) -> int:

@@ -107,7 +107,7 @@ def _holds(played: Play) -> Iterator[str]:
     for (why, phase), (count, total) in sums.items():
         replies = f"{count:,} replies" if count > 1 else "one reply"
         where = f"to {why.removeprefix('tarpit.').upper()}" if why in _VERBS else f"at {phase.upper()}"
-        reason = {"answers": "DNS", "data_wait": "hold.data_wait"}.get(why, why)
+        reason = {"answers": "DNS", "data_wait": "hold.data_wait", "reply_pace": "delay.reply_pace"}.get(why, why)
         yield f"{replies} {where} held for {total:,.1f} s by {reason}"
 
 

@@ -44,7 +44,7 @@ from tarry.core.policy import Policy, Random
 from tarry.record import schema
 from tarry.rehearsal.given import Look
 from tarry.rehearsal.mta import OFFERED, Mta
-from tarry.rehearsal.scene import Did, GaveAway, Happened, Left, Scene, Teaser
+from tarry.rehearsal.scene import Caller, Did, GaveAway, Happened, Left, Scene, Teaser
 from tarry.rehearsal.visit import Early, Line, Visit, dialogue
 from tarry.smtp.reply import Reply, ReplyReader
 
@@ -88,9 +88,12 @@ class Play(msgspec.Struct, frozen=True):
     unsaid: int = 0
 
 
-def play(visit: Visit, house: House, look: Look, random: Random) -> Play:
-    """Let *visit* happen at *house*; *look* answers what is asked about the client, *random* draws."""
-    scene, packed = Scene(visit, look), visit.address.packed
+def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller | None = None) -> Play:
+    """Let *visit* happen at *house*; *look* answers what is asked about the client, *random* draws.
+
+    With a *caller* the visit says only who comes, from where.
+    """
+    scene, packed = Scene(visit, look, caller), visit.address.packed
     client = Client(Endpoint(str(visit.address), PORT), SERVER)
     door = Door(house.rules)
     for _ in range(visit.client - visit.connection):
@@ -136,8 +139,11 @@ def play(visit: Visit, house: House, look: Look, random: Random) -> Play:
                 to=house.to,
                 answers=held.answers,
                 resolves=True,
+                slow=_Slow(),
             )
-            _Talk(scene, dialogue(visit, early), Conversation(setting), mta).run(early, says_nothing=says_nothing)
+            says = dialogue(visit, early) if caller is None else _nothing()
+            _Talk(scene, says, Conversation(setting), mta).run(early, says_nothing=says_nothing)
+    scene.close()
     return Play(admitted, tuple(scene.happened), hold_until, gave_away, scene.gone_at, mta.rcpts, mta.messages, scene.unsaid)
 
 
@@ -146,9 +152,25 @@ def _connect(client: Client, wait: float, *, exempt: str = "", name: str = "") -
     return schema.Connect(endpoint.host, endpoint.port, str(SERVER), round(wait, 3), exempt=exempt, hold_class=name)
 
 
+class _Slow:
+    """Who is told something slowly: nobody else is there."""
+
+    def begin(self, id: str, limit: int) -> bool:
+        return limit > 0
+
+    def end(self, id: str) -> None:
+        pass
+
+
+def _nothing() -> Generator[Line, Reply, None]:
+    """Yield what a caller has planned to say."""
+    yield from ()
+
+
 def _turn_away(scene: Scene, client: Client, reply: Reply) -> None:
     scene.tell(_connect(client, 0.0))
     scene.tell(replies.at_connect(reply))
+    scene.hear(reply.raw)
 
 
 class _Room:
@@ -167,6 +189,7 @@ class _Room:
         scene.tell(_connect(client, self.until, name=name))
         if policy.teaser:
             scene.tell(Teaser(policy.teaser))
+            scene.hear(b"220-" + policy.teaser.encode() + b"\r\n")
         scene.ask(tuple(first_questions(policy.asking, About(client.address))))
 
     def hold(self) -> Held | None:
@@ -187,6 +210,7 @@ class _Room:
                     return self._held
                 case Refuse(reply=reply):
                     self._scene.tell(replies.at_connect(reply))
+                    self._scene.hear(reply.raw)
                     return None
                 case _:
                     pass
@@ -232,7 +256,7 @@ class _Talk:
         # What the client has no reply to yet, in order; True for what is of its dialogue, False for the greeting and the rest.
         self._awaited: deque[bool] = deque([False])
         self._dialogue = says
-        self._next: Line | None = next(says)
+        self._next = next(says, None)
         self._ended = False
 
     def run(self, early: bytes, *, says_nothing: bool) -> None:
@@ -250,7 +274,7 @@ class _Talk:
                 return
             if self._goes_on():
                 continue
-            if self._awaited or scene.has_left:
+            if self._awaited or scene.has_left or scene.is_for_caller:
                 if not self._leap():
                     return
             elif self._next is None:
@@ -313,6 +337,7 @@ class _Talk:
                     pass  # what is the MTA's, and what has no meaning without a socket
 
     def _hear(self, data: bytes) -> None:
+        self._scene.hear(data)
         self._replies.receive_data(data)
         while isinstance(reply := self._replies.next_reply(), Reply):
             if self._awaited and self._awaited.popleft():

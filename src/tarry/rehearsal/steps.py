@@ -206,6 +206,9 @@ class _Teller:
             case "answers":
                 why = (self._keys.because("dns.timeout"),)
                 words = "holds its reply until DNS has answered"
+            case "reply_pace":
+                why = (self._keys.because("delay.reply_pace"),)
+                words = f"says its reply slowly, for {event.held:.1f} s"
             case "data_wait":
                 why = (self._keys.because("hold.data_wait"),)
                 words = f"holds its reply for {event.asked:.1f} s"

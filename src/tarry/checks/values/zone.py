@@ -138,8 +138,11 @@ def settled(answer: Answer, asked: tuple[Question, ...], facts: Facts, zones: tu
     """Return what *answer* says, if it is to one of the questions *asked*; with the last of them a pass, where no zone lists it."""
     if answer.question not in asked:
         return ()
-    answers = [facts.get(question) for question in asked]
-    return found(answer, zones) or ((PASSED,) if all(one is not None and not found(one, zones) for one in answers) else ())
+    told = found(answer, zones)
+    if told:
+        return told
+    known = [one for question in asked if (one := facts.get(question)) is not None]
+    return () if len(known) < len(asked) or any(found(one, zones) for one in known) else (PASSED,)
 
 
 def _objection(address: str) -> str:
