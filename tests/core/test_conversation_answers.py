@@ -183,7 +183,7 @@ def test_a_listed_sender_is_no_reason_against_the_next_message() -> None:
 
 
 def test_a_mail_that_is_refused_behind_the_mta_begins_no_transaction() -> None:
-    """The MTA took it before the answer came, and the client was told 550: its next MAIL is the first of its transaction to both."""
+    """The MTA took it before the answer came; the client was told 550. Its next MAIL is the first of its transaction to both."""
     rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT)
     mail, listed = "C: MAIL FROM:<a@b.example>\nA> listed b.example.dbl.example", "A< listed b.example.dbl.example = 127.0.1.2"
     taken = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\n{listed}\nM< 250 ok\nM> QUIT\n* close the MTA"

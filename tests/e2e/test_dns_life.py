@@ -150,7 +150,7 @@ def test_a_reload_takes_other_lists(dying: tuple[NameServer, list[Behaviour]]) -
 
 
 def test_a_reload_disturbs_no_session_that_asks(dying: tuple[NameServer, list[Behaviour]]) -> None:
-    """What comes after it in a session of before is looked up as it was: a listed sender is refused, and nobody waits for nothing."""
+    """What comes after it in a session of before is looked up as it was. A listed sender is refused, nobody waits for nothing."""
     server, behaviour = dying
     behaviour[0] = lambda query: query.send(
         query.reply("@ 0 A 127.0.0.2") if query.asked.name == "bad.test.d.test" else query.reply(rcode=dns.rcode.NXDOMAIN)
