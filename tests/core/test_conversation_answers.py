@@ -186,8 +186,8 @@ def test_a_mail_that_is_refused_behind_the_mta_begins_no_transaction() -> None:
     """The MTA took it before the answer came; the client was told 550. Its next MAIL is the first of its transaction to both."""
     rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT)
     mail, listed = "C: MAIL FROM:<a@b.example>\nA> listed b.example.dbl.example", "A< listed b.example.dbl.example = 127.0.1.2"
-    taken = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\n{listed}\nM< 250 ok\nM> QUIT\n* close the MTA"
-    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]"
+    taken = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\n{listed}\nM< 250 ok"
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]\nM> QUIT\n* close the MTA"
     other = MAIL.replace("a@b.example", "a@other.example").replace(LOGIN, f"A> listed other.example.dbl.example\n{LOGIN}")
     played = talk(rules).plays(HELLO, mail, taken, refused, other, "A< listed other.example.dbl.example =", RCPT)
     assert ["dbl.example"] == [reason.subject for reason in played.of(schema.Reason)]

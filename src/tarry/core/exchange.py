@@ -146,7 +146,7 @@ class Exchange:
         self._held = 0.0  # for how long the command under way has been held
         self._slow_since: float | None = None  # since when, where its reply may go out slowly
         self._stutter: Stutter | None = None
-        self._after: Callable[[float], None] | None = None  # what waits until the reply has gone out
+        self._after: tuple[Callable[[float], None], ...] = ()  # what waits until the reply has gone out
         self._restored: Callable[[float], None] | None = None  # what waits until the MTA has heard the transaction again
         self._restore_by = math.inf
 
@@ -186,14 +186,7 @@ class Exchange:
         if self.waiting is not Waiting.STUTTER and not self._is_late:
             then(now)
             return
-        before = self._after
-
-        def after(later: float) -> None:
-            if before is not None:
-                before(later)
-            then(later)
-
-        self._after = after
+        self._after = (*self._after, then)
 
     @property
     def next_octet_at(self) -> float:
@@ -219,21 +212,20 @@ class Exchange:
     def refuse(self, verdict: Verdict, now: float, *, end: bool) -> None:
         """Answer with the verdict's reply; *end* ends the session even where the verdict alone would not."""
         assert verdict.reply is not None
+        if verdict.action is Action.DROP:
+            self._late = NO_PAUSE
         self.answer(verdict.reply, now)
         if end or verdict.action is Action.DROP:
             self.end()
 
-    def relay_reply(self, reply: Reply, now: float) -> None:
-        """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command."""
+    def relay_reply(self, reply: Reply, now: float) -> bool:
+        """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command; False where it did."""
         verdict = self.screen.verdict(self.phase)
         if verdict.action.refuses:
-            if self.asked == "MAIL" and reply.code < 400:
-                # To the client no transaction has begun: the MTA would refuse its next MAIL for this one.
-                self.mta.close(abort=False)
-                self.transaction.forget()
             self.refuse(verdict, now, end=False)
         else:
             self.answer(reply, now, by="mta")
+        return not verdict.action.refuses
 
     def answer_unless_refused(self, reply: Reply, now: float) -> None:
         """Answer with tarry's own reply, unless the verdict of now has another."""
@@ -361,7 +353,7 @@ class Exchange:
             self._end_stutter("left", now)
         else:
             self.release(now, "left")
-        self._is_late, self._after = False, None
+        self._is_late, self._after = False, ()
         self.end()
 
     def fail(self, now: float, why: str) -> None:
@@ -395,15 +387,18 @@ class Exchange:
         if since is not None and self._may_stutter(since, now):
             self._stutter = Stutter(reply.raw, self.policy.delay.reply_pace, now, since + LONGEST_HOLD)
             self.waiting = Waiting.STUTTER
+            if self._stutter.until - now > self.policy.park_after and reply.code != 354:
+                self._park()
             self.say_more(now)
         else:
             self.outbox.send(reply.raw)
             self._told(now)
 
     def _told(self, now: float) -> None:
-        if self._after is not None:
-            then, self._after = self._after, None
-            then(now)
+        if self._after:
+            after, self._after = self._after, ()
+            for then in after:
+                then(now)
 
     def _may_stutter(self, since: float, now: float) -> bool:
         delay, slow = self.policy.delay, self.setting.slow
@@ -432,7 +427,7 @@ class Exchange:
             self._say_rest(now)
         elif self.waiting is Waiting.HOLD:
             self.release(now, "cut")
-        self._is_late, self._after = False, None
+        self._is_late, self._after = False, ()
 
     def _put(self, line: bytes, now: float) -> None:
         if self.mta.is_ready and self.mta.has_unread:
