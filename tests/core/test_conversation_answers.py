@@ -18,6 +18,7 @@ from tarry.core.client import Phase
 from tarry.core.facts import Answer, State, listing
 from tarry.core.policy import Policy
 from tarry.core.result import Action
+from tarry.core.screen import MOST_FACTS
 from tarry.record import schema
 from tests.playbook import armed
 from tests.talk import GREETED, HELLO, LOGIN, MAIL, RCPT, Talk
@@ -202,6 +203,39 @@ def test_the_name_of_ehlo_is_verified() -> None:
     talk(rules).plays(asked, MAIL, TO, "A< names 192.0.2.7 ? SERVFAIL\nA< addresses client.example = 192.0.2.8", ON)
     forged = "S: 550 5.7.1 Your HELO name is not yours or is none [K3X9-0001]"
     talk(rules).plays(asked, MAIL, TO, "A< addresses client.example = 192.0.2.8\nA< names 192.0.2.7 = dsl7.isp.example", forged)
+
+
+def hello(number: int) -> str:
+    return HELLO.replace(GREETED, "").replace("client.example", f"c{number}.example")
+
+
+def test_who_says_ehlo_again_and_again_waits_for_answers() -> None:
+    """From the third name on: so one client never has more under way than three names need, however fast it talks."""
+    rules = armed(Helo(), options=Names(tests=("no_dns",)))
+    asking = [hello(n).replace("S: 250-mail", f"A> addresses c{n}.example\nS: 250-mail", 1) for n in range(4)]
+    first, rest = asking[2].split("\nS:", 1)
+    answers = "\n".join(f"A< addresses c{n}.example =" for n in range(3))
+    played = talk(rules).plays(GREETED, *asking[:2], first, f"! 1s\n{answers}\nS:{rest}")
+    first, rest = asking[3].split("\nS:", 1)
+    played.plays(first, f"! 3s\nS:{rest}")
+    assert (4.0, "due") == (sum(held for _, held, _ in waits(played)), waits(played)[-1][2])
+
+
+def test_what_is_known_of_a_session_has_bounds() -> None:
+    """However many names a client gives; what was asked about the client itself is never forgotten."""
+    rules = armed(Helo(), options=Names(tests=("no_dns",)))
+    played = talk(lists(), rules).plays(ASKED.replace("\nS: 250-mail", "\nA> addresses client.example\nS: 250-mail", 1))
+    played.plays(f"A< {FIRST} =\nA< {SECOND} =\nA< {GOOD} =\nA< addresses client.example =")
+    for number in range(2 * MOST_FACTS):
+        first, rest = hello(number).split("\nS:", 1)
+        question = f"addresses c{number}.example"
+        if number:
+            played.plays(first, f"A> {question}\nA< {question} = 192.0.2.7\nS:{rest}")
+        else:
+            played.plays(first, f"A> {question}\nS:{rest}\nA< {question} = 192.0.2.7")
+    facts = played.conversation._screen.about.facts
+    assert len(facts) <= MOST_FACTS + 1
+    assert {listing("192.0.2.7", zone.zone) for zone in ZONES} < facts.keys()
 
 
 def test_who_is_exempt_is_not_asked_about() -> None:

@@ -18,6 +18,7 @@ LONGEST_NAME = 255
 
 _ARRIVALS = frozenset({"EHLO", "HELO", "MAIL", "AUTH", "STARTTLS"})
 """One of these comes before anything that matters, whatever a client leaves out."""
+_FREE = 2  # EHLO before and after STARTTLS
 _COUNTED_AS = {"EHLO": "HELO", "HELO": "HELO", "MAIL": "MAIL", "RSET": "RSET", "NOOP": "NOOP"}
 
 
@@ -39,6 +40,11 @@ class Attention:
     def count(self, verb: str) -> int:
         """Return how many of these commands have come: EHLO and HELO (together), MAIL, RSET, NOOP."""
         return self._counts.get(_COUNTED_AS[verb], 0)
+
+    def is_repeated(self, verb: str) -> bool:
+        """True from the third EHLO or MAIL on. What is asked about it is answered first: a client that says one behind the other,
+        each with another name, would else have as many questions under way as all others together may have."""
+        return verb in ("EHLO", "HELO", "MAIL") and self.count(verb) > _FREE
 
     def record(self, command: Command) -> str:
         """Record that a command came, with as much of its argument as may stand in a log. Returns as much as checks may see."""

@@ -144,7 +144,7 @@ class Commands:
         is_last = verb == "STARTTLS" and not self._tls.ends_here
         due = max(x.phase, Phase.RCPT) if is_last else x.phase
         if verb in _REFUSED or is_last:
-            seconds = self._screen.seconds_to_wait(due, now)
+            seconds = self._screen.seconds_to_wait(Phase.RCPT if self._attention.is_repeated(verb) else due, now)
             if seconds > 0:
                 x.hold(Pause(seconds, FOR_ANSWERS), lambda later: self._judge_command(command, later), now)
                 return
