@@ -170,7 +170,8 @@ class Commands:
             case "RCPT":
                 self._envelope.rcpt(command, now)
             case "DATA":
-                wait = 0.0 if self._screen.skip else self._policy.data_wait.draw(self._setting.random)
+                # What it was held before is taken off, as with all holds for one command.
+                wait = 0.0 if self._screen.skip else self._policy.data_wait.draw(self._setting.random) - x.held
                 if wait > 0:
                     x.hold(Pause(wait, "data_wait"), self._delivery.data, now)
                 else:

@@ -108,7 +108,8 @@ class Waiting(Enum):
 
 
 class Exchange:
-    """The state of one session's give and take. ``asked`` names what the next reply to the client answers."""
+    """The state of one session's give and take. ``asked`` names what the next reply to the client answers, and ``held`` for how
+    many seconds that has been held back."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -143,7 +144,7 @@ class Exchange:
         self._pause, self._held_at = NO_PAUSE, 0.0
         self._late = NO_PAUSE  # for the next reply
         self._is_late = False  # the hold under way is of a finished reply
-        self._held = 0.0  # for how long the command under way has been held
+        self.held = 0.0
         self._slow_since: float | None = None  # since when, where its reply may go out slowly
         self._stutter: Stutter | None = None
         self._after: tuple[Callable[[float], None], ...] = ()  # what waits until the reply has gone out
@@ -167,9 +168,9 @@ class Exchange:
             else:
                 self.hold_reply(tarpit(self._errors, self.policy.tarpits.error), "tarpit.error")
         late, self._late = self._late, NO_PAUSE
-        if late.seconds > self._held and not dropped and reply.code != 421:
+        if late.seconds > self.held and not dropped and reply.code != 421:
             self._is_late = True
-            late = msgspec.structs.replace(late, seconds=late.seconds - self._held)
+            late = msgspec.structs.replace(late, seconds=late.seconds - self.held)
             self.hold(late, partial(self._tell, reply, by=by, size=size), now)
             return
         self._tell(reply, now, by=by, size=size)
@@ -341,7 +342,7 @@ class Exchange:
         held = max(0.0, round(now - self._held_at, 6))
         told = (pause.reasons, pause.sender, pause.rcpt)
         self.outbox.put(Emit(schema.Hold(pause.why, round(pause.seconds, 3), held, ended, self.phase.word, *told)))
-        self._held += max(held, pause.seconds) if ended == "due" else held
+        self.held += max(held, pause.seconds) if ended == "due" else held
         then, self._then = self._then, None
         self.waiting = Waiting.NOTHING
         assert then is not None
@@ -383,7 +384,7 @@ class Exchange:
         self.waiting = Waiting.NOTHING
         self.wake_at = now + self.policy.limits.command
         since, self._slow_since = self._slow_since, None
-        self._held, self._is_late = 0.0, False
+        self.held, self._is_late = 0.0, False
         if since is not None and self._may_stutter(since, now):
             self._stutter = Stutter(reply.raw, self.policy.delay.reply_pace, now, since + LONGEST_HOLD)
             self.waiting = Waiting.STUTTER
