@@ -194,6 +194,17 @@ def test_a_mail_that_is_refused_behind_the_mta_begins_no_transaction() -> None:
     assert ["dbl.example"] == [reason.subject for reason in played.of(schema.Reason)]
 
 
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_listed_sender_is_no_reason_against_what_is_between_two_messages(reset: bool) -> None:
+    """A client that begins anew behind the refusal, with RSET or with EHLO, may say EHLO and STARTTLS."""
+    rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT, at=Phase.MAIL)
+    mail = "C: MAIL FROM:<a@b.example>\nA> listed b.example.dbl.example\nA< listed b.example.dbl.example = 127.0.1.2"
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]"
+    begins = "C: RSET\nS: 250 2.0.0 Ok" if reset else HELLO.replace(GREETED, "")
+    played = talk(rules).plays(HELLO, mail, refused, "C: RCPT TO:<c@d.example>", refused, begins)
+    played.plays(HELLO.replace(GREETED, ""), "C: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument")
+
+
 def test_the_name_of_ehlo_is_verified() -> None:
     """Two questions at EHLO, and the RCPT waits for both; a name that verifies is nobody's forgery."""
     rules = armed(Helo(), options=Names(tests=("spoofed",), spoofed_names=("client.example",)), action=Action.REJECT)

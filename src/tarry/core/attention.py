@@ -96,6 +96,8 @@ class Attention:
     def _hello(self, verb: str, name: str, now: float) -> None:
         screen, phase = self._x.screen, self._x.phase
         count = self._counts["HELO"]
+        if not self._x.transaction.is_open:
+            screen.begin_message()
         hello = Hello(verb, name, count)
         screen.look(hello, phase, now)
         screen.ask(hello, phase, now)

@@ -118,6 +118,7 @@ class Envelope:
         self._owed = None
         self._lost = ""
         self._x.transaction.forget()
+        self._x.screen.begin_message()
 
     def _owed_answered(self, mail: bytes, reply: Reply, now: float) -> None:
         if reply.code >= 400:

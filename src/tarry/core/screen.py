@@ -100,7 +100,7 @@ class Screen:
                 self._outbox.put(Emit(event))
 
     def begin_message(self) -> None:
-        """A new transaction begins: what was found about the last one's sender and recipients does not count for it."""
+        """A transaction is over, or one begins: what was found about its sender and recipients counts no more."""
         if self.reasons:
             armed = self._policy.armed
             self.reasons = [one for one in self.reasons if (found := armed.get(one.check)) is None or not found.is_per_message]
