@@ -116,6 +116,15 @@ def test_what_is_done_later_cannot_be_done_to_those_who_are_given_away(
     assert [(where, True)] == [(one.where, "gives the client away" in one.what) for one in errors]
 
 
+def test_lists_whose_listings_come_to_nothing_are_told() -> None:
+    """A delay is after the greeting; with a class of its own, or a refusal at connect, a listing has an effect."""
+    lists: dict[str, object] = {"checks.dnslists.zones": [{"zone": "zen.example"}], **PASS}
+    (problem,) = problems(lists)
+    assert ("checks.dnslists.zones", False) == (problem.where, problem.is_error)
+    assert [] == problems({**lists, **a_class(who=["listed"])})
+    assert [] == problems({**lists, "checks.dnslists.action": "reject", "checks.dnslists.at": "connect"})
+
+
 def test_a_reply_for_refusals_of_a_check_that_only_discards() -> None:
     """It is never used, and that is told besides what is told of every discard."""
     found = problems({"checks.pregreet.action": "discard", "checks.pregreet.reply": "550 no"})

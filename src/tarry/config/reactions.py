@@ -145,8 +145,13 @@ def _blind_checks(case: Case) -> Iterator[Problem]:
         acts_later = bool(actions & {Action.DELAY, Action.DISCARD}) or (settings.at or Phase.CONNECT) > Phase.HOLD
         if max(actions) > Action.TAG and (sees_later or acts_later):
             set_keys = [key for key in (f"{where}.at", f"{where}.action", f"{where}.codes") if case.is_set(key)]
+            own = [key for word in fields(one.check.options) if case.is_set(key := f"{where}.{word.name}")]
             if set_keys:
                 yield blind(case, set_keys[0], f'or set {where}.action = "ignore"')
+            elif own and not any(row.who for row in case.config.hold.class_):
+                what = f'{where}.action = "{settings.action.word}" is for after the greeting, and the client is given away there'
+                fix = f'set {where}.action = "reject" and at = "connect", or give whom it finds a [[hold.class]]'
+                yield warning(own[0], what, fix)
     if case.config.hold.data_wait.high > 0 and case.is_set("hold.data_wait"):
         yield blind(case, "hold.data_wait", 'or set hold.data_wait = "0s"')
     if case.config.headers.insert and case.is_set("headers.insert"):

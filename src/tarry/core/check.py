@@ -221,10 +221,11 @@ def may_ask(armed: Armed) -> bool:
 def questions(armed: Armed, seen: Seen) -> tuple[Question, ...]:
     """Ask one check what it wants to know; nothing, where it has no effect, or raises."""
     check = armed.check
-    if not armed.settings.has_effect or not isinstance(check, Asking):
+    asks = getattr(check, "asks", None)  # not isinstance: a protocol takes 2.6 µs to tell, and this is asked for each client
+    if asks is None or not armed.settings.has_effect:
         return ()
     try:
-        return tuple([one for one in check.asks(seen, armed.options) if _can_be_asked(one)])
+        return tuple([one for one in asks(seen, armed.options) if _can_be_asked(one)])
     except (Exception, SystemExit):  # it will miss its answers, and say so when it looks
         return ()
 

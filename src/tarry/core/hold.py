@@ -31,7 +31,8 @@ from tarry.smtp.text import evidence
 class Held(NamedTuple):
     """A held client that did something, or whose time has come. ``talked``: its early bytes have been looked at.
 
-    ``share`` is its draw, from 0 to 1, for whatever range it is to wait; ``wait_class`` names the class that it is of.
+    ``asks``: what the checks want to know has been asked, so that what has no answer at the end is Unknown. ``share`` is its draw,
+    from 0 to 1, for whatever range it is to wait; ``wait_class`` names the class that it is of.
     A named tuple: a flood makes two of these a client, and a frozen dataclass takes three times as long to make.
     """
 
@@ -45,6 +46,7 @@ class Held(NamedTuple):
     wait_class: str = ""
     packed: bytes = b""
     answers: tuple[Answer, ...] = ()
+    asks: bool = True
 
 
 def step(held: Held, happened: HoldInput, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
@@ -61,7 +63,7 @@ def step(held: Held, happened: HoldInput, now: float, policy: Policy) -> tuple[H
             end = _conclude(held, policy) if policy.end_early else ()
             return held, (early, *found, *end)
         case Due():
-            missing = _missing(held, policy) if policy.asking else ()
+            missing = _missing(held, policy) if policy.asking and held.asks else ()
             if held.talked:
                 return held, (*missing, *_conclude(held, policy))
             held, found = _look(held, happened, now, policy)

@@ -30,6 +30,7 @@ from tarry.net.children import Children, RunFor
 from tarry.net.giveaway import GiveAway
 from tarry.net.ids import SessionIds
 from tarry.net.linger import Linger, say
+from tarry.net.openings import Openings
 from tarry.net.passing import PassTo
 from tarry.net.proxied import HeaderDesk
 from tarry.net.session import ClientSide, Session
@@ -84,6 +85,7 @@ class Front:
         self._number = 0
         self._door = Door(terms.rules)
         self._linger = Linger(loop, clock)
+        self._openings = Openings(loop, clock)
         self._desk = HeaderDesk(loop)
         self._room = WaitingRoom(
             loop, clock, linger=self._linger, open_journal=self._open_journal, greet=self._greet, leave=self._door.leave
@@ -342,6 +344,7 @@ class Front:
             on_end=partial(self._ended, guest.packed, setting.id),
             tls=terms.tls,
             resolver=terms.resolver,
+            openings=self._openings,
         )
         return session, words
 

@@ -28,6 +28,7 @@ from tarry.core.facts import Answer, Resolver
 from tarry.net import linger as lingering
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import secure
+from tarry.net.openings import Opening, Openings
 from tarry.net.tls_transport import TlsTransport
 from tarry.record import schema
 from tarry.record.journal import Journal
@@ -55,8 +56,10 @@ class Session:
         on_end: Callable[[Session], None],
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
+        openings: Openings | None = None,
     ) -> None:
         self._tls = tls
+        self._openings = openings or Openings(loop, clock)
         self._resolver = resolver
         self._loop = loop
         self._clock = clock
@@ -69,6 +72,7 @@ class Session:
         self._unsent = b""  # what it is to be told, from before its transport was made
         self._mta: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._turn_to_open: Opening | None = None
         self.attaching: asyncio.Task[None] | None = None  # kept here, since the loop holds tasks weakly
         self._mta_serial = 0  # a connection that comes late, for a conversation that gave up waiting, is known by it
         self._timer: asyncio.TimerHandle | None = None
@@ -144,6 +148,8 @@ class Session:
     def mta_data(self, serial: int, data: bytes) -> None:
         if serial != self._mta_serial:
             return
+        if self._turn_to_open is not None:
+            self._end_opening()
         if self._pumping:
             if self._client is not None:
                 self._client.write(data)
@@ -153,6 +159,7 @@ class Session:
     def mta_lost(self, serial: int, exc: Exception | None) -> None:
         if serial != self._mta_serial or self._securing:
             return  # how a handshake ended is told by itself
+        self._end_opening()
         self._mta = None
         self._mta_full = False
         if self._pumping:
@@ -271,7 +278,16 @@ class Session:
 
     def _open_mta(self) -> None:
         self._mta_serial += 1
+        self._turn_to_open = Opening(self._begin_to_connect)
+        self._openings.begin(self._turn_to_open)
+
+    def _begin_to_connect(self) -> None:
         self._opening = self._loop.create_task(self._connect(self._mta_serial))
+
+    def _end_opening(self) -> None:
+        if self._turn_to_open is not None:
+            turn, self._turn_to_open = self._turn_to_open, None
+            self._openings.end(turn)
 
     async def _connect(self, serial: int) -> None:
         try:
@@ -280,6 +296,7 @@ class Session:
             # ECONNREFUSED, ENOENT, EMFILE, EHOSTUNREACH: to the client all of them are "try again later".
             self._backend.doubt()
             if serial == self._mta_serial:
+                self._end_opening()
                 why = f"cannot be reached: {fault.strerror or fault}"
                 self._perform(lambda now: self._conversation.mta_left(now, why))
 
@@ -293,6 +310,7 @@ class Session:
 
     def _close_mta(self, *, abort: bool) -> None:
         self._mta_serial += 1
+        self._end_opening()
         self._mta_full = self._securing = False
         if self._opening is not None:
             self._opening.cancel()

@@ -97,7 +97,7 @@ class Newcomer(asyncio.Protocol):
         self._name = name
         self.inside = TlsTransport(context, self, on_established=self._established, on_failed=self._failed)
         self.attaching: asyncio.Task[None] | None = None  # kept here, since the loop holds tasks weakly
-        self._held = Held(guest.journal.id, guest.client.address, guest.accepted_at)
+        self._held = Held(guest.journal.id, guest.client.address, guest.accepted_at, asks=False)
         self._due_at = guest.accepted_at + wait
         self._early = b""
         self._looks = LOOKS

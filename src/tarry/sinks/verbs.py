@@ -317,7 +317,7 @@ def _failed(session: Session, test: str, text: str) -> list[Said]:
 
 def seconds(length: float) -> str:
     """Return a length of time as Postfix writes it: two digits and no zeros behind them (``0.27``, ``4.3``, ``16``)."""
-    micros = int(min(max(length, 0.0), 1e9) * 1_000_000 + 0.5)
+    micros = int(min(max(0.0, length), 1e9) * 1_000_000 + 0.5)  # in this order a length that is no number is 0
     unit = 1_000_000 if micros >= 10_000_000 else 100_000 if micros >= 1_000_000 else 10_000
     whole, rest = divmod((micros + unit // 2) // unit * unit, 1_000_000)
     return f"{whole}.{rest:06d}".rstrip("0") if rest else str(whole)
