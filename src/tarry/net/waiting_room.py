@@ -246,6 +246,22 @@ class WaitingRoom:
 
     def _step(self, fd: int, sock: socket.socket, happened: HoldInput, now: float) -> bool:
         """Advance a client; return whether it is still in the room. *sock* goes to the taker when it is not."""
+        try:
+            return self._advance(fd, sock, happened, now)
+        except (
+            Exception
+        ) as fault:  # our bug: its descriptor would be closed with *sock*, and its row be that of the next who has it
+            self._loop.call_exception_handler({"message": "a hold ends in a fault of tarry itself", "exception": fault})
+            if self._number[fd]:
+                _, journal, _ = self._activate(fd)
+                journal.emit(replies.at_connect(replies.FAULT), now)
+                packed = self._take_out(fd)
+                self._linger.send_off(sock, replies.FAULT.raw)
+                journal.close(now)
+                self._leave(packed)
+            return False
+
+    def _advance(self, fd: int, sock: socket.socket, happened: HoldInput, now: float) -> bool:
         held, journal, client = self._active.get(fd) or self._activate(fd)
         policy = self._policies[self._policy[fd]]
         held, effects = hold.step(held, happened, now, policy)
