@@ -44,7 +44,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "ms": "Milliseconds until it came; 0 from the cache.",
         "state": "found, nothing, or unknown where no answer was to be had.",
         "why": "Why it is unknown.",
-        "name": "What was looked up.",
+        "name": "What was looked up. Where a zone of yours holds a key, it stands here and in `source`: keep the log as private.",
+        "confirmed": "Of names: how many of them, the first ones, have the client's address.",
     },
     "wait": {"name": "Name of the `[[hold.class]]`; empty for none.", "wait": "Seconds from accept on."},
     "outcome": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import permutations
 
 import pytest
@@ -102,6 +102,19 @@ def test_what_a_name_says(name: str, expected: list[str]) -> None:
     assert [Failed(code, name) for code in expected] == [
         one for one in looks(Helo(), Hello("EHLO", name, 1), EVERY, about()) if one != PASSED
     ]
+
+
+def test_names_are_read() -> None:
+    """Forms that would match nobody are told when the file is read."""
+    read = {one.name: one.metadata["read"] for one in fields(Options) if one.metadata.get("read")}
+    assert "aol.com" == read["spoofed_names"]("AOL.com.")
+    assert "mx" == read["own_names"]("mx")
+    assert "[192.0.2.7]" == read["own_names"]("[192.0.2.7]")
+    for wrong in ("*.aol.com", ".aol.com", "a b", ""):
+        with pytest.raises(ValueError, match="without a"):
+            read["spoofed_names"](wrong)
+        with pytest.raises(ValueError, match="neither"):
+            read["own_names"](wrong)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ TABLE: list[tuple[bytes, Outcome]] = [
     (b"<html>", Failed("text", "<html>")),
     (b"Hi!", Failed("text", "Hi!")),
     (b"Buy now", PASSED),
+    (b"  ", PASSED),
     (b"an offer", Failed("text", "an offer")),
     (b"twelveletter here", PASSED),
     (b"thirteenchars here", Failed("text", "thirteenchars here")),

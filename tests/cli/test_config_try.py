@@ -302,6 +302,16 @@ def test_what_is_not_given_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None
     assert "bl.example fails its test, and its answers do not count: it lists 127.0.0.1, which no list may." in result.stdout
 
 
+def test_no_key_of_a_zone_is_shown() -> None:
+    """What it prints is sent to forums: a list goes by its public name, whatever it answers."""
+    write('[checks.dnslists]\nzones = [{ zone = "secret.dq.example", name = "dq.example" }, { zone = "bl.example" }]\n')
+    for answer in ("127.0.0.2", "nothing", "unknown", "127.255.255.254"):
+        result = CliRunner().invoke(command, ["try", "192.0.2.7", "--no-dns", "--answer", f"secret.dq.example={answer}"])
+        assert "dq.example" in result.stdout
+        assert "bl.example" in result.stdout
+        assert "secret" not in result.stdout
+
+
 def test_a_wrong_name_server_is_told() -> None:
     """With its line and without a trace."""
     write('dns.servers = ["ns.example:53"]\n' + LISTS)

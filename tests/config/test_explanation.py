@@ -65,7 +65,11 @@ def test_every_check_is_explained(check: object) -> None:
         ('action = "drop"', "refused at mail, and the connection closed", "521 5.7.1 Your name is not wanted [ID]"),
         ('action = "reject"\nat = ""', "refused where it is found", "550 5.7.1 Your name is not wanted [ID]"),
         ('reply = "554 No {reason} [{id}]"', "refused at mail", "554 No greeter.word [ID]"),
-        ("weight = 2\n[score]\nreject = 1", "refused at mail; +2 to the score", "550 5.7.1 Your name is not wanted [ID]"),
+        (
+            "weight = 2\n[score]\ndelay = 0\nreject = 1",
+            "refused at mail; +2 to the score, which asks for reject from 1 on",
+            "550 5.7.1 Your name is not wanted [ID]",
+        ),
         ("weight = -2", "speaks for the client: its weight counts against the other reasons", ""),
         ('action = "ignore"\nweight = -2', "recorded, and nothing follows", ""),
         (
@@ -80,6 +84,14 @@ def test_what_comes_of_a_reason(settings: str, effect: str, reply: str) -> None:
     config = load(None, text=f"[checks.greeter]\n{settings}", checks=[Greeter()]).checked()
     (told,) = explain(config, "greeter").reasons
     assert (effect, reply) == (told.effect, told.reply)
+
+
+def test_the_weights_of_lists_are_told() -> None:
+    """A list may only tag, and its weight delay all the same."""
+    zones = '[{ zone = "a.example", weight = 3 }, { zone = "b.example" }, { zone = "c.example", weight = -1 }]'
+    listed, allowed = explain(Config.from_toml(f'[checks.dnslists]\naction = "tag"\nzones = {zones}'), "dnslists").reasons
+    assert listed.effect.endswith("; +1 to +3 to the score, which asks for delay from 1 on")
+    assert "score, which" not in allowed.effect
 
 
 def test_a_greeting_is_refused_otherwise() -> None:
@@ -109,6 +121,15 @@ def test_no_such_check() -> None:
     """Whoever asks looks first."""
     with pytest.raises(KeyError):
         explain(Config(), "greeter")
+
+
+def test_a_code_that_is_not_looked_for() -> None:
+    """It says so, and how to change that: the action of what is never found would change nothing."""
+    explained = explain(Config.from_toml(""), "helo")
+    (told,) = [one for one in explained.reasons if one.code == "mixed"]
+    assert (False, "not looked for: checks.helo.tests does not name it") == (told.is_looked_for, told.effect)
+    assert 'tests = ["usual", "mixed"]' in changing(explained, "mixed")
+    assert [] == [line for line in changing(explained, "literal") if line.startswith("tests")]
 
 
 def test_changing_shows_what_is_set() -> None:

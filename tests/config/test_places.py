@@ -92,7 +92,13 @@ def test_a_name_server_is_an_address(text: str, endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("ns.example:53", "is a name"), ("ns.example", "has no port"), ("127.0.0.1:0", "port 0")]
+    ("text", "told"),
+    [
+        ("ns.example:53", "is a name"),
+        ("ns.example", "is a name"),
+        ("8.8.8.8#53", "is neither an IP"),
+        ("127.0.0.1:0", "port 0"),
+    ],
 )
 def test_a_name_is_no_name_server(text: str, told: str) -> None:
     """Whom should be asked where it is?"""

@@ -51,6 +51,10 @@ def a_class(**changed: object) -> dict[str, object]:
             a_class(who=["listed"]),
             'warning: hold.class: the class "x" is for "listed", and there are no lists in checks.dnslists.zones',
         ),
+        (
+            {"dns.timeout": "4s", "hold.wait": "0s"},
+            "warning: dns.timeout: the greeting waits for no answer, and who is held for 0s only is greeted before it comes; set",
+        ),
         ({"dns.timeout": "4s"}, "warning: dns.timeout: the greeting waits for no answer, and who is held for 3s only is greeted"),
         (
             {"delay.session_cap": "50s"},
@@ -78,7 +82,34 @@ def a_class(**changed: object) -> dict[str, object]:
             {"tarpit.refused.start": "1s", "tarpit.refused.cap": "60s", **PASS},
             'error: tarpit.refused.start: handoff.mode = "pass" gives the client away at the greeting',
         ),
-        ({"tarpit.error.start": "1s"}, "warning: tarpit.error.cap: clients give up after 5 minutes, and the last holds come to 5m"),
+        (
+            {"checks.helo.codes": {"mixed": "delay"}},
+            "warning: checks.helo.codes: mixed leads to nothing, since checks.helo.tests does",
+        ),
+        (
+            {"checks.dnslists.action": "tag", "checks.dnslists.zones": [{"zone": "a.example"}]},
+            "warning: checks.dnslists.action: a listing that weighs 1 delays the client all the same, since score.delay = 1",
+        ),
+        (
+            a_class(who=["helo.mixed"]),
+            'warning: hold.class: the class "x" is for "helo.mixed", and checks.helo.tests does not look',
+        ),
+        (
+            {"checks.helo.action": "reject", "checks.helo.reply": "550 {deatil}"},
+            "warning: checks.helo.reply: {deatil} stands for nothing, and is sent as it is; did you mean {detail}?",
+        ),
+        (
+            {"checks.helo.header": "X-A: {helo-name} {nonsense}", "headers.insert": True},
+            "warning: checks.helo.header: {nonsense} stands for nothing, and is sent as it is; there are {client}, {reason},",
+        ),
+        (
+            {"checks.helo.action": "reject", "checks.helo.reply": "550 no {help_url}"},
+            "warning: checks.helo.reply: {help_url} is empty, since smtp.help_url is; set",
+        ),
+        (
+            {"tarpit.error.start": "1s", "tarpit.error.factor": 1.1},
+            "warning: tarpit.error.cap: clients give up after 5 minutes, and the last holds come to 5m",
+        ),
         ({"checks.pregreet.action": "discard"}, "warning: checks.pregreet.action: messages are answered 250 and thrown away, and"),
         (
             {"checks.helo.codes": {"spoofed": "discard"}},
@@ -149,6 +180,13 @@ def test_a_reply_for_refusals_of_a_check_that_only_discards() -> None:
         {"delay.reply_pace": "1s", **PROXY},
         {"delay.reply_pace": "4s"},
         {"tarpit.rcpt.say": "Ok", **PROXY},
+        {"tarpit.error.start": "1s"},  # a fixed pace, which never comes to the cap
+        {"checks.helo.codes": {"mixed": "delay"}, "checks.helo.tests": ["mixed"]},
+        {"checks.helo.codes": {"mixed": "ignore"}},
+        {"checks.dnslists.action": "tag", "checks.dnslists.zones": [{"zone": "a.example"}], "score.delay": 1},
+        {"checks.dnslists.action": "tag", "checks.dnslists.zones": [{"zone": "a.example", "weight": -1}]},
+        {"checks.dnslists.zones": [{"zone": "a.example"}]},
+        {"checks.helo.action": "reject", "checks.helo.reply": "550 {detail} {help_url}", "smtp.help_url": "https://x.example/"},
         {"tarpit.rcpt.start": "1s", "tarpit.rcpt.factor": 1.5, "tarpit.rcpt.cap": "60s"},
         {"checks.ptr.codes": {"none": "reject"}, "checks.ptr.reply": "550 no"},
     ],

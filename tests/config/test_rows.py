@@ -40,6 +40,8 @@ def test_inline_tables_are_the_same() -> None:
     ("text", "told"),
     [
         ("hold.class = 3", "1: error: hold.class: 3 is no list of tables"),
+        ('[hold.class]\nname = "a"', "1: error: hold.class: one table is no list of tables; put its heading into [[ and ]]"),
+        ('hold.class = [\n"a"]', '2: error: hold.class: "a" is no table; write {'),
         ('[[hold.class]]\nname = "a"', "1: error: hold.class: wait is missing"),
         ('[[hold.class]]\nname = "a"\nwiat = "1s"\nwait = "1s"', "3: error: hold.class: no such key: "),
         ('[[hold.class]]\nname = "a"\nwait = "1x"', '3: error: hold.class: wait: "1x" is not a duration'),
@@ -51,6 +53,12 @@ def test_a_mistake_is_told_where_it_is(text: str, told: str) -> None:
     (problem,) = load(None, text=text).errors
     assert str(problem).removeprefix("error: ").startswith(told.partition("error: ")[2])
     assert int(told.partition(":")[0]) == problem.line
+
+
+def test_all_mistakes_of_a_list_are_told() -> None:
+    """Of a plain one as of one of tables, and of a list in a table."""
+    text = '[dns]\nservers = ["::1", "x", "y"]\n[[hold.class]]\nname = "a"\nwait = "1s"\nnetworks = ["x", "y"]'
+    assert 4 == len(load(None, text=text).errors)
 
 
 def test_all_mistakes_are_told() -> None:

@@ -204,6 +204,17 @@ def test_errors_of_the_mta_count_too() -> None:
     assert ["mta", "mta", "tarry"] == [event.by for event in talk.of(schema.Reply)][-3:]
 
 
+def test_what_is_piled_up_behind_a_refused_mail_errs_in_nothing() -> None:
+    """A sender of a list may say all its recipients behind MAIL; where MAIL is put off, it is not refused for good."""
+    later = MAIL.replace("250 2.1.0 Sender ok", "450 4.7.1 later")
+    unasked = RCPT.replace("250 2.1.5 Recipient ok", "503 5.5.1 need MAIL")
+    data = "C: DATA\nM> DATA\nM< 503 5.5.1 need RCPT\nS: 503 5.5.1 need RCPT"
+    again = MAIL.replace(LOGIN, "")
+    wrong = RCPT.replace("250 2.1.5 Recipient ok", "501 syntax")
+    dropped = wrong.replace("S: 501 syntax", "S: 521 5.7.1 Too many errors [K3X9-0001]\n* abort the MTA\n* close")
+    Talk(FEW).plays(HELLO, later, *[unasked] * 9, data, again, wrong, wrong, dropped)
+
+
 def test_an_error_too_many_may_be_less_than_a_drop() -> None:
     """Then the error is answered as it is, and later commands that need the MTA are refused."""
     rules = Policy(checks=(armed(ManyErrors(), options=Options(limit=0), action=Action.DEFER),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -132,6 +133,16 @@ def test_the_score_asks_from_rcpt_on(weights: tuple[float, ...], score: Score, a
     assert Action.TAG == judge(found, made, Phase.MAIL).action
 
 
+def test_who_is_refused_by_score_is_told_what_weighs() -> None:
+    """And not of a trifle that was found before it and counts for nothing."""
+    made = policy({"action": Action.TAG}, {"action": Action.TAG}, {"action": Action.TAG}, score=Score(delay=0.0, reject=3.0))
+    found = [reason("one", weight=0.0), reason("two", weight=1.0), reason("three", weight=2.0)]
+    verdict = judge(found, made, Phase.RCPT, id="k3x9")
+    assert ["three", "two", "one"] == [one.check for one in verdict.reasons]
+    assert verdict.reply is not None
+    assert b"You did three" in verdict.reply.raw
+
+
 def test_the_score_never_softens() -> None:
     """What a check asks for by itself stays."""
     made = policy({"action": Action.DROP}, score=Score(delay=1.0, reject=2.0))
@@ -199,6 +210,22 @@ def test_the_operator_may_word_the_reply() -> None:
     )
     verdict = judge([reason("one"), reason("two")], made, Phase.RCPT, client="192.0.2.7", id="k3x9")
     assert Reply(571, b"571 5.7.1 192.0.2.7: two.spoke (spoke) [k3x9]\r\n") == verdict.reply
+
+
+def test_no_reply_is_longer_than_a_line_may_be() -> None:
+    """Whatever is filled in; of tarry's own words the complaint is cut, and not where the sender can read on."""
+    help_url = f"https://mail.example/{'h' * 179}"
+    long = msgspec.structs.replace(reason("one"), subject="zone" * 80, detail="d" * 300)
+    for action in (Action.DEFER, Action.REJECT, Action.DROP):
+        made = dataclasses.replace(policy({"action": action}), help_url=help_url)
+        verdict = judge([long], made, Phase.RCPT, id="k3x9")
+        assert verdict.reply is not None
+        assert 512 == len(verdict.reply.raw)
+        assert verdict.reply.raw.endswith(f"[k3x9] {help_url}\r\n".encode())
+    own = dataclasses.replace(policy({"action": Action.REJECT, "reply": "550 {detail} {list} {detail}"}), help_url=help_url)
+    verdict = judge([long], own, Phase.RCPT, id="k3x9")
+    assert verdict.reply is not None
+    assert 512 == len(verdict.reply.raw)
 
 
 @pytest.mark.parametrize(

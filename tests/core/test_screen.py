@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tarry.checks.bare_newline import BareNewline
 from tarry.checks.many_errors import ManyErrors, Options
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pregreet import Pregreet
-from tarry.core.border import Ask, Emit, Erred, Hello, Outbox, PreData, Unrecognised
+from tarry.core.border import Ask, Emit, Erred, Hello, Outbox, PreData, Stray, Unrecognised
 from tarry.core.check import About, NoOptions, Seen, Settings
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Kind, Question, State, addresses_of, listing, names_of
@@ -293,3 +294,12 @@ def test_what_was_found_about_a_message_counts_for_that_message_only() -> None:
     assert ["of_client"] == [reason.check for reason in account.reasons]
     account.look(PreData(b"x"), Phase.DATA, 102.0)
     assert ["of_client", "of_message"] == [reason.check for reason in account.reasons]
+
+
+def test_a_bare_newline_in_a_message_is_that_messages() -> None:
+    """A forwarder's next message, which somebody else wrote, does not bear its mark; in a command it is the client's."""
+    account, _ = screen(policy(BareNewline(), action=Action.TAG))
+    account.look(Stray("message", "LF"), Phase.MESSAGE, 101.0)
+    account.look(Stray("command", "LF", b"NOOP"), Phase.MESSAGE, 102.0)
+    account.begin_message()
+    assert ["bare_newline.command"] == [reason.name for reason in account.reasons]

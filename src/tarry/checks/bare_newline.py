@@ -3,7 +3,8 @@
 What      RFC 5321 §2.3.8: lines end in CRLF, and CR and LF may not stand alone. A NUL counts as well.
 Why       Home-made senders; and SMTP smuggling hides a second message behind a line end that only one of two servers takes for
           one. Whatever the action, nothing of it reaches the MTA raw: see smtp.bare_newline.
-Mistaken  Scripts and devices that send a bare LF. The default therefore only tags.
+Mistaken  Scripts and devices that send a bare LF. The default therefore only tags. What is found in a message counts for that
+          message only, and comes too late for a header line in it: the record tells.
 Source    postscreen_bare_newline; CVE-2023-51764.
 Since     0.1
 """
@@ -31,6 +32,7 @@ class BareNewline:
     settings = Settings(action=Action.TAG)
     options = NoOptions
     triggers = (Stray,)
+    per_message = frozenset({"message"})
 
     def look(self, seen: Seen, options: NoOptions) -> Outcome:
         if isinstance(seen.moment, Stray):

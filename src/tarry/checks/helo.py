@@ -59,7 +59,23 @@ _QUALIFIED = re.compile(r"[-a-zA-Z0-9]+\.[a-zA-Z0-9]", re.ASCII)
 _LOCALHOST = re.compile(r"(?:.+\.)?localhost[46]?(?:\.localdomain[46]?)?", re.ASCII)
 _NETBIOS = re.compile(r"win-[a-z0-9]{11}|desktop-[a-z0-9]{7}|laptop-[a-z0-9]{8}|ylmf-pc|user(?:-pc)?", re.ASCII)
 
+_NAME = re.compile(r"[a-z0-9_:\[][a-z0-9_.:\]-]{0,252}", re.ASCII | re.IGNORECASE)
+
 _Address = IPv4Address | IPv6Address
+
+
+def _domain(text: str) -> str:
+    """Read one of ``spoofed_names``."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("it is no name; names below a domain count as well, without a * or a dot before it")
+    return plain(text)
+
+
+def _name(text: str) -> str:
+    """Read one of ``own_names``: a host name, which may be without a dot, or an address."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("it is neither a host name nor an address")
+    return plain(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +89,15 @@ class Options:
         help=f"which of the codes are looked for; usual stands for {', '.join(USUAL[:-1])} and {USUAL[-1]}",
     )
     spoofed_names: tuple[str, ...] = option(
-        (), unit="domains", help="names that are often forged, whose owners' servers verify; all names under one count as well"
+        (),
+        read=_domain,
+        example="aol.com",
+        unit="domains",
+        help="names that are often forged, whose owners' servers verify; all names under one count as well",
     )
-    own_names: tuple[str, ...] = option((), unit="names", help="more names of this server, which no client can have")
+    own_names: tuple[str, ...] = option(
+        (), read=_name, example="mail.example.org", unit="names", help="more names of this server, which no client can have"
+    )
 
     @property
     def made(self) -> frozenset[str]:

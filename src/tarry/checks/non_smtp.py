@@ -46,6 +46,6 @@ class NonSmtp:
                     return Failed("http", evidence(line))
                 if _HEADER.match(line):
                     return Failed("header", evidence(line))
-                return PASSED if _VERB.match(line) or not line else Failed("text", evidence(line))
+                return PASSED if _VERB.match(line) or not line.strip() else Failed("text", evidence(line))
             case _:
                 return Unknown("not observed")

@@ -198,7 +198,8 @@ def command(
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)
         if real is not None:
-            trial.notes += [f"{zone} fails its test, and its answers do not count: {why}." for zone, why in real.off.items()]
+            off = [(trial.keys.public(zone), why) for zone, why in real.off.items()]
+            trial.notes += [f"{name} fails its test, and its answers do not count: {why}." for name, why in off]
     trial.notes += list(_notes(trial, given, _given_by_hand(ctx)))
     trial.write(as_json=as_json)
     ctx.exit(0 if trial.ending.is_through else 1)
@@ -220,8 +221,8 @@ class Trial:
         self.seed = seed
         self.played: Play = play(self.visit, self.house, given.look, random.Random(seed).random)
         self.ending: Ending = ending_of(self.played)
-        keys = Keys(self.loaded, self.house.policy, _lines(self.loaded, self.file))
-        self.steps: tuple[Step, ...] = steps_of(self.visit, self.house, self.played, keys)
+        self.keys = Keys(self.loaded, self.house.policy, _lines(self.loaded, self.file))
+        self.steps: tuple[Step, ...] = steps_of(self.visit, self.house, self.played, self.keys)
 
     @property
     def conclusion(self) -> str:

@@ -150,7 +150,7 @@ def _asked(explained: Explanation, code: str) -> list[Told]:
 
 def _reason_lines(check: str, told: Told) -> Iterator[str]:
     yield _filled(told.meaning, f"  {check}.{told.code}: ", 6)
-    yield _filled(f"{told.action.word}: {told.effect}", "      ", 6)
+    yield _filled(f"{told.action.word}: {told.effect}" if told.is_looked_for else told.effect, "      ", 6)
     for line in told.reply.splitlines():
         yield f"      the client is told: {line}"
 

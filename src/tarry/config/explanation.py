@@ -55,7 +55,7 @@ _FOUND_AT: Mapping[type[Moment], Phase] = {
 class Told(msgspec.Struct, frozen=True):
     """One reason: its ``code`` and meaning, the action that it leads to, what that does, and the reply that the client gets.
 
-    ``reply`` is "" where no refusal is sent.
+    ``reply`` is "" where no refusal is sent; ``is_looked_for`` is False where the check's own keys leave the code out.
     """
 
     code: str
@@ -63,6 +63,7 @@ class Told(msgspec.Struct, frozen=True):
     action: Action
     effect: str
     reply: str
+    is_looked_for: bool = True
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -117,8 +118,10 @@ def changing(explained: Explanation, code: str = "") -> list[str]:
     words = ", ".join(action.word for action in Action)
     lines = [f"[{CHECKS}{explained.name}]"]
     if code:
-        action = next(one.action for one in explained.reasons if one.code == code)
-        return [*lines, f"codes = {spell({code: action.word})}    # {words}"]
+        told = next(one for one in explained.reasons if one.code == code)
+        tests = [value for key, value in explained.keys if key.last == "tests" and not told.is_looked_for]
+        lines += [f"tests = {spell([*value, code])}" for value in tests if isinstance(value, tuple)]
+        return [*lines, f"codes = {spell({code: told.action.word})}    # {words}"]
     for key, value in explained.keys:
         if key.last not in SETTINGS or value not in (None, "", {}, 0):
             lines.append(f"{key.last} = {spell(key.kind.write(value))}" + (f"    # {words}" if key.last == "action" else ""))
@@ -128,6 +131,9 @@ def changing(explained: Explanation, code: str = "") -> list[str]:
 def _told(config: Config, one: CheckConfig, code: str, meaning: str) -> Told:
     settings = one.settings
     action = settings.action_for(code)
+    if not one.looks_for(code):
+        effect = f"not looked for: {CHECKS}{one.check.name}.tests does not name it"
+        return Told(code, meaning, action, effect, "", is_looked_for=False)
     if settings.has_effect and action is not Action.IGNORE and _speaks_for(one, code):
         return Told(code, meaning, action, "speaks for the client: its weight counts against the other reasons", "")
     found_at = _FOUND_AT.get(one.check.triggers[0], Phase.HELO)
@@ -167,8 +173,14 @@ def _effect(config: Config, action: Action, where: str) -> str:
 
 
 def _by_score(config: Config, one: CheckConfig) -> str:
-    weight = one.settings.weight
-    return f"; {weight:+g} to the score" if weight and one.settings.has_effect else ""
+    weights = {row.weight for row in getattr(one.options, "zones", ()) if row.weight > 0} or {one.settings.weight} - {0.0}
+    if not weights or not one.settings.has_effect:
+        return ""
+    low, high = min(weights), max(weights)
+    added = f"{high:+g}" if low == high else f"{low:+g} to {high:+g}"
+    asked = {word: getattr(config.score, word) for word in ("delay", "defer", "reject", "drop")}
+    leads_to = [f"{word} from {threshold:g} on" for word, threshold in asked.items() if threshold > 0]
+    return f"; {added} to the score" + (f", which asks for {', '.join(leads_to)}" if leads_to and high > 0 else "")
 
 
 def _file_of(one: CheckConfig) -> str:

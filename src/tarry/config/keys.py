@@ -214,12 +214,20 @@ def codes_of(check: Check) -> Kind:
     def read(value: object) -> Mapping[str, Action]:
         if not isinstance(value, Mapping):
             raise values.Wrong(f"{shown(value)} is not a table", f'write {{ {next(iter(check.codes))} = "tag" }}')
-        for word in value:
+        found: dict[str, Action] = {}
+        wrongs = []
+        for word, one in value.items():
             if word not in check.codes:
                 meant = nearest(word, check.codes)
                 fix = f"did you mean {meant}?" if meant else f"{check.name} has {', '.join(check.codes)}"
-                raise values.Wrong(f"no such code: {shown(word)}", fix)
-        return types.MappingProxyType({word: action.read(one) for word, one in value.items()})
+                wrongs.append(values.Wrong(f"no such code: {shown(word)}", fix, index=(word,)))
+                continue
+            try:
+                found[word] = action.read(one)
+            except values.Wrong as wrong:
+                wrongs.append(values.Wrong(f"{word}: {wrong.what}", wrong.fix, index=(word,)))
+        values.raise_all(wrongs)
+        return types.MappingProxyType(found)
 
     def write(value: Mapping[str, Action]) -> object:
         return {word: action.write(one) for word, one in value.items()}
@@ -249,7 +257,8 @@ def kind_of(one: dataclasses.Field[Any]) -> Kind:
     if said.get("rows") is not None:
         return rows(said["rows"], kind_of, unit=unit, example=said["example"])
     if said.get("read") is not None:
-        return _parsed(said["read"], said["example"], unit)
+        parsed = _parsed(said["read"], said["example"], unit)
+        return values.listed(parsed, f"list of {unit}", f"[{spell(said['example'])}]") if isinstance(one.default, tuple) else parsed
     if said.get("choices"):
         words = values.choice(*said["choices"])
         return words if isinstance(one.default, str) else values.listed(words, f"list of {unit}", spell([*said["choices"]][:2]))

@@ -67,7 +67,8 @@ def _lines(one: Explanation, checks: Checks) -> Iterator[str]:
     yield "|---|---|---|---|"
     for told in one.reasons:
         reply = code(told.reply) if told.reply else "nothing"
-        yield f"| `{one.name}.{told.code}` | {cell(told.meaning)} | {told.action.word}: {cell(told.effect)} | {reply} |"
+        leads_to = f"{told.action.word}: {told.effect}" if told.is_looked_for else told.effect
+        yield f"| `{one.name}.{told.code}` | {cell(told.meaning)} | {cell(leads_to)} | {reply} |"
     yield ""
     if not any(told.action.refuses for told in one.reasons):
         yield f"With an action that refuses, the client is told: {one.complaint}."
@@ -84,7 +85,7 @@ def _lines(one: Explanation, checks: Checks) -> Iterator[str]:
     yield ""
     yield from ("```toml", *changing(one), "```")
     if len(one.reasons) > 1:
-        first = one.reasons[0]
+        first = next(told for told in one.reasons if told.is_looked_for)
         softer = Action.TAG if first.action is not Action.TAG else Action.IGNORE
         yield ""
         yield "For one of its reasons only:"

@@ -20,12 +20,14 @@ from tarry.core.client import Endpoint
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
+_URL_LIMIT = 200
 _REPLY_LIMIT = 400  # RFC 5321 §4.5.3.1.5 allows 512 octets with code and CRLF; the rest is room for {client} and {reason}
 _HEADER_LIMIT = 900  # RFC 5322 §2.1.1 allows 998 characters; the rest is room for {client} and {reason}
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DESCRIPTOR_NAME = re.compile(r"[!-9;-~]{1,255}", re.ASCII)  # sd_listen_fds_with_names(3)
 _HEADER = re.compile(r"[!-9;-~]+: ?[!-~][ -~]*")
+_URL = re.compile(r"(?:https?://|mailto:)[!-~]+")
 _REPLY = re.compile(r"(?:250|[45][0-9][0-9]) [ -~]*[!-~]")
 
 
@@ -117,7 +119,10 @@ def _read_name_server(value: object) -> Endpoint:
     bare = value.strip("[]").lower() if isinstance(value, str) else ""
     if _is_ip(bare):
         return Endpoint(bare, 53)
-    server = _read_endpoint(value)
+    try:
+        server = _read_endpoint(value if not isinstance(value, str) or ":" in value else f"{value}:53")
+    except Wrong as wrong:
+        raise Wrong(wrong.what, 'write its address, and its port where that is not 53: "127.0.0.1", "[::1]:5353"') from None
     if not _is_ip(server.host):
         raise Wrong(
             f"{shown(server.host)} is a name, and names are what it is asked for", 'write its address, such as "127.0.0.1:53"'
@@ -201,6 +206,19 @@ def _read_reply(value: object) -> str:
 
 
 reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^((250|[45][0-9][0-9]) [ -~]*[!-~])?$"})
+
+
+def _read_url(value: object) -> str:
+    if value == "":
+        return ""
+    if isinstance(value, str) and len(value) > _URL_LIMIT:
+        raise Wrong(f"it has {len(value)} characters", f"keep to {_URL_LIMIT}")
+    if isinstance(value, str) and _URL.fullmatch(value):
+        return value
+    raise Wrong(f"{shown(value)} is no URL", 'write all of it, such as "https://mail.example.org/refused"')
+
+
+url = Kind("URL", _read_url, schema={"type": "string", "maxLength": _URL_LIMIT, "pattern": r"^([a-z]+:[!-~]+)?$"})
 
 
 def _network_fix(value: str) -> str:

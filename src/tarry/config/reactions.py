@@ -20,6 +20,8 @@ from tarry.config.waits import HoldClass, RcptTarpit
 from tarry.core.border import Answered, Due, Readable
 from tarry.core.check import Settings
 from tarry.core.client import Phase
+from tarry.core.delay import tarpit as hold_of
+from tarry.core.judge import PLACEHOLDERS
 from tarry.core.policy import LONGEST_HOLD, Span
 from tarry.core.result import Action
 
@@ -27,6 +29,9 @@ PATIENCE = 30.0
 """Seconds. Callouts and checkers give up from 8 to 30 s on (DESIGN section 8; qpsmtpd's earlytalker says the same)."""
 USUAL_REPLY = 60
 """Octets: a reply of one line. Slower than that it would not be through when the client gives up."""
+
+_LONG = 1_000_000
+"""How many commands of a kind are more than any session has."""
 
 _BEFORE_GREETING = (Readable, Due, Answered)
 _NO_REASON = ("allowed", "unknown")
@@ -84,6 +89,9 @@ def _looked_at(case: Case, name: str, word: str) -> Iterator[Problem]:
         key = f"checks.{check}.codes" if code in settings.codes else f"checks.{check}.action"
         what = f"{name} is for {shown(word)}, and {key} is ignore, so nothing is looked up and nobody is held for it"
         yield warning("hold.class", what, f'set checks.{check}.action = "tag" or more')
+    elif code and not found.looks_for(code):
+        what = f"{name} is for {shown(word)}, and checks.{check}.tests does not look for it"
+        yield warning("hold.class", what, f"add {shown(code)} to checks.{check}.tests")
     elif getattr(found.options, "zones", None) == ():
         what = f"{name} is for {shown(word)}, and there are no lists in checks.{check}.zones to look it up in"
         yield warning("hold.class", what, f"name one in checks.{check}.zones")
@@ -93,7 +101,10 @@ def _answers(case: Case) -> Iterator[Problem]:
     timeout, shortest = case.config.dns.timeout, case.config.hold.wait.low
     if case.is_set("dns.timeout") and timeout > shortest:
         what = f"the greeting waits for no answer, and who is held for {write_duration(shortest)} only is greeted before it comes"
-        yield warning("dns.timeout", what, f'set it to "{write_duration(shortest)}" or less, or hold.wait to more')
+        fix = f'set it to "{write_duration(shortest)}" or less, or hold.wait to more'
+        yield warning(
+            "dns.timeout", what, fix if shortest else "set hold.wait to as much, where the answers are to count before it"
+        )
 
 
 def _delays(case: Case) -> Iterator[Problem]:
@@ -120,9 +131,11 @@ def _delays(case: Case) -> Iterator[Problem]:
 def _tarpits(case: Case) -> Iterator[Problem]:
     for kind in fields(case.config.tarpit):
         name, tarpit = f"tarpit.{kind.name}", getattr(case.config.tarpit, kind.name)
-        is_meant = tarpit.step > 0 or tarpit.start > 0 or (case.is_set(f"{name}.cap") and tarpit.cap != type(tarpit)().cap)
-        if tarpit.cap > LONGEST_HOLD and is_meant:
-            what = f"clients give up after 5 minutes, and the last holds come to {write_duration(tarpit.cap)}"
+        is_on = tarpit.step > 0 or tarpit.start > 0
+        is_meant = case.is_set(f"{name}.cap") and tarpit.cap != type(tarpit)().cap
+        longest = hold_of(tarpit.free + _LONG, tarpit) if is_on else tarpit.cap if is_meant else 0.0
+        if longest > LONGEST_HOLD:
+            what = f"clients give up after 5 minutes, and the last holds come to {write_duration(longest)}"
             fix = f'set {name}.cap = "{write_duration(LONGEST_HOLD)}" unless you want floods to break off'
             yield warning(chosen(case, f"{name}.cap", f"{name}.step"), what, fix)
         if tarpit.step > 0 and tarpit.start > 0:
@@ -162,6 +175,28 @@ def _actions(settings: Settings) -> set[Action]:
     return {settings.action, *settings.codes.values()}
 
 
+def _codes(case: Case) -> Iterator[Problem]:
+    for name, found in case.config.checks.items():
+        for code, action in found.settings.codes.items():
+            if action is not Action.IGNORE and not found.looks_for(code):
+                what = f"{code} leads to nothing, since checks.{name}.tests does not look for it"
+                yield warning(f"checks.{name}.codes", what, f"add {shown(code)} to checks.{name}.tests")
+
+
+def _scores(case: Case) -> Iterator[Problem]:
+    score = case.config.score
+    for name, found in case.config.checks.items():
+        where = f"checks.{name}.action"
+        if not case.is_set(where) or case.is_set("score.delay") or found.settings.action is not Action.TAG:
+            continue
+        heaviest = max((row.weight for row in getattr(found.options, "zones", ())), default=0.0)
+        if 0 < score.delay <= heaviest:
+            what = (
+                f"a listing that weighs {heaviest:g} delays the client all the same, since score.delay = {score.delay:g} (default)"
+            )
+            yield warning(where, what, "set score.delay = 0 to only tag, or to the sum from which to delay")
+
+
 def _discards(case: Case) -> Iterator[Problem]:
     for name, check in case.config.checks.items():
         if Action.DISCARD in _actions(check.settings):
@@ -189,6 +224,20 @@ def _replies(case: Case) -> Iterator[Problem]:
                 yield warning(f"{where}.reply", what, f"let it begin with {asked}50, or change the action")
 
 
+def _placeholders(case: Case) -> Iterator[Problem]:
+    for name, check in case.config.checks.items():
+        for key, text in (("reply", check.settings.reply), ("header", check.settings.header)):
+            where = f"checks.{name}.{key}"
+            for word in re.findall(r"\{(\w*)\}", text):
+                if word not in PLACEHOLDERS:
+                    near = nearest(word, PLACEHOLDERS)
+                    fix = f"did you mean {{{near}}}?" if near else f"there are {', '.join(f'{{{one}}}' for one in PLACEHOLDERS)}"
+                    yield warning(where, f"{{{word}}} stands for nothing, and is sent as it is", fix)
+                elif word == "help_url" and not case.config.smtp.help_url:
+                    what = "{help_url} is empty, since smtp.help_url is"
+                    yield warning(where, what, "set smtp.help_url, or leave {help_url} out")
+
+
 def _headers(case: Case) -> Iterator[Problem]:
     for name, check in case.config.checks.items():
         where, settings = f"checks.{name}", check.settings
@@ -204,7 +253,10 @@ RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _delays,
     _tarpits,
     _blind_checks,
+    _codes,
+    _scores,
     _discards,
+    _placeholders,
     _replies,
     _headers,
 )

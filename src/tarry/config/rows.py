@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tarry.config.spelling import nearest, shown, spell
-from tarry.config.values import Kind, Wrong
+from tarry.config.values import Kind, Wrong, raise_all
 
 
 def rows(cls: type[Any], kind_for: Callable[[dataclasses.Field[Any]], Kind], *, unit: str, example: str) -> Kind:
@@ -23,9 +23,16 @@ def rows(cls: type[Any], kind_for: Callable[[dataclasses.Field[Any]], Kind], *, 
     needed = [word for word, one in fields.items() if one.metadata.get("required")]
 
     def read(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
+        if isinstance(value, Mapping):
+            raise Wrong("one table is no list of tables", f"put its heading into [[ and ]], or write [{example}]")
+        if not isinstance(value, list | tuple):
             raise Wrong(f"{shown(value)} is no list of tables", f"write [{example}]")
-        wrongs: list[Wrong] = []
+        wrongs = [
+            Wrong(f"{shown(one)} is no table", f"write {example}", index=(index,))
+            for index, one in enumerate(value)
+            if not isinstance(one, Mapping)
+        ]
+        raise_all(wrongs)
         found = []
         for index, row in enumerate(value):
             made: dict[str, Any] = {}
@@ -33,9 +40,7 @@ def rows(cls: type[Any], kind_for: Callable[[dataclasses.Field[Any]], Kind], *, 
                 wrongs.append(wrong)
             if not wrongs:
                 found.append(cls(**{fields[word].name: one for word, one in made.items()}))
-        if wrongs:
-            wrongs[0].others = tuple(wrongs[1:])
-            raise wrongs[0]
+        raise_all(wrongs)
         return tuple(found)
 
     def write(value: tuple[Any, ...]) -> object:
@@ -71,8 +76,9 @@ def _read_row(
         try:
             made[word] = kinds[word].read(value)
         except Wrong as wrong:
-            inner = wrong.index if isinstance(wrong.index, tuple) else () if wrong.index is None else (wrong.index,)
-            yield Wrong(f"{word}: {wrong.what}", wrong.fix, index=(index, word, *inner))
+            for each in (wrong, *wrong.others):
+                inner = each.index if isinstance(each.index, tuple) else () if each.index is None else (each.index,)
+                yield Wrong(f"{word}: {each.what}", each.fix, index=(index, word, *inner))
     for word in needed:
         if word not in row:
             yield Wrong(f"{word} is missing", f"write {word} = ...", index=(index,))

@@ -58,6 +58,11 @@ class CheckConfig:
     options: object
     check: Check
 
+    def looks_for(self, code: str) -> bool:
+        """False for a code that the check's own keys leave out: options may name, as ``made``, those that are looked for."""
+        made = getattr(self.options, "made", None)
+        return not isinstance(made, frozenset) or code in made
+
 
 def as_declared(check: Check) -> CheckConfig:
     """Return a check as it is where the operator says nothing."""

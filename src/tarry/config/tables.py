@@ -75,7 +75,7 @@ class Smtp:
     )
     help_url: str = key(
         "",
-        values.text("URL", longest=200, ascii_only=True, example="https://mail.example.org/refused"),
+        places.url,
         help="A page that tells refused senders what to do: it ends tarry's own refusals, and fills {help_url} in yours.",
     )
 

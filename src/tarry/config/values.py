@@ -50,6 +50,13 @@ class Wrong(Exception):
         self.others: tuple[Wrong, ...] = ()
 
 
+def raise_all(wrongs: list[Wrong]) -> None:
+    """Raise the first of these with the others in it; nothing where there are none."""
+    if wrongs:
+        wrongs[0].others = tuple(wrongs[1:])
+        raise wrongs[0]
+
+
 class Kind(msgspec.Struct, frozen=True):
     """One kind of value. ``unit`` is what the reference page calls it; ``schema`` is its JSON Schema."""
 
@@ -90,9 +97,9 @@ def number(low: float, high: float, unit: str) -> Kind:
         if isinstance(value, str) and _NUMBER.fullmatch(value):
             raise Wrong(f"{shown(value)} is text", "write the number without quotes")
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Wrong(f"{shown(value)} is not a number", f"write a number from {low:g} to {high:g}")
+            raise Wrong(f"{shown(value)} is not a number", f"write a number from {low:.9g} to {high:.9g}")
         if math.isnan(value) or not low <= value <= high:
-            raise Wrong(f"{shown(value)} is out of range", f"write a number from {low:g} to {high:g}")
+            raise Wrong(f"{shown(value)} is out of range", f"write a number from {low:.9g} to {high:.9g}")
         return float(value)
 
     def write(value: float) -> object:
@@ -128,9 +135,10 @@ def choice(*words: str) -> Kind:
             raise Wrong(f"{shown(value)} is not text", f"write one of {_listed(words)}")
         if value in words:
             return value
-        meant = nearest(value, words)
-        fix = f"did you mean {spell(meant)}?" if meant else f"write one of {_listed(words)}"
-        raise Wrong(f"{shown(value)} is none of {_listed(words, plain=True)}" if meant else f"there is no {shown(value)}", fix)
+        said = [word for word in words if word]
+        meant = nearest(value, said)
+        fix = f"did you mean {spell(meant)}?" if meant else f"write one of {_listed(said)}"
+        raise Wrong(f"{shown(value)} is none of {_listed(said, plain=True)}" if meant else f"there is no {shown(value)}", fix)
 
     return Kind(_listed(words), read, schema={"enum": list(words)})
 
@@ -149,11 +157,13 @@ def listed(kind: Kind, unit: str, example: str) -> Kind:
                 f"{shown(value)} is not a list", f"write {spell([value]) if isinstance(value, str) else example}, in brackets"
             )
         found = []
+        wrongs = []
         for index, one in enumerate(value):
             try:
                 found.append(kind.read(one))
             except Wrong as wrong:
-                raise Wrong(wrong.what, wrong.fix, index=index) from None
+                wrongs.append(Wrong(wrong.what, wrong.fix, index=index))
+        raise_all(wrongs)
         return tuple(found)
 
     def write(value: tuple[Any, ...]) -> object:

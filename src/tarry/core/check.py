@@ -9,7 +9,8 @@ Asking    A check that needs to know more than the client shows has a method ``a
           as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
           needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
 Messages  What a check finds speaks against the client for the rest of the session. One whose findings are about a message, its
-          sender or its recipients, says ``per_message = True``: the next message begins without them.
+          sender or its recipients, says ``per_message = True``: the next message begins without them. Where only some of its codes
+          are about a message, ``per_message`` is a set of these.
 Adding    One file in checks/, its test, one line in checks/__init__.py. Config keys, reference, JSON Schema and page follow from
           the declaration. The operator's own: docs/own-checks.md.
 """
@@ -155,10 +156,10 @@ class Armed(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return self.check.name
 
-    @property
-    def is_per_message(self) -> bool:
+    def is_about_message(self, code: str) -> bool:
         """True where what it finds counts for one message only."""
-        return bool(getattr(self.check, "per_message", False))
+        said = getattr(self.check, "per_message", False)
+        return code in said if isinstance(said, frozenset) else bool(said)
 
 
 def option(

@@ -42,6 +42,7 @@ from tarry.smtp.text import escape
 _PERSONAL = ("residual", "tarpit.")
 """Why a hold is imposed that has to do with what this client is or did."""
 _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
+_BEHIND_MAIL = frozenset({"RCPT", "DATA", "BDAT"})
 FOR_ANSWERS = "answers"
 """Why a reply is held back until what was asked about the client is known."""
 _NEVER_SLOW = frozenset({"message", "BDAT", "STARTTLS", "AUTH"})
@@ -140,6 +141,7 @@ class Exchange:
         self.asked_at = 0.0
         self.is_authenticated = self.is_hurried = False
         self._errors = 0
+        self._is_mail_refused = False
         self._then: Callable[[float], None] | None = None
         self._pause, self._held_at = NO_PAUSE, 0.0
         self._late = NO_PAUSE  # for the next reply
@@ -154,12 +156,15 @@ class Exchange:
     def answer(self, reply: Reply, now: float, *, by: str = "tarry", size: int = 0) -> None:
         """Send the reply to what the client asked, at once, or when it has been held for as long as is due; see `once_told`.
 
-        An error too many is answered by the refusal that it earns, and the end.
+        An error too many is answered by the refusal that it earns, and the end. What was piled up behind a MAIL that is refused
+        errs in nothing: the client had to say it before it could know (RFC 2920 §3.1).
         """
         if self._stutter is not None or self.waiting is Waiting.HOLD:
             self._cut(now)
         dropped = False
-        if reply.code in _ERRORS:
+        if self.asked == "MAIL":
+            self._is_mail_refused = reply.code >= 400
+        if reply.code in _ERRORS and not (self._is_mail_refused and self.asked in _BEHIND_MAIL):
             self._errors += 1
             self.screen.look(Erred(self._errors), self.phase, now)
             verdict = self.screen.verdict(self.phase)

@@ -79,8 +79,9 @@ def lists_of(armed: Collection[Armed]) -> tuple[tuple[str, bool], ...]:
 
 def answer_event(answer: Answer) -> schema.Answer:
     """Return the record of an answer."""
+    ttl, ms = round(answer.ttl, 3), round(answer.ms, 3)
     return schema.Answer(
-        answer.question.source, answer.values, answer.ttl, answer.ms, answer.state.value, answer.why, answer.question.name
+        answer.question.source, answer.values, ttl, ms, answer.state.value, answer.why, answer.question.name, answer.confirmed
     )
 
 

@@ -11,12 +11,19 @@ How       Each reason asks for the action of its check and code from its check's
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tarry.core import replies
 from tarry.core.client import Phase
 from tarry.core.policy import Policy, Score
 from tarry.core.result import CLEAR, Action, Reason, Verdict
 from tarry.smtp.reply import Reply, reply
+
+LONGEST_REPLY: Final = 512
+"""Octets of a reply line, with its code and CR LF (RFC 5321 §4.5.3.1.5)."""
+PLACEHOLDERS: Final = ("client", "reason", "code", "list", "id", "help_url", "detail")
+"""What `fill` puts into an operator's text."""
+_TEXT: Final = LONGEST_REPLY - len("550 \r\n")
 
 
 def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: str = "", id: str = "") -> Verdict:
@@ -35,7 +42,10 @@ def judge(reasons: Sequence[Reason], policy: Policy, phase: Phase, *, client: st
     if action is Action.IGNORE:
         return CLEAR
     against = [reason for _, reason in counted if reason.weight >= 0]
-    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])] or sorted(against, key=lambda one: -one.weight)
+    ranked = [reason for _, reason in sorted(due, key=lambda pair: -pair[0])]
+    if all(asked < action for asked, _ in due):  # the score alone: what makes it up decides, and is told
+        heavy = sorted((one for one in against if one.weight > 0), key=lambda one: -one.weight)
+        ranked = heavy + [one for one in ranked if one not in heavy]
     delaying: list[Reason] = []
     if not action.refuses and phase >= policy.delay.at:
         delaying = [reason for asked, reason in due if asked is Action.DELAY]
@@ -112,7 +122,7 @@ def _reply(action: Action, reason: Reason, policy: Policy, phase: Phase, client:
     if own and armed.settings.action_for(reason.code) is action and own.startswith("250") is (action is Action.DISCARD):
         # The text says what that action does, not what the score asks. No refusal is a 250, and nothing else a discard.
         text = fill(own, reason, client, id, policy.help_url)
-        return reply(int(text[:3]), text[4:])
+        return reply(int(text[:3]), text[4:][:_TEXT].rstrip())
     if action is Action.DISCARD:
         return replies.ACCEPTED
     what = armed.check.complaint + (f" ({reason.subject})" if reason.subject else "")
@@ -120,11 +130,16 @@ def _reply(action: Action, reason: Reason, policy: Policy, phase: Phase, client:
     greeting = phase <= Phase.HOLD
     match action:
         case Action.DEFER:
-            return reply(421 if greeting else 450, f"4.7.1 {what}, try again later {tail}")
+            return reply(421 if greeting else 450, _said(f"4.7.1 {what}", f", try again later {tail}"))
         case Action.REJECT:
-            return reply(554 if greeting else 550, f"5.7.1 {what} {tail}")
+            return reply(554 if greeting else 550, _said(f"5.7.1 {what}", f" {tail}"))
         case _:
-            return reply(521, f"5.7.1 {what} {tail}")
+            return reply(521, _said(f"5.7.1 {what}", f" {tail}"))
+
+
+def _said(what: str, tail: str) -> str:
+    """Return both as one text that fits into a reply: where it is too long, the first is cut, since the other leads further."""
+    return what[: max(0, _TEXT - len(tail))] + tail
 
 
 def fill(text: str, reason: Reason, client: str, id: str, help_url: str = "") -> str:

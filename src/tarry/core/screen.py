@@ -103,7 +103,9 @@ class Screen:
         """A transaction is over, or one begins: what was found about its sender and recipients counts no more."""
         if self.reasons:
             armed = self._policy.armed
-            self.reasons = [one for one in self.reasons if (found := armed.get(one.check)) is None or not found.is_per_message]
+            self.reasons = [
+                one for one in self.reasons if one.check not in armed or not armed[one.check].is_about_message(one.code)
+            ]
 
     def ask(self, moment: Moment, phase: Phase, now: float) -> None:
         """Order the look-up of what the checks want to know at this moment and is not known or asked yet."""

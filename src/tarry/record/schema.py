@@ -46,7 +46,8 @@ class Readable(Event, frozen=True):
 
 class Answer(Event, frozen=True):
     """A fact that was asked for came back. ``source`` is the DNS list, ``names`` or ``addresses``; ``codes`` are the values,
-    ``name`` is what was looked up, ``state`` found, nothing or unknown (``why``); ``ms`` is how long it took, 0 from the cache."""
+    ``name`` is what was looked up, ``state`` found, nothing or unknown (``why``); ``ms`` is how long it took, 0 from the cache.
+    ``confirmed``: so many of the names, the first ones, lead back to the address. A list's key is in ``source`` and ``name``."""
 
     source: str
     codes: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Answer(Event, frozen=True):
     state: str = "found"
     why: str = ""
     name: str = ""
+    confirmed: int = 0
 
 
 class Wait(Event, frozen=True):

@@ -121,7 +121,7 @@ class Summary:
             messages=self._messages,
             octets=self._octets,
             errors=self._errors,
-            delayed=self._delayed,
+            delayed=round(self._delayed, 6),
             mta=self._mta,
             blind=self._blind,
             observed=self._observed,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import msgspec
 
-from tarry.checks.values.zone import Zone, labels
+from tarry.checks.values.zone import Zone, labels, public
 from tarry.config.keys import flat, toml_of
 from tarry.config.load import Loaded
 from tarry.config.spelling import spell
@@ -49,6 +49,15 @@ class Keys:
         self._values = flat(loaded.config)
         self._policy = policy
         self._line_of = line_of
+
+    def public(self, source: str) -> str:
+        """Return the public name of a DNS list, which has no key in it; anything else as it is."""
+        for one in self.config.checks.values():
+            rows = tuple(row for row in getattr(one.options, "zones", ()) if isinstance(row, Zone))
+            shown = public(source, rows)
+            if shown != source:
+                return shown
+        return source
 
     def because(self, key: str, words: str = "") -> Because:
         """Return what *key* asked for."""

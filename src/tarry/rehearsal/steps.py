@@ -100,9 +100,9 @@ class _Teller:
                 self._add(at, f"220-{text}", self._keys.because("hold.teaser"), tone=Tone.QUIET, code=220)
             case schema.Answer():
                 if event.state == State.UNKNOWN.value:
-                    self._unanswered.add(event.source)
+                    self._unanswered.add(self._keys.public(event.source))
                 took = f"after {event.ms / 1000:.2f} s" if event.ms else ""
-                self._aside(at, f"asks {_asked(event)}: {_answer(event)}", Because(took), tone=Tone.QUIET)
+                self._aside(at, f"asks {self._keys.public(_asked(event))}: {_answer(event)}", Because(took), tone=Tone.QUIET)
             case schema.Outcome(check=check, result="unknown", why=why) if why.partition(":")[0] not in self._unanswered:
                 self._aside(at, f"cannot tell about {check}: {why}", tone=Tone.QUIET)
             case schema.Reason():

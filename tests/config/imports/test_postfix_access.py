@@ -34,6 +34,14 @@ def test_an_action_without_a_reject_line_is_told() -> None:
     assert "postscreen_denylist_action" in told(postfix("postscreen_denylist_action = drop\n"))
 
 
+def test_a_list_that_cannot_be_read_may_reject() -> None:
+    """So nobody is told that the action had no effect."""
+    for text in ("cidr:/etc/postfix/missing.cidr", "tcp:127.0.0.1:10027"):
+        found = postfix(f"postscreen_access_list = {text}\npostscreen_denylist_action = drop\n")
+        (told,) = [one for one in found.missing if one.source.name == "postscreen_denylist_action"]
+        assert "what the others reject belongs into deny.networks" == told.instead
+
+
 def test_dunno_is_told_by_lines() -> None:
     """Once for a file, with the first of its lines."""
     found = postfix(LIST, files={"/etc/postfix/a.cidr": "".join(f"192.0.2.{n} dunno\n" for n in range(8))})

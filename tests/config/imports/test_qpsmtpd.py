@@ -60,6 +60,11 @@ def plugins(text: str, files: Mapping[str, str] = FILES) -> Found:
                 "checks.ptr.action": "tag",
             },
         ),
+        ("helo policy rfc reject naughty", {"checks.helo.action": "tag", "checks.ptr.action": "tag"}),
+        (
+            "helo policy rfc reject naughty\nnaughty reject rcpt",
+            {"checks.helo.at": "rcpt", "checks.ptr.action": "drop", "checks.ptr.at": "rcpt"},
+        ),
         ("helo policy rfc", {"checks.ptr.action": "drop", "checks.ptr.at": "helo"}),
         ("fcrdns", {"checks.ptr.action": "tag"}),
         ("fcrdns reject 1", {"checks.ptr.action": "defer", "checks.ptr.at": "connect"}),

@@ -89,6 +89,17 @@ def test_what_has_no_counterpart_is_told(text: str, name: str) -> None:
     assert name in told(mc(text))
 
 
+def test_no_list_is_told_in_the_words_of_another() -> None:
+    """One check has one reply: where the zones have several, tarry's own words name the list."""
+    found = mc("FEATURE(`dnsbl', `a.example.org', `See A')\nFEATURE(`dnsbl', `b.example.org', `See B')")
+    assert "checks.dnslists.reply" not in keys(found)
+    assert {"See A", "See B"} <= {one.value for one in found.missing}
+    silent = mc("FEATURE(`dnsbl', `a.example.org', `See A')\nFEATURE(`dnsbl', `b.example.org')")
+    assert "checks.dnslists.reply" not in keys(silent)
+    alike = mc("FEATURE(`dnsbl', `a.example.org', `See us')\nFEATURE(`dnsbl', `b.example.org', `See us')")
+    assert "550 See us" == keys(alike)["checks.dnslists.reply"]
+
+
 def test_zero_is_no_limit() -> None:
     """It switches Sendmail's off."""
     found = keys(

@@ -22,6 +22,7 @@ def access(case: Case) -> None:
     if value is None:
         return
     followed = AccessList(case.found, case.read, _mynetworks(case, value))
+    missed = len(case.found.missing)
     followed.follow([(word, case.source("postscreen_access_list", word)) for word in words(value)])
     try:
         rules = disjoint(followed.rules)
@@ -34,7 +35,7 @@ def access(case: Case) -> None:
             case.found.add("exempt.networks", spelled(rule.network), rule.source)
         elif rule.verdict == REJECT and action != "ignore":
             case.found.add(_DENIED, spelled(rule.network), rule.source)
-    _tell_denied(case, rules, action)
+    _tell_denied(case, rules, action, is_whole=len(case.found.missing) == missed)
     for sources in followed.without_word.values():
         _tell_dunno(case.found, sources)
 
@@ -46,11 +47,14 @@ def _mynetworks(case: Case, value: str) -> list[tuple[str, Source]] | None:
     return None if networks is None else [(word, case.source("mynetworks", word)) for word in words(networks)]
 
 
-def _tell_denied(case: Case, rules: list[Rule], action: str) -> None:
+def _tell_denied(case: Case, rules: list[Rule], action: str, *, is_whole: bool) -> None:
     rejected = [rule for rule in rules if rule.verdict == REJECT]
     name = "postscreen_denylist_action"
     if not rejected:
-        if case.is_set(name):
+        if case.is_set(name) and not is_whole:
+            why = "no line of postscreen_access_list that could be read here says reject"
+            case.miss(case.name(name), why, "what the others reject belongs into deny.networks")
+        elif case.is_set(name):
             case.miss(case.name(name), "no line of postscreen_access_list says reject", "it had no effect in Postfix either")
         return
     if action == "ignore":

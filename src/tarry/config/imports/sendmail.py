@@ -40,7 +40,7 @@ class _Case:
         self.file = ""
         self.delays = False
         self.has_access_db = False
-        self.replies: dict[str, set[str]] = {}
+        self.replies: dict[str, list[tuple[Source, str, str]]] = {}  # of each zone of a check: as it was, and as a reply
 
 
 def read_sendmail(texts: Iterable[tuple[str, str]]) -> Found:
@@ -55,6 +55,7 @@ def read_sendmail(texts: Iterable[tuple[str, str]]) -> Found:
             _must_be_access(text, file)
             read_access(text, file, case.found)
     found = case.found
+    _tell_replies(case)
     if not found.has("hold.wait") and has_mc:
         found.set("hold.wait", "0s", found.default(), "no greet_pause, no wait")
     if has_mc:
@@ -144,8 +145,8 @@ def _zone(case: _Case, call: Call, source: Source) -> None:
         case.found.miss(source, call.argument(3), why, "nothing is lost: what is not known counts for the client")
     if action == "quarantine":
         case.found.miss(source, action, "there is no quarantine", "checks that only tag add a header: set headers.insert = true")
-    elif action and action != "discard":
-        _reply(case, check, call.argument(2), source)
+    elif action != "discard":
+        case.replies.setdefault(check, []).append((source, call.argument(2).strip(), _reply(case, check, call.argument(2), source)))
     key = f"checks.{check}.action"
     word = {"quarantine": "tag", "discard": "discard"}.get(action, "reject")
     if case.found.has(key) and case.found.settings[key].value != word:
@@ -168,20 +169,28 @@ def _answer(text: str) -> str | None:
     return joined if re.fullmatch(r"(?:[0-9]{1,3}|\[0\.\.255\])(?:\.(?:[0-9]{1,3}|\[0\.\.255\])){3}", joined) else None
 
 
-def _reply(case: _Case, check: str, text: str, source: Source) -> None:
-    """Take a message as the reply; there is one for all zones of a check."""
+def _reply(case: _Case, check: str, text: str, source: Source) -> str:
+    """Return a message as a reply, "" where there is none or it cannot be one."""
     plain = re.sub(r"\$`?'?&\{client_addr\}", "{client}", text.replace("`'", ""))
     plain = re.sub(r"\s+", " ", plain.replace('"', "")).strip()
-    key = f"checks.{check}.reply"
     if re.search(r"[$`']\W*&|\$", plain):
-        case.found.miss(source, text, "its macros have no counterpart", f"write {key}; it may hold {{client}} and {{id}}")
-        return
-    if not re.match(r"[45][0-9][0-9] ", plain):
-        plain = f"550 {plain}"
-    if case.found.has(key) and case.found.settings[key].value != plain:
-        case.found.miss(source, text, "all zones of a check have one reply", f"see {key}")
-        return
-    case.found.set(key, plain, source)
+        why = "its macros have no counterpart"
+        case.found.miss(source, text, why, f"write checks.{check}.reply; it may hold {{client}} and {{id}}")
+        return ""
+    return plain if not plain or re.match(r"[45][0-9][0-9] ", plain) else f"550 {plain}"
+
+
+def _tell_replies(case: _Case) -> None:
+    """Take the zones' message as the reply where they have one and the same: none is told another list's words."""
+    for check, told in case.replies.items():
+        if len({reply for _, _, reply in told}) == 1:
+            if told[0][2]:
+                case.found.set(f"checks.{check}.reply", told[0][2], told[0][0])
+            continue
+        for source, text, reply in told:
+            if reply:
+                why = "all zones of a check have one reply, and these have several; tarry's own words name the list"
+                case.found.miss(source, text, why, f"see checks.{check}.reply, which may hold {{list}}")
 
 
 def _bad_helo(case: _Case, call: Call, source: Source) -> None:
