@@ -31,7 +31,7 @@ from tarry.config.schema import Config
 from tarry.config.tables import Listen
 from tarry.core.admission import Networks
 from tarry.core.client import Endpoint
-from tarry.lookups import Lookups
+from tarry.lookups import Lookups, Succession
 from tarry.net import inherited
 from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
 from tarry.net.children import Children, CommandConnector, RunFor
@@ -76,7 +76,8 @@ class Server:
         self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
-        self._lookups: Lookups | None = None
+        self._lookups: Lookups
+        self._asked: Succession
         self._tls: ssl.SSLContext | None = None
         self._stopped = asyncio.Event()
         self._is_stopping = False
@@ -95,6 +96,7 @@ class Server:
         max_clients, note = fit_descriptors(config.listen.max_clients)
         if note:
             self.notes.append(note)
+        self._asked = Succession(loop)
         terms = self._terms(config)
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
@@ -106,8 +108,7 @@ class Server:
         draw = random.Random().random
         self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children)
         self._asking = loop.create_task(terms.backend.keep_asking())
-        if self._lookups is not None:
-            self._lookups.start()
+        self._asked.succeed(self._lookups)
         sockets: list[tuple[socket.socket, bool]] = []
         try:
             sockets += open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
@@ -175,16 +176,12 @@ class Server:
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
-        lookups = self._lookups
         try:
             terms = self._terms(loaded.config)
         except OSError as fault:  # the Maildir that it names cannot be made, or the certificate not be used
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
-        if lookups is not None:
-            lookups.close()
-        if self._lookups is not None:
-            self._lookups.start()
+        self._asked.succeed(self._lookups)
         waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
         self._config = loaded.config
         if self._asking is not None:
@@ -235,7 +232,7 @@ class Server:
             give=given_away_to(config),
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
-            resolver=self._lookups.resolver,
+            resolver=self._asked if self._lookups.resolver is not None else None,
         )
 
     def _on_list(self, zone: str, good: bool, why: str) -> None:
@@ -261,8 +258,7 @@ class Server:
         self._sink.flush()
 
     async def _let_go(self) -> None:
-        if self._lookups is not None:
-            self._lookups.close()
+        self._asked.close()
         if self._asking is not None:
             self._asking.cancel()
         if self._flush_timer is not None:

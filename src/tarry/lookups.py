@@ -2,8 +2,9 @@
 
 What      `Lookups` joins the desk that asks name servers and the self-tests of the lists that the checks ask. Where no check has a
           question there is no resolver, no channel and no test: a server without lists asks nobody anything.
-Promises  A list that goes off, or on again, is told to ``on_change`` once. After `close` nobody is called back: a session that
-          still waits goes on when its time for answers is over.
+          `Succession` is whom clients ask: a session keeps its configuration through a reload, and not the name servers of then.
+Promises  A list that goes off, or on again, is told to ``on_change`` once. What was asked before a reload is answered all the same.
+          After `close` nobody is called back: a session that still waits goes on when its time for answers is over.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import TYPE_CHECKING
 from tarry.config.schema import Config
 from tarry.core.check import About
 from tarry.core.clock import Clock
-from tarry.core.facts import Answer, Resolver
+from tarry.core.facts import Answer, Question, Resolver, State
 from tarry.core.finding import first_questions, lists_of
 from tarry.core.policy import Policy
 from tarry.dns.desk import Desk, Settings
 from tarry.dns.zones import Zone, Zones
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, TimerHandle
+
+_MOMENT = 0.1
+"""Seconds beyond dns.timeout in which the last answers have come."""
 
 
 class Lookups:
@@ -37,6 +41,10 @@ class Lookups:
         policy: Policy,
         on_change: Callable[[str, bool, str], None],
     ) -> None:
+        self._loop = loop
+        self._timeout = config.dns.timeout
+        self._ending: TimerHandle | None = None
+        self.is_over = False
         self._desk: Desk | None = None
         self._zones: Zones | None = None
         if policy.asking:
@@ -59,12 +67,52 @@ class Lookups:
         if self._zones is not None:
             self._zones.start()
 
+    def retire(self) -> None:
+        """Test no list any more, and end when the last of what was asked has had its time."""
+        if self._zones is not None:
+            self._zones.close()
+        if self._ending is None:
+            self._ending = self._loop.call_later(self._timeout + _MOMENT, self.close)
+
     def close(self) -> None:
         """End."""
+        self.is_over = True
+        if self._ending is not None:
+            self._ending.cancel()
         if self._zones is not None:
             self._zones.close()
         if self._desk is not None:
             self._desk.close()
+
+
+class Succession:
+    """The lookups of one configuration after the other. A question goes to those of now, and is answered by them to the end."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._now: Lookups | None = None
+        self._former: list[Lookups] = []
+
+    def succeed(self, lookups: Lookups) -> None:
+        """Ask these from now on, and test their lists."""
+        self._former = [one for one in self._former if not one.is_over]
+        if self._now is not None:
+            self._now.retire()
+            self._former.append(self._now)
+        self._now = lookups
+        lookups.start()
+
+    def ask(self, question: Question, on_answer: Callable[[Answer], None]) -> object:
+        """Have *on_answer* called with the answer, from the loop."""
+        resolver = self._now.resolver if self._now is not None else None
+        if resolver is not None:
+            return resolver.ask(question, on_answer)
+        return self._loop.call_soon(on_answer, Answer(question, State.UNKNOWN, why="there is nobody to ask any more"))
+
+    def close(self) -> None:
+        """End."""
+        for each in (*self._former, *((self._now,) if self._now is not None else ())):
+            each.close()
 
 
 class OneClient:

@@ -10,7 +10,7 @@ from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pipelining import Pipelining
 from tarry.checks.pregreet import Pregreet
 from tarry.core.client import Phase
-from tarry.core.policy import Policy, Score, Span, Tarpit, Tarpits
+from tarry.core.policy import Delay, Policy, Score, Span, Tarpit, Tarpits
 from tarry.core.result import Action
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities
@@ -291,6 +291,16 @@ def test_nobody_is_refused_who_is_let_through(how: str) -> None:
 def test_data_wait_holds_the_354() -> None:
     """The DATA is put to the MTA only after it."""
     Talk(Policy(data_wait=Span(2.0, 9.0))).plays(ENVELOPE, "C: DATA\n! 2s\nM> DATA\nM< 354 go\nS: 354 go", MESSAGE)
+
+
+@pytest.mark.parametrize(("wait", "left"), [(9.0, "! 3s\n"), (6.0, ""), (2.0, "")])
+def test_data_wait_and_a_delay_do_not_add_up(wait: float, left: str) -> None:
+    """The longer of the two counts: a client waits for a 354 for two minutes at least, and not for the sum of all that holds it."""
+    rules = policy(
+        Pregreet(), action=Action.DELAY, changes={"delay": Delay(Span(10.0, 10.0), Phase.DATA), "data_wait": Span(wait, wait)}
+    )
+    asked = f"C: DATA\n! 6s\n{left}M> DATA\nM< 354 go\nS: 354 go"
+    Talk(rules, reasons=(found("pregreet"),)).plays(ENVELOPE, asked, MESSAGE)
 
 
 LOGGED_IN = f"""

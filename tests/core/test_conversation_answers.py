@@ -18,6 +18,7 @@ from tarry.core.client import Phase
 from tarry.core.facts import Answer, State, listing
 from tarry.core.policy import Policy
 from tarry.core.result import Action
+from tarry.core.screen import MOST_FACTS
 from tarry.record import schema
 from tests.playbook import armed
 from tests.talk import GREETED, HELLO, LOGIN, MAIL, RCPT, Talk
@@ -119,6 +120,28 @@ def test_a_second_ehlo_asks_nothing_again() -> None:
     assert [] == unknowns(played)
 
 
+@pytest.mark.parametrize(
+    ("first", "reply"),
+    [
+        ("EHLO", "501 5.5.4 Say EHLO or HELO with your name"),
+        ("STARTTLS now", "501 5.5.4 STARTTLS takes no argument"),
+        ("AUTH PLAIN", "503 EHLO first"),
+        ("MAIL FROM:<a@b.example>", "503 EHLO first"),
+    ],
+)
+def test_a_client_that_leaves_ehlo_out_is_asked_about_all_the_same(first: str, reply: str) -> None:
+    """By its first command of any weight: else a spammer whose lists answer after the hold would say EHLO without a name first."""
+    played = talk(lists(at=Phase.RCPT))
+    asked = f"A> {FIRST}\nA> {SECOND}\nA> {GOOD}"
+    if reply.startswith("503"):
+        reply = f"* open the MTA\n! opened\nM< 220 mta\nM> {first}\nM< {reply}\nS: {reply}"
+    else:
+        reply = f"S: {reply}"
+    if first.startswith("STARTTLS"):  # behind it tarry may see no RCPT: it waits like one
+        reply = f"! 3s\n{reply}"
+    played.plays(GREETED, f"C: {first}", asked, reply)
+
+
 def test_a_client_that_leaves_while_it_waits_has_left() -> None:
     """Nothing is said to the MTA for it, and a late answer is nobody's."""
     played = talk(lists()).plays(ASKED, MAIL, TO, "! 1s", "! FIN", "* abort the MTA", "* close")
@@ -160,6 +183,28 @@ def test_a_listed_sender_is_no_reason_against_the_next_message() -> None:
     )
 
 
+def test_a_mail_that_is_refused_behind_the_mta_begins_no_transaction() -> None:
+    """The MTA took it before the answer came; the client was told 550. Its next MAIL is the first of its transaction to both."""
+    rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT)
+    mail, listed = "C: MAIL FROM:<a@b.example>\nA> listed b.example.dbl.example", "A< listed b.example.dbl.example = 127.0.1.2"
+    taken = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\n{listed}\nM< 250 ok"
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]\nM> QUIT\n* close the MTA"
+    other = MAIL.replace("a@b.example", "a@other.example").replace(LOGIN, f"A> listed other.example.dbl.example\n{LOGIN}")
+    played = talk(rules).plays(HELLO, mail, taken, refused, other, "A< listed other.example.dbl.example =", RCPT)
+    assert ["dbl.example"] == [reason.subject for reason in played.of(schema.Reason)]
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_listed_sender_is_no_reason_against_what_is_between_two_messages(reset: bool) -> None:
+    """A client that begins anew behind the refusal, with RSET or with EHLO, may say EHLO and STARTTLS."""
+    rules = armed(Rhsbl(), options=DomainLists(zones=(Zone(zone="dbl.example"),)), action=Action.REJECT, at=Phase.MAIL)
+    mail = "C: MAIL FROM:<a@b.example>\nA> listed b.example.dbl.example\nA< listed b.example.dbl.example = 127.0.1.2"
+    refused = "S: 550 5.7.1 Your sender domain is on a DNS list (dbl.example) [K3X9-0001]"
+    begins = "C: RSET\nS: 250 2.0.0 Ok" if reset else HELLO.replace(GREETED, "")
+    played = talk(rules).plays(HELLO, mail, refused, "C: RCPT TO:<c@d.example>", refused, begins)
+    played.plays(HELLO.replace(GREETED, ""), "C: STARTTLS now\nS: 501 5.5.4 STARTTLS takes no argument")
+
+
 def test_the_name_of_ehlo_is_verified() -> None:
     """Two questions at EHLO, and the RCPT waits for both; a name that verifies is nobody's forgery."""
     rules = armed(Helo(), options=Names(tests=("spoofed",), spoofed_names=("client.example",)), action=Action.REJECT)
@@ -169,6 +214,39 @@ def test_the_name_of_ehlo_is_verified() -> None:
     talk(rules).plays(asked, MAIL, TO, "A< names 192.0.2.7 ? SERVFAIL\nA< addresses client.example = 192.0.2.8", ON)
     forged = "S: 550 5.7.1 Your HELO name is not yours or is none [K3X9-0001]"
     talk(rules).plays(asked, MAIL, TO, "A< addresses client.example = 192.0.2.8\nA< names 192.0.2.7 = dsl7.isp.example", forged)
+
+
+def hello(number: int) -> str:
+    return HELLO.replace(GREETED, "").replace("client.example", f"c{number}.example")
+
+
+def test_who_says_ehlo_again_and_again_waits_for_answers() -> None:
+    """From the third name on: so one client never has more under way than three names need, however fast it talks."""
+    rules = armed(Helo(), options=Names(tests=("no_dns",)))
+    asking = [hello(n).replace("S: 250-mail", f"A> addresses c{n}.example\nS: 250-mail", 1) for n in range(4)]
+    first, rest = asking[2].split("\nS:", 1)
+    answers = "\n".join(f"A< addresses c{n}.example =" for n in range(3))
+    played = talk(rules).plays(GREETED, *asking[:2], first, f"! 1s\n{answers}\nS:{rest}")
+    first, rest = asking[3].split("\nS:", 1)
+    played.plays(first, f"! 3s\nS:{rest}")
+    assert (4.0, "due") == (sum(held for _, held, _ in waits(played)), waits(played)[-1][2])
+
+
+def test_what_is_known_of_a_session_has_bounds() -> None:
+    """However many names a client gives; what was asked about the client itself is never forgotten."""
+    rules = armed(Helo(), options=Names(tests=("no_dns",)))
+    played = talk(lists(), rules).plays(ASKED.replace("\nS: 250-mail", "\nA> addresses client.example\nS: 250-mail", 1))
+    played.plays(f"A< {FIRST} =\nA< {SECOND} =\nA< {GOOD} =\nA< addresses client.example =")
+    for number in range(2 * MOST_FACTS):
+        first, rest = hello(number).split("\nS:", 1)
+        question = f"addresses c{number}.example"
+        if number:
+            played.plays(first, f"A> {question}\nA< {question} = 192.0.2.7\nS:{rest}")
+        else:
+            played.plays(first, f"A> {question}\nS:{rest}\nA< {question} = 192.0.2.7")
+    facts = played.conversation._screen.about.facts
+    assert len(facts) <= MOST_FACTS + 1
+    assert {listing("192.0.2.7", zone.zone) for zone in ZONES} < facts.keys()
 
 
 def test_who_is_exempt_is_not_asked_about() -> None:

@@ -356,9 +356,13 @@ def test_the_mtas_own_refusals_stay_its_own() -> None:
     discarded(discarding()).plays(SENDING, f"C: text\nM- text\n! MTA left: gone\n{GONE}")
 
 
-def test_an_answer_that_the_mta_gave_early_changes_nothing() -> None:
-    """It was the answer to a message that is not the client's any more."""
-    discarded(discarding()).plays(SENDING, f"C: a\nM- a\nM< 552 too big\nC: b\nC: .\n* abort the MTA\n{ACCEPTED}")
+@pytest.mark.parametrize("code", [421, 552])
+def test_what_the_mta_refuses_while_it_comes_is_refused(code: int) -> None:
+    """As without a discard, and whether or not it hangs up then; an acceptance before the end is none that counts."""
+    early, end = f"C: a\nM- a\nM< {code} no", f"S: {code} no\n* abort the MTA\n* close"
+    discarded(discarding()).plays(SENDING, early, f"C: b\nC: .\n{end}")
+    discarded(discarding()).plays(SENDING, early, "! MTA left: gone", f"C: b\nC: .\n{end}".replace("* abort the MTA\n", ""))
+    discarded(discarding()).plays(SENDING, f"C: a\nM- a\nM< 250 ok\nC: b\nC: .\n* abort the MTA\n{ACCEPTED}")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tarry.checks.bad_rcpt import BadRcpt
+from tarry.checks.bad_rcpt import Options as Refused
 from tarry.checks.many_errors import ManyErrors, Options
 from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
@@ -24,7 +26,7 @@ from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tests.playbook import armed, policy
 from tests.storm import storm
-from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, RCPT, Slow, Talk, found, setting, shown, slowly
+from tests.talk import DATA, ENVELOPE, GREETED, HELLO, LOGIN, MAIL, MESSAGE, RCPT, Slow, Talk, found, setting, shown, slowly
 
 GONE = "S: 421 4.3.2 Service not available, try again later [K3X9-0001]"
 ASKED = "C: MAIL FROM:<a@b.example>\n* open the MTA"
@@ -355,6 +357,14 @@ def test_an_error_too_many_is_not_held() -> None:
     Talk(rules).plays(HELLO, WHAT, "C: WHAT\nS: 521 5.7.1 Too many errors [K3X9-0001]\n* close")
 
 
+def test_a_recipient_too_many_that_drops_is_not_held() -> None:
+    """Neither is this one, found where the MTA's answer is to be held."""
+    changes = {"tarpits": Tarpits(refused=Tarpit(0, 10.0))}
+    rules = policy(BadRcpt(), action=Action.DROP, options=Refused(limit=0), changes=changes)
+    refusal = NOBODY.replace("S: 550 5.1.1 no", "S: 521 5.7.1 Too many unknown recipients [K3X9-0001]")
+    Talk(rules).plays(HELLO, MAIL, refusal, "* abort the MTA\n* close")
+
+
 # Replies that go out an octet at a time.
 
 PACED = Delay(Span(10.0, 10.0), reply_pace=1.0)
@@ -381,6 +391,25 @@ def test_a_refusal_that_was_held_goes_out_slowly() -> None:
     talk = paced(error=Tarpit(0, 2.0)).plays(HELLO, f"C: WHAT\n! 2s\n{slowly('500 5.5.2 Command not recognised')}")
     talk.plays(f"C: DATA\nC: Subject: x\n! 4s\n{slowly('503 5.5.1 RCPT first')}\n* close")
     assert ["tarpit.error", "reply_pace"] * 2 == [why for why, *_ in holds(talk)]
+
+
+def test_a_long_slow_reply_parks() -> None:
+    """As a hold of that length does: the MTA hears the transaction again before the next command."""
+    talk = paced(rcpt=Tarpit(0, 1.0)).plays(HELLO, MAIL)
+    first = RCPT.replace("M> RCPT", "! 1s\nM> RCPT")
+    talk.plays(first.replace("S: 250 2.1.5 Recipient ok", f"M> QUIT\n* close the MTA\n{slowly('250 2.1.5 Recipient ok')}"))
+    again = f"{LOGIN}\nM> MAIL FROM:<a@b.example>\nM< 250 ok\nM> RCPT TO:<c@d.example>\nM< 250 ok"
+    talk.plays(DATA.replace("M> DATA", f"{again}\nM> DATA"), MESSAGE)
+    assert [schema.Parked("rcpt", 1)] == talk.of(schema.Parked)
+
+
+def test_a_long_slow_354_keeps_the_mta() -> None:
+    """It waits for the message."""
+    rules = policy(
+        Pregreet(), action=Action.DELAY, changes={"delay": Delay(Span(10.0, 10.0), Phase.DATA, reply_pace=1.0), "park_after": 7.0}
+    )
+    talk = Talk(rules, reasons=(found("pregreet"),), slow=Slow()).plays(HELLO, MAIL, RCPT)
+    talk.plays("C: DATA\n! 6s\nM> DATA\nM< 354 go on", slowly("354 go on"), MESSAGE)
 
 
 def test_no_more_clients_than_the_limit() -> None:

@@ -199,12 +199,12 @@ def test_what_needs_the_mta_is_asked_behind_the_transaction(script: str) -> None
 
 
 def test_two_holds_of_one_command_park_once() -> None:
-    """A residual delay and then data_wait: the connection was given up with the first."""
+    """A residual delay and then what data_wait is longer: the connection was given up with the first."""
     rules = policy(
-        Pregreet(), action=Action.DELAY, changes={"delay": Delay(Span(60.0, 60.0), Phase.DATA), "data_wait": PIT.data_wait}
+        Pregreet(), action=Action.DELAY, changes={"delay": Delay(Span(60.0, 60.0), Phase.DATA), "data_wait": Span(90.0, 90.0)}
     )
     talk = Talk(rules, reasons=(found("pregreet"),))
-    talk.plays(HELLO, MAIL, RCPT, f"C: DATA\n{PARKED}\n! 56s\n! 30s\n{AGAIN}M> DATA\nM< 354 go\nS: 354 go")
+    talk.plays(HELLO, MAIL, RCPT, f"C: DATA\n{PARKED}\n! 56s\n! 34s\n{AGAIN}M> DATA\nM< 354 go\nS: 354 go")
     assert ([1], ["residual", "data_wait"]) == (
         [each.rcpts for each in talk.of(schema.Parked)],
         [each.why for each in talk.of(schema.Hold)],

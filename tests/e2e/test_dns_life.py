@@ -118,7 +118,14 @@ def on_a_terminal(command: list[str], folder: Path) -> Iterator[Callable[[], str
 
 
 def test_a_reload_takes_other_lists(dying: tuple[NameServer, list[Behaviour]]) -> None:
-    """New clients are looked up where the new configuration says; one that is held meanwhile, its questions open, gets through."""
+    """New clients are looked up where the new configuration says; one that is held meanwhile, its questions open, gets through.
+
+    These have their time; nothing else is asked after the last reload.
+    """
+
+    def others(server: NameServer) -> int:
+        return sum(asked.name != "5.2.0.192.l.test" for asked in server.asked)
+
     server, behaviour = dying
     behaviour[0] = lambda query: None if query.asked.name == "5.2.0.192.l.test" else honest(query)
     with Tarry(ANY_CLIENT + REJECT + asking(server), wait="1.2s") as door, ThreadPoolExecutor() as pool:
@@ -130,7 +137,7 @@ def test_a_reload_takes_other_lists(dying: tuple[NameServer, list[Behaviour]]) -
         assert door.wait_records(1, ev="config", ok=True)
         door.write({key: value for key, value in door.config.items() if key != "checks"})
         after = visits(door.port, ["192.0.2.7", "127.9.9.1"])
-        asked = len(server.asked)
+        asked = others(server)
         door.reload()
         assert len(door.wait_records(2, ev="config", ok=True)) == 2
         without = visit(door.port, "127.9.9.1")
@@ -139,7 +146,31 @@ def test_a_reload_takes_other_lists(dying: tuple[NameServer, list[Behaviour]]) -
     assert (554, 554, 220) == (before.codes[""], after["127.9.9.1"].codes[""], without.codes[""])
     assert (True, True, True) == (after["192.0.2.7"].is_delivered, without.is_delivered, whole.is_delivered)
     assert 1.2 <= whole.greeted_after < 2.2
-    assert asked == len(server.asked)
+    assert asked == others(server)
+
+
+def test_a_reload_disturbs_no_session_that_asks(dying: tuple[NameServer, list[Behaviour]]) -> None:
+    """What comes after it in a session of before is looked up as it was. A listed sender is refused, nobody waits for nothing."""
+    server, behaviour = dying
+    behaviour[0] = lambda query: query.send(
+        query.reply("@ 0 A 127.0.0.2") if query.asked.name == "bad.test.d.test" else query.reply(rcode=dns.rcode.NXDOMAIN)
+    )
+    config = '[checks.rhsbl]\naction = "reject"\nat = "rcpt"\nzones = [{ zone = "d.test" }]\n' + asking(server, timeout="5s")
+    with Tarry(config, wait="0s") as door, RawClient(door.port) as client:
+        client.greeted()
+        before = client.envelope("a@bad.test", "b@example.org")
+        client.command(b"RSET")
+        for number in (1, 2):
+            door.reload()
+            assert len(door.wait_records(number, ev="config", ok=True)) == number
+        began = time.monotonic()
+        after = client.envelope("a@good.test", "b@example.org")
+        client.command(b"RSET")
+        listed = client.envelope("a@bad.test", "b@example.org")
+        took = time.monotonic() - began
+
+    assert ([250, 550], [250, 250], [550, 550]) == (before, after, listed)
+    assert took < 3
 
 
 def test_a_daemon_ends_with_questions_open() -> None:

@@ -296,6 +296,14 @@ def test_an_answer_may_end_the_hold() -> None:
     assert raw(refused).startswith(b"554 5.7.1 You are listed")
 
 
+def test_bytes_of_the_last_moment_count_against_an_allow_listed_client() -> None:
+    """They came after the last wait and before the answer: the socket is looked at once more."""
+    lone = Lone()
+    lone.client.sendall(b"EHLO x\r\n")
+    rules = policy(Listed(), Pregreet(), action=Action.REJECT)
+    assert raw(lone.hold(rules, answers=told("127.0.0.254"))) == REFUSAL
+
+
 def test_an_answer_may_make_the_hold_longer() -> None:
     """As the class of such clients asks for."""
     lone = Lone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -43,6 +44,8 @@ class Room:
     def __init__(self) -> None:
         self.clock = ManualClock(100.0)
         self.loop = Loop(self.clock)
+        self.faults: list[dict[str, Any]] = []
+        self.loop.call_exception_handler = self.faults.append  # type: ignore[attr-defined]
         self.lines: list[bytes] = []
         self.greeted: list[Guest] = []
         self.left: list[bytes] = []
@@ -288,6 +291,16 @@ def test_who_the_client_is(room: Room) -> None:
         assert (client, packed) == (guest.client, guest.packed)
 
 
+def test_an_announced_client_leaves_nothing_behind(room: Room) -> None:
+    """Each PROXY header makes an address of its own that was connected to: the room lets go of it with the client."""
+    server = Endpoint("198.51.100.2", 25)
+    before = sys.getrefcount(server)
+    with room.enter(REJECT, client=Client(CLIENT.endpoint, server, via=Endpoint("203.0.113.1", 5000))):
+        room.loop.advance(5.01)
+        room.let_out()
+    assert before == sys.getrefcount(server)
+
+
 def test_waiting_out_the_hold(room: Room) -> None:
     """Without end_early an early talker is refused when its time has come."""
     client = room.enter(policy(Pregreet(), changes={"end_early": False}))
@@ -308,6 +321,22 @@ def test_an_event_without_news(room: Room, monkeypatch: pytest.MonkeyPatch) -> N
     assert (1, []) == (len(room.room), room.lines)
     room.loop.settle()
     assert REFUSAL == read_all(client)
+
+
+def test_a_fault_of_tarry_ends_one_client(room: Room) -> None:
+    """It is told to come again and its place is free; the next who has its descriptor begins with nothing of its own."""
+    faulty = policy(Pregreet(), reply="999 no reply")
+    with room.enter(faulty) as client:
+        fd = room.fd
+        client.sendall(b"EHLO x\r\n")
+        room.loop.settle()
+        assert replies.FAULT.raw == read_all(client)
+    assert (["ValueError"], [PACKED], 0) == ([type(one["exception"]).__name__ for one in room.faults], room.left, len(room.room))
+    assert ["Reply", "Close"] == room.names()
+    room.loop.settle()
+    with room.enter(REJECT, fd=fd):
+        room.loop.advance(5.01)
+        assert room.let_out().reasons == ()
 
 
 def test_going_down(room: Room) -> None:

@@ -16,6 +16,9 @@ from tarry.smtp.text import TEXT_LIMIT, escape
 LONGEST_NAME = 255
 """Octets of a host name or a path that checks see (RFC 1035 §2.3.4, RFC 5321 §4.5.3.1.3)."""
 
+_ARRIVALS = frozenset({"EHLO", "HELO", "MAIL", "AUTH", "STARTTLS"})
+"""One of these comes before anything that matters, whatever a client leaves out."""
+_FREE = 2  # EHLO before and after STARTTLS
 _COUNTED_AS = {"EHLO": "HELO", "HELO": "HELO", "MAIL": "MAIL", "RSET": "RSET", "NOOP": "NOOP"}
 
 
@@ -25,17 +28,23 @@ class Attention:
     ``sender`` and ``rcpt`` are the paths of the last MAIL and of the last RCPT behind it, as records show them.
     """
 
-    __slots__ = ("_counts", "_x", "rcpt", "refused", "sender")
+    __slots__ = ("_counts", "_has_arrived", "_x", "rcpt", "refused", "sender")
 
     def __init__(self, exchange: Exchange) -> None:
         self._x = exchange
         self._counts: dict[str, int] = {}
+        self._has_arrived = False
         self.refused = 0
         self.sender = self.rcpt = ""
 
     def count(self, verb: str) -> int:
         """Return how many of these commands have come: EHLO and HELO (together), MAIL, RSET, NOOP."""
         return self._counts.get(_COUNTED_AS[verb], 0)
+
+    def is_repeated(self, verb: str) -> bool:
+        """True from the third EHLO or MAIL on. What is asked about it is answered first: a client that says one behind the other,
+        each with another name, would else have as many questions under way as all others together may have."""
+        return verb in ("EHLO", "HELO", "MAIL") and self.count(verb) > _FREE
 
     def record(self, command: Command) -> str:
         """Record that a command came, with as much of its argument as may stand in a log. Returns as much as checks may see."""
@@ -63,6 +72,9 @@ class Attention:
         counted_as = _COUNTED_AS.get(verb)
         if counted_as:
             self._counts[counted_as] = self._counts.get(counted_as, 0) + 1
+        if not self._has_arrived and verb in _ARRIVALS:
+            self._has_arrived = True
+            self._x.screen.arrive(now)
         match verb:
             case "EHLO" | "HELO":
                 if argument:
@@ -84,8 +96,8 @@ class Attention:
     def _hello(self, verb: str, name: str, now: float) -> None:
         screen, phase = self._x.screen, self._x.phase
         count = self._counts["HELO"]
-        if count == 1:
-            screen.arrive(now)
+        if not self._x.transaction.is_open:
+            screen.begin_message()
         hello = Hello(verb, name, count)
         screen.look(hello, phase, now)
         screen.ask(hello, phase, now)

@@ -144,7 +144,7 @@ class Commands:
         is_last = verb == "STARTTLS" and not self._tls.ends_here
         due = max(x.phase, Phase.RCPT) if is_last else x.phase
         if verb in _REFUSED or is_last:
-            seconds = self._screen.seconds_to_wait(due, now)
+            seconds = self._screen.seconds_to_wait(Phase.RCPT if self._attention.is_repeated(verb) else due, now)
             if seconds > 0:
                 x.hold(Pause(seconds, FOR_ANSWERS), lambda later: self._judge_command(command, later), now)
                 return
@@ -170,7 +170,8 @@ class Commands:
             case "RCPT":
                 self._envelope.rcpt(command, now)
             case "DATA":
-                wait = 0.0 if self._screen.skip else self._policy.data_wait.draw(self._setting.random)
+                # What it was held before is taken off, as with all holds for one command.
+                wait = 0.0 if self._screen.skip else self._policy.data_wait.draw(self._setting.random) - x.held
                 if wait > 0:
                     x.hold(Pause(wait, "data_wait"), self._delivery.data, now)
                 else:

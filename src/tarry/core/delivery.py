@@ -175,7 +175,7 @@ class Delivery:
         verdict = x.screen.verdict(Phase.MESSAGE, is_last=True)
         if verdict.action.refuses:
             x.refuse(verdict, now, end=True)
-        elif verdict.action is Action.DISCARD:
+        elif verdict.action is Action.DISCARD and (x.mta.early is None or x.mta.early.code < 400):
             assert verdict.reply is not None
             octets = self._transfer.octets
             x.mta.close(abort=True)

@@ -103,7 +103,10 @@ class Envelope:
                     self._x.hold_reply(tarpit(self._attention.refused, self._x.policy.tarpits.refused), "tarpit.refused")
                 else:
                     reply = self._in_our_words(reply)
-            self._x.relay_reply(reply, now)
+            if not self._x.relay_reply(reply, now) and asked == "MAIL" and reply.code < 400:
+                # To the client no transaction has begun: the MTA would refuse its next MAIL for this one.
+                self._x.mta.close(abort=False)
+                self._x.transaction.forget()
 
     def lose(self, why: str) -> None:
         """The MTA's connection is gone, and with it what it had accepted."""
@@ -115,6 +118,7 @@ class Envelope:
         self._owed = None
         self._lost = ""
         self._x.transaction.forget()
+        self._x.screen.begin_message()
 
     def _owed_answered(self, mail: bytes, reply: Reply, now: float) -> None:
         if reply.code >= 400:

@@ -109,7 +109,8 @@ class Waiting(Enum):
 
 
 class Exchange:
-    """The state of one session's give and take. ``asked`` names what the next reply to the client answers."""
+    """The state of one session's give and take. ``asked`` names what the next reply to the client answers, and ``held`` for how
+    many seconds that has been held back."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -145,10 +146,10 @@ class Exchange:
         self._pause, self._held_at = NO_PAUSE, 0.0
         self._late = NO_PAUSE  # for the next reply
         self._is_late = False  # the hold under way is of a finished reply
-        self._held = 0.0  # for how long the command under way has been held
+        self.held = 0.0
         self._slow_since: float | None = None  # since when, where its reply may go out slowly
         self._stutter: Stutter | None = None
-        self._after: Callable[[float], None] | None = None  # what waits until the reply has gone out
+        self._after: tuple[Callable[[float], None], ...] = ()  # what waits until the reply has gone out
         self._restored: Callable[[float], None] | None = None  # what waits until the MTA has heard the transaction again
         self._restore_by = math.inf
 
@@ -172,9 +173,9 @@ class Exchange:
             else:
                 self.hold_reply(tarpit(self._errors, self.policy.tarpits.error), "tarpit.error")
         late, self._late = self._late, NO_PAUSE
-        if late.seconds > self._held and not dropped and reply.code != 421:
+        if late.seconds > self.held and not dropped and reply.code != 421:
             self._is_late = True
-            late = msgspec.structs.replace(late, seconds=late.seconds - self._held)
+            late = msgspec.structs.replace(late, seconds=late.seconds - self.held)
             self.hold(late, partial(self._tell, reply, by=by, size=size), now)
             return
         self._tell(reply, now, by=by, size=size)
@@ -191,14 +192,7 @@ class Exchange:
         if self.waiting is not Waiting.STUTTER and not self._is_late:
             then(now)
             return
-        before = self._after
-
-        def after(later: float) -> None:
-            if before is not None:
-                before(later)
-            then(later)
-
-        self._after = after
+        self._after = (*self._after, then)
 
     @property
     def next_octet_at(self) -> float:
@@ -224,17 +218,20 @@ class Exchange:
     def refuse(self, verdict: Verdict, now: float, *, end: bool) -> None:
         """Answer with the verdict's reply; *end* ends the session even where the verdict alone would not."""
         assert verdict.reply is not None
+        if verdict.action is Action.DROP:
+            self._late = NO_PAUSE
         self.answer(verdict.reply, now)
         if end or verdict.action is Action.DROP:
             self.end()
 
-    def relay_reply(self, reply: Reply, now: float) -> None:
-        """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command."""
+    def relay_reply(self, reply: Reply, now: float) -> bool:
+        """Pass the MTA's reply on, unless something came to light meanwhile that refuses the command; False where it did."""
         verdict = self.screen.verdict(self.phase)
         if verdict.action.refuses:
             self.refuse(verdict, now, end=False)
         else:
             self.answer(reply, now, by="mta")
+        return not verdict.action.refuses
 
     def answer_unless_refused(self, reply: Reply, now: float) -> None:
         """Answer with tarry's own reply, unless the verdict of now has another."""
@@ -350,7 +347,7 @@ class Exchange:
         held = max(0.0, round(now - self._held_at, 6))
         told = (pause.reasons, pause.sender, pause.rcpt)
         self.outbox.put(Emit(schema.Hold(pause.why, round(pause.seconds, 3), held, ended, self.phase.word, *told)))
-        self._held += max(held, pause.seconds) if ended == "due" else held
+        self.held += max(held, pause.seconds) if ended == "due" else held
         then, self._then = self._then, None
         self.waiting = Waiting.NOTHING
         assert then is not None
@@ -362,7 +359,7 @@ class Exchange:
             self._end_stutter("left", now)
         else:
             self.release(now, "left")
-        self._is_late, self._after = False, None
+        self._is_late, self._after = False, ()
         self.end()
 
     def fail(self, now: float, why: str) -> None:
@@ -392,19 +389,22 @@ class Exchange:
         self.waiting = Waiting.NOTHING
         self.wake_at = now + self.policy.limits.command
         since, self._slow_since = self._slow_since, None
-        self._held, self._is_late = 0.0, False
+        self.held, self._is_late = 0.0, False
         if since is not None and self._may_stutter(since, now):
             self._stutter = Stutter(reply.raw, self.policy.delay.reply_pace, now, since + LONGEST_HOLD)
             self.waiting = Waiting.STUTTER
+            if self._stutter.until - now > self.policy.park_after and reply.code != 354:
+                self._park()
             self.say_more(now)
         else:
             self.outbox.send(reply.raw)
             self._told(now)
 
     def _told(self, now: float) -> None:
-        if self._after is not None:
-            then, self._after = self._after, None
-            then(now)
+        if self._after:
+            after, self._after = self._after, ()
+            for then in after:
+                then(now)
 
     def _may_stutter(self, since: float, now: float) -> bool:
         delay, slow = self.policy.delay, self.setting.slow
@@ -433,7 +433,7 @@ class Exchange:
             self._say_rest(now)
         elif self.waiting is Waiting.HOLD:
             self.release(now, "cut")
-        self._is_late, self._after = False, None
+        self._is_late, self._after = False, ()
 
     def _put(self, line: bytes, now: float) -> None:
         if self.mta.is_ready and self.mta.has_unread:

@@ -2,7 +2,7 @@
 
 What      The replies that are tarry's own; texts never hold a client's bytes. Those that refuse somebody hold the session's id,
           by which the log knows it, and the operator's smtp.help_url. Those without either say what is wrong with one command
-          (5xx), or end a session that has nothing more to ask: LINE_TOO_LONG, TOO_SLOW, GOING_DOWN.
+          (5xx), or end a session that has nothing more to ask: LINE_TOO_LONG, TOO_SLOW, GOING_DOWN, FAULT.
 Source    RFC 5321 §4.2.2 and §4.2.3; enhanced status codes from RFC 3463.
 """
 
@@ -35,6 +35,8 @@ TLS_FIRST = reply(538, "5.7.1 Say STARTTLS first: passwords are taken inside TLS
 LINE_TOO_LONG = reply(421, "4.5.2 Line too long")
 TOO_SLOW = reply(421, "4.4.2 Timeout, closing the connection")
 GOING_DOWN = reply(421, "4.3.2 Service is going down, try again later")
+
+FAULT = reply(421, "4.3.0 Internal fault, try again later")
 
 
 def unavailable(id: str) -> Reply:

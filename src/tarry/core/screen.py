@@ -15,11 +15,14 @@ from tarry.core.border import Answered, Arrived, Ask, Emit, Moment, Outbox
 from tarry.core.check import About, Seen, run
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Question
-from tarry.core.finding import answer_event, asked_by, told, verdict_event
+from tarry.core.finding import answer_event, asked_by, first_questions, told, verdict_event
 from tarry.core.judge import judge
 from tarry.core.policy import Policy
 from tarry.core.result import CLEAR, Passed, Reason, Verdict
 from tarry.record import schema
+
+MOST_FACTS = 256
+"""Answers beyond which those about earlier names and senders are forgotten, so that a client cannot make tarry keep any number."""
 
 
 class Screen:
@@ -97,7 +100,7 @@ class Screen:
                 self._outbox.put(Emit(event))
 
     def begin_message(self) -> None:
-        """A new transaction begins: what was found about the last one's sender and recipients does not count for it."""
+        """A transaction is over, or one begins: what was found about its sender and recipients counts no more."""
         if self.reasons:
             armed = self._policy.armed
             self.reasons = [
@@ -116,6 +119,9 @@ class Screen:
             return
         new = {question: check for question, check in new.items() if question not in self._pending}
         if new:
+            if len(self.about.facts) > MOST_FACTS:
+                about_client = first_questions(asking, self.about)
+                self.about.facts = {one: answer for one, answer in self.about.facts.items() if one in about_client}
             self._pending |= new
             self._answer_by = now + self._policy.dns_timeout
             self._outbox.put(Ask(tuple(new)))

@@ -107,11 +107,14 @@ def hold_client(
         now = clock.monotonic()
         found: HoldInput | None
         for answer in answers():
-            held, end = _step(held, Answered(answer), now, policy, emit)
-            if isinstance(end, WaitFor):
-                until = held.accepted_at + end.seconds
-            elif end is not None:
-                return end
+            # The answer may let the client in, and early bytes count to the last moment.
+            for also in (None if held.talked else peek(sock), Answered(answer)):
+                if also is not None:
+                    held, end = _step(held, also, now, policy, emit)
+                    if isinstance(end, WaitFor):
+                        until = held.accepted_at + end.seconds
+                    elif end is not None:
+                        return end
         if now >= until:
             # The socket is looked at once more: early bytes count to the last moment.
             found = None if held.talked else peek(sock)

@@ -20,6 +20,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from tarry.core import replies
 from tarry.core.border import Ask, Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
@@ -258,7 +259,7 @@ class Session:
         self._journal.emit(schema.Handoff(self._setting.mode, self._setting.to, False, why=why), now)
         self._close_mta(abort=True)
         if self._client is not None and not self._closing:
-            self._client.write(b"421 4.3.0 Internal fault, try again later\r\n")
+            self._client.write(replies.FAULT.raw)
         self._closing = True
         self._close_client()
 

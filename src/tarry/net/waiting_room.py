@@ -134,12 +134,13 @@ class WaitingRoom:
         self._due_at[fd] = accepted_at + place.wait
         self._share[fd] = place.share
         self._port[fd] = client.endpoint.port
-        self._server[fd] = _index(self._servers, client.server)
         self._policy[fd] = _index(self._policies, policy)
         self._width[fd] = len(packed)
         self._address[fd * 16 : fd * 16 + len(packed)] = packed
         if client.via is not None:
-            self._via[fd] = client
+            self._via[fd] = client  # whole: the address that it came to is of its header, and so another object for each
+        else:
+            self._server[fd] = _index(self._servers, client.server)
         self._count += 1
         if place.wait_class:
             self._class[fd] = place.wait_class
@@ -245,6 +246,22 @@ class WaitingRoom:
 
     def _step(self, fd: int, sock: socket.socket, happened: HoldInput, now: float) -> bool:
         """Advance a client; return whether it is still in the room. *sock* goes to the taker when it is not."""
+        try:
+            return self._advance(fd, sock, happened, now)
+        except (
+            Exception
+        ) as fault:  # our bug: its descriptor would be closed with *sock*, and its row be that of the next who has it
+            self._loop.call_exception_handler({"message": "a hold ends in a fault of tarry itself", "exception": fault})
+            if self._number[fd]:
+                _, journal, _ = self._activate(fd)
+                journal.emit(replies.at_connect(replies.FAULT), now)
+                packed = self._take_out(fd)
+                self._linger.send_off(sock, replies.FAULT.raw)
+                journal.close(now)
+                self._leave(packed)
+            return False
+
+    def _advance(self, fd: int, sock: socket.socket, happened: HoldInput, now: float) -> bool:
         held, journal, client = self._active.get(fd) or self._activate(fd)
         policy = self._policies[self._policy[fd]]
         held, effects = hold.step(held, happened, now, policy)
