@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tarry.core.border import CloseMta, OpenMta, Relay, Send, SessionEffect
 from tarry.core.conversation import Conversation
-from tarry.core.exchange import Setting
+from tarry.core.setting import Setting
 from tests.talk import BEGUN_AT
 
 EHLO = b"250-mta.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 AUTH PLAIN\r\n"

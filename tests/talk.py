@@ -38,10 +38,10 @@ from typing import Any, TypeVar, assert_never
 from tarry.core.border import Ask, Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.conversation import Conversation
-from tarry.core.exchange import Setting
 from tarry.core.facts import Answer, Question, State
 from tarry.core.policy import Policy
 from tarry.core.result import Reason
+from tarry.core.setting import Setting
 from tarry.core.starttls import Established
 from tarry.record import schema
 from tarry.smtp.extensions import Capabilities, read_capabilities

@@ -18,7 +18,8 @@ from tarry.core.result import Action
 from tarry.net import session as module
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import MtaTls, make_context
-from tarry.net.session import BREATHER, LINGER, ClientSide, MtaSide, Session
+from tarry.net.session import BREATHER, LINGER, Session
+from tarry.net.sides import ClientSide, MtaSide
 from tarry.net.tls_transport import TlsSide, TlsTransport
 from tarry.record import schema
 from tarry.record.journal import Journal

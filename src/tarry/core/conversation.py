@@ -20,8 +20,9 @@ from tarry.core.border import Emit, SessionEffect
 from tarry.core.commands import Commands
 from tarry.core.delivery import Delivery
 from tarry.core.envelope import Envelope
-from tarry.core.exchange import Exchange, Setting, Waiting
+from tarry.core.exchange import Exchange, Waiting
 from tarry.core.facts import Answer
+from tarry.core.setting import Setting
 from tarry.core.starttls import Established, Starttls
 from tarry.core.upstream import Answered, Broken, Stage, TurnedAway
 from tarry.record import schema

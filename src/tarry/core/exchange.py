@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
@@ -23,19 +22,17 @@ import msgspec
 from tarry.core import replies
 from tarry.core.border import Close, Emit, Erred, Outbox
 from tarry.core.check import About
-from tarry.core.client import Client, Phase
+from tarry.core.client import Phase
 from tarry.core.delay import tarpit
-from tarry.core.facts import Answer
-from tarry.core.login import Way
-from tarry.core.policy import LONGEST_HOLD, Policy, Random
+from tarry.core.policy import LONGEST_HOLD, Policy
 from tarry.core.residual import Residual
-from tarry.core.result import Action, Reason, Verdict
+from tarry.core.result import Action, Verdict
 from tarry.core.screen import Screen
-from tarry.core.stutter import SlowReplies, Stutter
+from tarry.core.setting import Setting
+from tarry.core.stutter import Stutter
 from tarry.core.transaction import TAKEN, Transaction
 from tarry.core.upstream import Stage, Upstream
 from tarry.record import schema
-from tarry.smtp.extensions import Capabilities
 from tarry.smtp.reply import Reply
 from tarry.smtp.text import escape
 
@@ -48,40 +45,6 @@ FOR_ANSWERS = "answers"
 _NEVER_SLOW = frozenset({"message", "BDAT", "STARTTLS", "AUTH"})
 """Answers that go out in one piece: a client that is told slowly that its message is taken sends it twice, and the others change
 what the octets behind them mean."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a conversation begins with.
-
-    ``capabilities`` is None while nothing is known of the MTA; ``reasons`` are those of the hold before the greeting;
-    ``knows_client`` says that the MTA is told who the client is; ``mode`` and ``to`` name the hand-off in the records;
-    ``without`` are EHLO keywords not to offer whatever the MTA does; ``away`` says why the MTA cannot be used at all; ``login``
-    is what it needs to hear first, if anything; ``ends_tls`` says that STARTTLS is tarry's own and ends here;
-    ``in_tls`` that the client came with TLS from its first byte on; ``answers`` are what the hold was told about it, and
-    ``resolves`` says that the shell looks things up; ``slow`` counts whom it tells something slowly, None where it cannot.
-    """
-
-    id: str
-    client: Client
-    accepted_at: float
-    policy: Policy
-    capabilities: Capabilities | None
-    name: str
-    random: Random
-    reasons: tuple[Reason, ...] = ()
-    is_exempt: bool = False
-    knows_client: bool = False
-    mode: str = "proxy"
-    to: str = ""
-    without: frozenset[str] = frozenset()
-    away: str = ""
-    login: Way | None = None
-    ends_tls: bool = False
-    in_tls: bool = False
-    answers: tuple[Answer, ...] = ()
-    resolves: bool = False
-    slow: SlowReplies | None = None
 
 
 class Pause(msgspec.Struct, frozen=True):

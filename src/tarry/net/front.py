@@ -20,10 +20,10 @@ from tarry.core.border import Close, Emit, Send
 from tarry.core.client import Client, Endpoint, normal
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
-from tarry.core.exchange import Setting
 from tarry.core.facts import Resolver
 from tarry.core.hold import class_of, wait_of
 from tarry.core.policy import Policy, Random
+from tarry.core.setting import Setting
 from tarry.core.starttls import failure
 from tarry.net.backend import Backend
 from tarry.net.children import Children, RunFor
@@ -33,7 +33,8 @@ from tarry.net.linger import Linger, say
 from tarry.net.openings import Openings
 from tarry.net.passing import PassTo
 from tarry.net.proxied import HeaderDesk
-from tarry.net.session import ClientSide, Session
+from tarry.net.session import Session
+from tarry.net.sides import ClientSide
 from tarry.net.slow import Slow
 from tarry.net.smtps import TlsRoom
 from tarry.net.tls_transport import TlsTransport

@@ -18,18 +18,18 @@ import asyncio
 import math
 import ssl
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from tarry.core import replies
 from tarry.core.border import Ask, Close, CloseMta, Emit, Learn, OpenMta, Pump, Relay, SecureMta, Send, SessionEffect, StartTls
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
-from tarry.core.exchange import Setting
 from tarry.core.facts import Answer, Resolver
+from tarry.core.setting import Setting
 from tarry.net import linger as lingering
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import secure
 from tarry.net.openings import Opening, Openings
+from tarry.net.sides import ClientSide, MtaSide
 from tarry.net.tls_transport import TlsTransport
 from tarry.record import schema
 from tarry.record.journal import Journal
@@ -402,58 +402,3 @@ def _flow(transport: asyncio.Transport | None, go: bool) -> None:
         transport.resume_reading()
     else:
         transport.pause_reading()
-
-
-class ClientSide(asyncio.Protocol):
-    """The client's transport tells the session."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._session.client_made(cast(asyncio.Transport, transport))  # uvloop's are not subclasses
-
-    def data_received(self, data: bytes) -> None:
-        self._session.client_data(data)
-
-    def eof_received(self) -> bool:
-        return self._session.client_eof()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._session.client_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._session.client_writable(False)
-
-    def resume_writing(self) -> None:
-        self._session.client_writable(True)
-
-
-class MtaSide(asyncio.Protocol):
-    """The MTA's transport tells the session. ``serial`` tells a late connection from the one that is awaited."""
-
-    __slots__ = ("_serial", "_session")
-
-    def __init__(self, session: Session, serial: int) -> None:
-        self._session = session
-        self._serial = serial
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._session.mta_made(self._serial, cast(asyncio.Transport, transport))
-
-    def data_received(self, data: bytes) -> None:
-        self._session.mta_data(self._serial, data)
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._session.mta_lost(self._serial, exc)
-
-    def pause_writing(self) -> None:
-        self._session.mta_writable(self._serial, False)
-
-    def resume_writing(self) -> None:
-        self._session.mta_writable(self._serial, True)

@@ -36,11 +36,11 @@ from tarry.core.border import (
 from tarry.core.check import About
 from tarry.core.client import Client, Endpoint
 from tarry.core.conversation import Conversation
-from tarry.core.exchange import Setting
 from tarry.core.facts import Answer
 from tarry.core.finding import first_questions
 from tarry.core.hold import Held
 from tarry.core.policy import Policy, Random
+from tarry.core.setting import Setting
 from tarry.record import schema
 from tarry.rehearsal.given import Look
 from tarry.rehearsal.mta import OFFERED, Mta
