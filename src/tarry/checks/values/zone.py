@@ -119,6 +119,8 @@ def labels(zones: tuple[Zone, ...]) -> tuple[str, ...]:
 
 def found(answer: Answer, zones: tuple[Zone, ...]) -> tuple[Failed | Unknown, ...]:
     """Return what *answer* says of the client, one finding for each row that it matches; nothing where it is not listed."""
+    if answer.state is State.NOTHING:
+        return ()  # as nearly all lists say of nearly all clients
     zone = answer.question.zone
     rows = [(row, label) for row, label in zip(zones, labels(zones), strict=True) if row.zone == zone]
     name = public(zone, zones)
