@@ -164,7 +164,8 @@ def _crowd(port: int, settings: Settings, clients: int, first_address: int) -> G
 class _Most:
     """Counts the connections to the MTA while it is entered; ``most`` is the most that there were.
 
-    At once and every five seconds: the kernel's table of 10,000 connections takes 50 ms to read, which good mail on two cores would feel.
+    At once and every five seconds: the kernel's table of 10,000 connections takes 50 ms to read, and good mail on two cores would
+    feel that.
     """
 
     def __init__(self, port: int) -> None:
