@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.servers.need import need
 from tests.e2e.servers.postfix import Postfix
+from tests.e2e.servers.tarpitted import reply_code
 from tests.e2e.servers.tarry import Tarry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -16,25 +17,18 @@ LONGEST = 20.0
 """Less than limits.backend, after which those who were lost get 421."""
 
 
-async def _code(reader: asyncio.StreamReader) -> int:
-    line = await reader.readuntil(b"\n")
-    while line[3:4] == b"-":
-        line = await reader.readuntil(b"\n")
-    return int(line[:3])
-
-
 async def _client(port: int, number: int, ready: asyncio.Barrier) -> int:
     source = (f"127.30.{number // 200}.{number % 200 + 1}", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
     try:
-        await _code(reader)
+        await reply_code(reader)
         writer.write(b"EHLO crowd.example\r\n")
-        await _code(reader)
+        await reply_code(reader)
         await ready.wait()
         writer.write(b"MAIL FROM:<sender@client.example>\r\n")
-        code = await _code(reader)
+        code = await reply_code(reader)
         writer.write(b"QUIT\r\n")
-        await _code(reader)
+        await reply_code(reader)
         return code
     finally:
         writer.close()

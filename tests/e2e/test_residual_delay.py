@@ -15,7 +15,7 @@ from tests.e2e.servers.nameservers import rbldnsd
 from tests.e2e.servers.need import need
 from tests.e2e.servers.postfix import Postfix
 from tests.e2e.servers.processes import wait_until
-from tests.e2e.servers.tarpitted import mta_connections
+from tests.e2e.servers.tarpitted import mta_connections, reply_code
 from tests.e2e.servers.tarry import Tarry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -67,24 +67,24 @@ class Delayed:
         began = time.monotonic()
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=source)
-            codes = [await _code(reader)]
+            codes = [await reply_code(reader)]
             for line in (b"EHLO crowd.example\r\n", b"MAIL FROM:<sender@client.example>\r\n"):
                 writer.write(line)
-                codes.append(await _code(reader))
+                codes.append(await reply_code(reader))
             assert [220, 250, 250] == codes, codes
             self._held += 1
             writer.write(b"RCPT TO:<alice@example.org>\r\n")
-            self.codes.append(await _code(reader))
+            self.codes.append(await reply_code(reader))
             self._held -= 1
             self.waited.append(time.monotonic() - began)
             if number % DELIVERING == 0:
                 writer.write(b"DATA\r\n")
-                assert await _code(reader) == 354
+                assert await reply_code(reader) == 354
                 writer.write(MESSAGE)
-                taken = await _code(reader) == 250
+                taken = await reply_code(reader) == 250
                 self.delivered += taken
             writer.write(b"QUIT\r\n")
-            await _code(reader)
+            await reply_code(reader)
         except (OSError, asyncio.IncompleteReadError, ValueError, AssertionError) as problem:
             self.problems.append(repr(problem))
         finally:
@@ -92,13 +92,6 @@ class Delayed:
                 with contextlib.suppress(OSError):
                     writer.close()
                     await writer.wait_closed()
-
-
-async def _code(reader: asyncio.StreamReader) -> int:
-    line = await reader.readuntil(b"\n")
-    while line[3:4] == b"-":
-        line = await reader.readuntil(b"\n")
-    return int(line[:3])
 
 
 def good_mail(port: int) -> list[float]:

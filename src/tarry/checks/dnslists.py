@@ -22,9 +22,9 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import ClassVar
 
-from tarry.checks.values.zone import Zone, distinct, settled
+from tarry.checks.values.zone import Zone, distinct, settled, zones_option
 from tarry.core.border import Answered, Arrived
-from tarry.core.check import Seen, Settings, option
+from tarry.core.check import Seen, Settings
 from tarry.core.facts import Question, listing
 from tarry.core.result import Action, Outcome, Unknown
 
@@ -33,14 +33,7 @@ from tarry.core.result import Action, Outcome, Unknown
 class Options:
     """Keys of ``[checks.dnslists]``."""
 
-    zones: tuple[Zone, ...] = option(
-        (),
-        unit="list of DNS lists",
-        rows=Zone,
-        example='{ zone = "zen.spamhaus.org", answers = "127.0.0.2..11", weight = 3 }',
-        help="the lists, each with its zone, the answers that count (empty is all), a weight (1) and, where the zone holds a key, "
-        'a name for replies: [{ zone = "zen.spamhaus.org", answers = "127.0.0.2..11", weight = 3, name = "" }]',
-    )
+    zones: tuple[Zone, ...] = zones_option('{ zone = "zen.spamhaus.org", answers = "127.0.0.2..11", weight = 3 }')
 
 
 class DnsLists:

@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tarry.checks.values.zone import Zone, distinct, found, settled
+from tarry.checks.values.zone import Zone, distinct, found, settled, zones_option
 from tarry.core.border import Answered, Sender
-from tarry.core.check import Seen, Settings, option
+from tarry.core.check import Seen, Settings
 from tarry.core.facts import Question, domain_listing
 from tarry.core.result import Action, Failed, Outcome, Unknown
 
@@ -36,14 +36,7 @@ _DOMAIN = re.compile(r"(?:[a-z0-9_-]{1,63}\.)+(?![0-9]+\Z)[a-z0-9-]{1,63}", re.A
 class Options:
     """Keys of ``[checks.rhsbl]``."""
 
-    zones: tuple[Zone, ...] = option(
-        (),
-        unit="list of DNS lists",
-        rows=Zone,
-        example='{ zone = "dbl.spamhaus.org", answers = "127.0.1.2..99", weight = 2 }',
-        help="the lists, each with its zone, the answers that count (empty is all), a weight (1) and, where the zone holds a key, "
-        'a name for replies: [{ zone = "dbl.spamhaus.org", answers = "127.0.1.2..99", weight = 2, name = "" }]',
-    )
+    zones: tuple[Zone, ...] = zones_option('{ zone = "dbl.spamhaus.org", answers = "127.0.1.2..99", weight = 2 }')
 
 
 class Rhsbl:

@@ -21,7 +21,7 @@ from tarry.core.check import About, Seen
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.finding import answer_event, ask, first_questions, verdict_event
-from tarry.core.judge import is_allowed, judge
+from tarry.core.judge import asked_for, is_allowed, judge
 from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import Action, Reason
 from tarry.record import schema
@@ -81,10 +81,11 @@ def class_of(client: str, packed: bytes, reasons: Sequence[Reason], policy: Poli
             return one
         if one.allowed and is_allowed(reasons, policy):
             return one
-        if one.unknown and not any(reason.weight >= 0 and _counts(reason, policy) for reason in reasons):
+        if one.unknown and not any(reason.weight >= 0 and asked_for(reason, policy) is not Action.IGNORE for reason in reasons):
             return one
         if one.reasons and any(
-            (reason.check in one.reasons or reason.name in one.reasons) and _counts(reason, policy) for reason in reasons
+            (reason.check in one.reasons or reason.name in one.reasons) and asked_for(reason, policy) is not Action.IGNORE
+            for reason in reasons
         ):
             return one
         if not (one.looks_at_facts or one.networks.v4 or one.networks.v6 or one.patterns):
@@ -106,11 +107,6 @@ def can_wait(answer: Answer, policy: Policy) -> bool:
     if policy.has_classes_by_facts or policy.heeds_every_answer:
         return False
     return not (answer.question.kind is Kind.LISTED and answer.state is State.FOUND)
-
-
-def _counts(reason: Reason, policy: Policy) -> bool:
-    armed = policy.armed.get(reason.check)
-    return armed is not None and armed.settings.action_for(reason.code) is not Action.IGNORE
 
 
 def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:

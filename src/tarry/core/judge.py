@@ -79,7 +79,7 @@ def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:
 
 def _counted(reasons: Sequence[Reason], policy: Policy) -> list[tuple[Action, Reason]]:
     """Return the reasons that are more than recorded, each with the action that it asks for."""
-    asked = [(_asked_for(reason, policy), reason) for reason in reasons]
+    asked = [(asked_for(reason, policy), reason) for reason in reasons]
     counted = [pair for pair in asked if pair[0] is not Action.IGNORE]
     if all(reason.weight >= 0 for _, reason in counted):
         return counted
@@ -92,7 +92,8 @@ def _counted(reasons: Sequence[Reason], policy: Policy) -> list[tuple[Action, Re
     ]
 
 
-def _asked_for(reason: Reason, policy: Policy) -> Action:
+def asked_for(reason: Reason, policy: Policy) -> Action:
+    """Return the action that a reason asks for: that of its check and code, ignore where its check is not there."""
     armed = policy.armed.get(reason.check)
     return armed.settings.action_for(reason.code) if armed else Action.IGNORE
 

@@ -66,9 +66,9 @@ class Tarpitted:
             async def said(line: bytes) -> int:
                 assert writer is not None
                 writer.write(line)
-                return await _code(reader)
+                return await reply_code(reader)
 
-            await _code(reader)
+            await reply_code(reader)
             for line in (b"EHLO crowd.example\r\n", b"MAIL FROM:<sender@client.example>\r\n", b"RCPT TO:<alice@example.org>\r\n"):
                 if (code := await said(line)) != 250:
                     self.problems.append(f"{line[:4].decode()}: {code}")
@@ -94,7 +94,8 @@ class Tarpitted:
                     await writer.wait_closed()
 
 
-async def _code(reader: asyncio.StreamReader) -> int:
+async def reply_code(reader: asyncio.StreamReader) -> int:
+    """Read one reply; return its code."""
     line = await reader.readuntil(b"\n")
     while line[3:4] == b"-":
         line = await reader.readuntil(b"\n")

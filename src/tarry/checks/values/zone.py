@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from tarry.core.check import option
 from tarry.core.facts import Answer, Facts, Question, State
@@ -96,6 +97,18 @@ class Zone:
     weight: float = option(1.0, unit="weight", help="what a listing adds to the score; below 0 the list is an allow list")
     name: str = option(
         "", read=public_name, unit="name", example="zen.spamhaus.org", help="the list's name in replies, where the zone holds a key"
+    )
+
+
+def zones_option(example: str) -> Any:
+    """Declare the option ``zones`` of a check that asks DNS lists; *example* is one row."""
+    return option(
+        (),
+        unit="list of DNS lists",
+        rows=Zone,
+        example=example,
+        help="the lists, each with its zone, the answers that count (empty is all that are no error codes), a weight (1) and, "
+        f"where the zone holds a key, a name for replies: [{example}]",
     )
 
 
