@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ networks = ["{DENIED}/32"]
 [exempt]
 networks = ["{EXEMPT}/32"]
 [limits]
-command = "1s"
+command = "4s"
 [checks.pipelining]
 action = "reject"
 at = "rcpt"
@@ -135,7 +136,7 @@ POSTSCREEN = {
     "postscreen_access_list": f"inline:{{ {DENIED}=reject }}",
     "postscreen_denylist_action": "drop",
     "postscreen_client_connection_count_limit": "2",
-    "postscreen_command_time_limit": "1s",
+    "postscreen_command_time_limit": "4s",
     "postscreen_pipelining_enable": "yes",
     "postscreen_pipelining_action": "enforce",
     "postscreen_non_smtp_command_enable": "yes",
@@ -146,8 +147,10 @@ POSTSCREEN = {
 
 
 def _play(port: int) -> None:
-    for last, habit in enumerate(HABITS.values(), 1):
-        habit(port, CLIENT.format(1, last))
+    """All habits side by side, each from an address of its own."""
+    with ThreadPoolExecutor(len(HABITS)) as pool:
+        for done in [pool.submit(habit, port, CLIENT.format(1, last)) for last, habit in enumerate(HABITS.values(), 1)]:
+            done.result()
 
 
 def _ended(log: Callable[[], str], count: int) -> str:
