@@ -26,22 +26,15 @@ from tarry.config.places import Inherited
 from tarry.config.schema import Config
 from tarry.config.tables import Listen
 from tarry.core.client import Endpoint
-from tarry.daemon import (
-    KEPT_DESCRIPTORS,
-    Server,
-    SystemClock,
-    fit_descriptors,
-    given_away_to,
-    make_backend,
-    open_sockets,
-    serve,
-    serve_until_signalled,
-)
+from tarry.daemon import Server, SystemClock, serve
+from tarry.handoffs import given_away_to, make_backend
 from tarry.net.backend import TcpConnector, UnixConnector
 from tarry.net.children import CommandConnector, RunFor
 from tarry.net.maildir import MaildirConnector
 from tarry.net.notify import Notifier
 from tarry.net.passing import PassConnector, PassTo
+from tarry.signals import serve_until_signalled
+from tarry.sockets import KEPT_DESCRIPTORS, fit_descriptors, open_sockets
 from tests.certificates import make
 from tests.side import descriptors
 

@@ -1,7 +1,7 @@
 """Who imports whom: the table of DESIGN §4 as a test, walked over the sources' syntax trees.
 
-L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks; L4 analysis, probe, rehearsal;
-L5 daemon, lookups, inetd, cli, web, the package itself.
+L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks, control; L4 analysis, probe, rehearsal;
+L5 daemon and what is wired beside it (lookups, memory, sockets, handoffs, signals), workers, inetd, cli, web, the package itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ SOURCE = Path(__file__).parents[1] / "src"
 L0 = frozenset({"smtp", "record", "core"})
 L1 = frozenset({"checks"})
 L2 = frozenset({"config"})
-L3 = frozenset({"dns", "store", "net", "sinks"})
+L3 = frozenset({"dns", "store", "net", "sinks", "control"})
 L4 = frozenset({"analysis", "probe", "rehearsal"})
-L5 = frozenset({"daemon", "inetd", "lookups", "cli", "web", "version", "__init__", "__main__"})
+L5 = frozenset(
+    {"daemon", "lookups", "memory", "sockets", "handoffs", "signals", "workers", "inetd", "cli", "web", "version"}
+    | {"__init__", "__main__"}
+)
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "smtp": frozenset({"smtp"}),
@@ -38,7 +41,7 @@ IMPURE = frozenset(
 )
 """What a pure layer may not import: clock, randomness, environment and sockets come in as arguments."""
 
-READS_THE_CLOCK = L3 | frozenset({"daemon", "inetd", "cli"})
+READS_THE_CLOCK = L3 | frozenset({"daemon", "inetd", "signals", "workers", "cli"})
 CLOCKS = frozenset({"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"})
 
 

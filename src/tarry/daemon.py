@@ -1,10 +1,11 @@
 """daemon - wiring: configuration, sockets, sinks and signals become a running front door.
 
-What      `serve` starts a front door in a running event loop; `run` does it for the command line, with signals and exit codes.
+What      `serve` starts a front door in a running event loop.
 Promises  Nothing is decided here. The descriptor limit is raised to its hard limit, the number of clients is fitted to
           it, and both are told. SIGTERM drains: no new clients, 421 to those who are held or idle, transactions finish
           within limits.drain; a second one ends at once. SIGHUP reads the configuration again and keeps the old one when
           the new one has errors.
+Not here  Sockets (sockets), the MTA (handoffs), signals (signals).
 """
 
 from __future__ import annotations
@@ -12,44 +13,33 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import resource
-import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.load import Loaded
-from tarry.config.places import Inherited, UnixSocket
 from tarry.config.schema import Config
-from tarry.config.tables import Listen
 from tarry.core.admission import Networks
-from tarry.core.client import Endpoint
+from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
 from tarry.net import inherited
-from tarry.net.backend import Backend, Connector, TcpConnector, UnixConnector
-from tarry.net.children import Children, CommandConnector, RunFor
+from tarry.net.children import Children
 from tarry.net.front import Front, Terms
-from tarry.net.listener import Listener, open_socket
-from tarry.net.maildir import MaildirConnector, prepare
-from tarry.net.mta_tls import MtaTls, make_context
-from tarry.net.notify import Notifier
-from tarry.net.passing import PassConnector, PassTo
+from tarry.net.listener import Listener
 from tarry.net.tls import server_context
 from tarry.record import schema
 from tarry.sinks import Sink, open_sink
+from tarry.sockets import fit_descriptors, open_sockets
 from tarry.version import VERSION
 
 FLUSH_EVERY = 0.1
 """Seconds between writes of the event log: one write for all records of that time."""
-KEPT_DESCRIPTORS = 24
-"""For the loop, listeners, logs, the standard streams."""
 FIRST_PROBE = 2.0
 """Seconds that the start waits for the MTA's first answer; it goes on asking afterwards."""
 
@@ -276,38 +266,6 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
     )
 
 
-def open_sockets(listen: Listen, handed: Sequence[tuple[str, socket.socket]]) -> list[tuple[socket.socket, bool]]:
-    """Return the listening sockets, each with whether its clients begin with TLS. *handed* are those of a supervisor, with names.
-
-    ``systemd`` takes those that no ``systemd:NAME`` asks for; what nobody asks for is closed. Raises OSError where an address
-    cannot be had, or nothing that listens was handed over; no socket is left open then.
-    """
-    named = {one.name for one in (*listen.smtp, *listen.smtps) if isinstance(one, Inherited) and one.name}
-    opened: list[tuple[socket.socket, bool]] = []
-    try:
-        for wanted, has_tls in ((listen.smtp, False), (listen.smtps, True)):
-            for one in wanted:
-                if isinstance(one, Inherited):
-                    found = [sock for name, sock in handed if (name == one.name if one.name else name not in named)]
-                    if not found:
-                        raise OSError(f"{one}: no such socket was handed over; start tarry by its socket unit, or name an address")
-                    for sock in found:
-                        if why := inherited.unusable(sock):
-                            raise OSError(f"{one}: what was handed over cannot be used: {why}")
-                    opened += [(sock, has_tls) for sock in found]
-                else:
-                    opened.append((open_socket(one.host, one.port), has_tls))
-    except BaseException:
-        for sock in (*(sock for sock, _ in opened), *(sock for _, sock in handed)):
-            sock.close()
-        raise
-    used = {sock for sock, _ in opened}
-    for _, sock in handed:
-        if sock not in used:
-            sock.close()
-    return opened
-
-
 def serve(config: Config | None = None, *, observe: bool = False) -> Server:
     """Return a front door for this configuration (None for the defaults), to be awaited or entered.
 
@@ -315,116 +273,3 @@ def serve(config: Config | None = None, *, observe: bool = False) -> Server:
     the block and drains at its end. Raises OSError where an address cannot be had.
     """
     return Server(config or Config(), observe=observe)
-
-
-def given_away_to(config: Config) -> PassTo | RunFor | None:
-    """Return to whom clients are given at the greeting; None where tarry stays in line."""
-    handoff = config.handoff
-    if handoff.mode == "pass":
-        return PassTo(handoff.socket, handoff.max_waiting, config.limits.backend)
-    if handoff.mode == "exec" and handoff.stdio == "socket":
-        return RunFor(handoff.command, handoff.max_children)
-    return None
-
-
-def make_backend(config: Config, *, on_health: Callable[[bool, str], None], children: Children | None = None) -> Backend:
-    """Return the MTA that a configuration names. Raises OSError where the Maildir cannot be made."""
-    host_name = socket.gethostname() or "localhost"
-    connector: Connector
-    tls: MtaTls | None = None
-    announce: str = config.handoff.announce
-    if config.handoff.mode == "maildir":
-        path = Path(config.handoff.maildir)
-        prepare(path)
-        connector = MaildirConnector(path, config.smtp.name or host_name)
-        announce = "proxy-v2"  # the embedded MTA learns the client's address as any other would
-    elif config.handoff.mode == "pass":
-        connector = PassConnector(config.handoff.socket, config.limits.backend)
-    elif config.handoff.mode == "exec":
-        connector = CommandConnector(RunFor(config.handoff.command, config.handoff.max_children), children or Children())
-    elif isinstance(config.handoff.address, UnixSocket) and announce == "pass":
-        connector = PassConnector(config.handoff.address.path, config.limits.backend)
-    elif isinstance(config.handoff.address, UnixSocket):
-        connector = UnixConnector(config.handoff.address.path)
-    else:
-        connector = TcpConnector(config.handoff.address.host, config.handoff.address.port)
-    if config.handoff.mode == "proxy" and config.tls.to_mta != "plain":
-        name = "" if isinstance(config.handoff.address, UnixSocket) else config.handoff.address.host
-        context = make_context(verify=config.tls.to_mta == "verify", minimum=config.tls.minimum)
-        tls = MtaTls(context, name, config.limits.handshake)
-    return Backend(
-        connector,
-        mode=config.handoff.mode,
-        announce=announce,
-        own_name=config.smtp.name,
-        host_name=host_name,
-        without=frozenset({"STARTTLS"} if config.tls.mode == "off" else ()),
-        timeout=config.limits.backend,
-        on_health=on_health,
-        tls=tls,
-    )
-
-
-def fit_descriptors(max_clients: int) -> tuple[int, str]:
-    """Raise the descriptor limit to its hard limit; return how many clients fit, and a sentence where that is fewer than asked.
-
-    A quarter of the descriptors is kept for connections to the MTA: a held client needs one, a client in line two.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-        except (OSError, ValueError):
-            pass  # EPERM in some containers: the soft limit it is
-    if soft == resource.RLIM_INFINITY:
-        return max_clients, ""
-    fits = max(1, (soft - KEPT_DESCRIPTORS) * 3 // 4)
-    if fits >= max_clients:
-        return max_clients, ""
-    return fits, (
-        f"this process may have {soft} descriptors, so at most {fits} clients are served at once and not {max_clients}: "
-        "raise the limit (LimitNOFILE= under systemd) or lower listen.max_clients"
-    )
-
-
-async def serve_until_signalled(
-    server: Server, *, reload: Callable[[], Loaded] | None, on_ready: Callable[[Server], None], notifier: Notifier
-) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError where the start fails."""
-    loop = asyncio.get_running_loop()
-    asked: asyncio.Queue[str] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, asked.put_nowait, number.name)
-    await server.start()
-    on_ready(server)
-    where = ", ".join(str(Endpoint(host, port)) for host, port in server.addresses)
-    notifier.tell(READY=1, STATUS=f"listens on {where}")
-    alive = loop.create_task(_say_alive(notifier))
-    stopping: asyncio.Task[None] | None = None
-    while True:
-        getting = loop.create_task(asked.get())
-        done, _ = await asyncio.wait({getting, *((stopping,) if stopping else ())}, return_when=asyncio.FIRST_COMPLETED)
-        if stopping is not None and stopping in done:
-            getting.cancel()
-            alive.cancel()
-            await stopping
-            return
-        name = getting.result()
-        if name == "SIGHUP":
-            if reload is not None and stopping is None:
-                notifier.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
-                server.reload(reload())
-                notifier.tell(READY=1)
-        elif stopping is None:
-            notifier.tell(STOPPING=1, STATUS="lets transactions finish")
-            stopping = loop.create_task(server.stop(name))
-        else:
-            server.abort()
-
-
-async def _say_alive(notifier: Notifier) -> None:
-    """Feed systemd's watchdog from the event loop: a loop that stands still is restarted."""
-    while notifier.watchdog:
-        notifier.tell(WATCHDOG=1)
-        await asyncio.sleep(notifier.watchdog)

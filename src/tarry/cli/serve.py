@@ -19,8 +19,9 @@ from tarry.config.compile import destination
 from tarry.config.load import Loaded, load
 from tarry.config.schema import Config
 from tarry.config.values import write_span
-from tarry.daemon import Server, serve_until_signalled
+from tarry.daemon import Server
 from tarry.net.notify import Notifier
+from tarry.signals import serve_until_signalled
 from tarry.sinks import open_sink
 from tarry.sinks.terminal import wants_colour
 from tarry.version import VERSION

@@ -16,7 +16,8 @@ from typing import Any
 from tarry.checks import REGISTRY
 from tarry.config import values
 from tarry.config.declare import key
-from tarry.config.tables import Deny, Dns, Exempt, Handoff, Headers, Karma, Limits, Listen, Record, Smtp, Store, Tls, Web
+from tarry.config.operation import Control, Karma, Store, Stress, Web
+from tarry.config.tables import Deny, Dns, Exempt, Handoff, Headers, Limits, Listen, Record, Smtp, Tls
 from tarry.config.waits import Delay, ErrorTarpit, Hold, MailTarpit, NoopTarpit, RcptTarpit, RefusedTarpit, RsetTarpit, Score
 from tarry.core.check import Check, Settings
 
@@ -101,11 +102,13 @@ class Config:
     headers: Headers = table(Headers)
     exempt: Exempt = table(Exempt)
     deny: Deny = table(Deny)
-    karma: Karma = table(Karma, later=True)
+    karma: Karma = table(Karma)
+    stress: Stress = table(Stress)
     tls: Tls = table(Tls)
-    store: Store = table(Store, later=True)
+    store: Store = table(Store)
     record: Record = table(Record)
-    web: Web = table(Web, later=True)
+    control: Control = table(Control)
+    web: Web = table(Web)
 
     @property
     def registry(self) -> tuple[Check, ...]:

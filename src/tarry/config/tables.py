@@ -4,7 +4,7 @@ What      A field's metadata hold its kind, help, since, source, and whether it 
           reference page, the commented file and the JSON Schema are made of them. The tables of checks follow from the checks.
 Promises  Every key has a safe default. Names are a contract: tools rely on them.
 Units     Durations are seconds here; see values.py for how they are written.
-Not here  What makes clients wait: waits.py.
+Not here  What makes clients wait: waits.py. What is remembered, and how the server is run: operation.py.
 """
 
 from __future__ import annotations
@@ -37,8 +37,13 @@ class Listen:
     )
     workers: int = key(
         0,
-        values.whole(0, 1024, "processes"),
-        help="How many processes share the work; 0 is one a core. This version always runs one.",
+        values.whole(0, 255, "processes"),
+        help="How many processes share the work; 0 is one a core. With 1 there is no process beside it that keeps it.",
+    )
+    user: str = key(
+        "",
+        values.text("user", ascii_only=True, example="tarry"),
+        help='The user to become when the sockets are open, "name" or "name:group"; empty stays who it is. Under systemd: User=.',
     )
     proxy_from: tuple[Network, ...] = key(
         (),
@@ -54,7 +59,21 @@ class Listen:
     max_per_client: int = key(
         50,
         values.whole(0, 1_000_000, "connections"),
-        help="How many connections one client may have at once (an IPv4 address or an IPv6 /64); 0 is no limit.",
+        help="How many connections one client may have at once (an IPv4 address or an IPv6 /64), in all workers, and on all "
+        "hosts where store.url is shared; 0 is no limit.",
+    )
+    max_per_network: int = key(
+        0,
+        values.whole(0, 1_000_000, "connections"),
+        help="The same for its network: the IPv4 /24, or the IPv6 /48; 0 is no limit.",
+    )
+    rate_per_client: int = key(
+        0,
+        values.whole(0, 1_000_000, "connections a minute"),
+        help="How many connections one client may make in a minute; one more gets 421. 0 is no limit.",
+    )
+    rate_per_network: int = key(
+        0, values.whole(0, 1_000_000, "connections a minute"), help="The same for its network; 0 is no limit."
     )
 
 
@@ -209,7 +228,7 @@ class Headers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exempt:
-    """Clients that are never held nor checked."""
+    """Clients that are never held nor checked. `tarry clients allow` adds to them while the server runs."""
 
     networks: tuple[Network, ...] = key((), places.networks, help="Your own networks, and those of partners and monitors.")
     patterns: tuple[re.Pattern[str], ...] = key(
@@ -218,21 +237,21 @@ class Exempt:
         help="Regular expressions searched for in the client's address, for what no network can say.",
         source="sendwrap, 2004",
     )
+    files: tuple[str, ...] = key(
+        (),
+        values.listed(values.text("file", least=1), "list of files", '["partners.txt"]'),
+        help="Files with one network or address a line, and behind # a comment; until=2026-12-31 before it ends the line that day. "
+        "They are read again when they change.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deny:
-    """Clients that are refused as soon as they connect."""
+    """Clients that are refused as soon as they connect. `tarry clients deny` adds to them while the server runs."""
 
     networks: tuple[Network, ...] = key((), places.networks, help="Networks that get one reply, 554, and are closed.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Karma:
-    """What earlier sessions of a client count."""
-
-    skip_above: int = key(
-        5, values.whole(0, 1_000_000, "karma"), help="A client with more karma is not held.", source="qpsmtpd earlytalker"
+    files: tuple[str, ...] = key(
+        (), values.listed(values.text("file", least=1), "list of files", '["blocked.txt"]'), help="Files as in exempt.files."
     )
 
 
@@ -269,15 +288,6 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """The memory of clients."""
-
-    url: str = key(
-        "sqlite:tarry.db", values.text("URL"), help='"sqlite:FILE", "valkey://host:6379/0" for several front doors, or "none".'
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """The event log: what each client did, and what was done about it."""
 
@@ -297,10 +307,3 @@ class Record:
         source="Postfix's postscreen(8) and POSTSCREEN_README",
     )
     paths: bool = key(True, values.boolean, help="Show the addresses of senders and recipients. False keeps them out of the log.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Web:
-    """The dashboard and /metrics."""
-
-    listen: Endpoint | None = key(None, places.optional_endpoint, help="Where to serve them; empty is nowhere.")

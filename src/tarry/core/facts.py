@@ -1,10 +1,11 @@
 """facts - what can be asked about a client, and what came back.
 
-What      `Question` and `Answer`: a DNS list asked about an address or a domain, the names of an address, the addresses of a name.
+What      `Question` and `Answer`: a DNS list asked about an address or a domain, the names of an address, the addresses of a name,
+          what is remembered of the client and of its domain.
 Promises  Plain values, which the garbage collector need not look at: with some thousand listed clients held it stopped the loop for
           150 to 400 ms at a time. A question is what lookups are joined, cached and recorded by. An answer that is `Unknown` says
           why, and is no opinion: SERVFAIL, REFUSED, a timeout or a rate limit lists nobody and clears nobody (DESIGN §2 rule 5).
-Not here  Who asks: checks declare it (core/check). Who answers: dns/.
+Not here  Who asks: checks declare it (core/check). Who answers: dns/, and store/ for what is remembered.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from tarry.core.history import Known
+
 
 class Kind(Enum):
     """What is asked."""
@@ -27,6 +30,11 @@ class Kind(Enum):
     """The PTR names of the address ``name``, and which of them have that address (forward-confirmed reverse DNS)."""
     ADDRESSES = "addresses"
     """The A and AAAA records of the host ``name``."""
+    HISTORY = "history"
+    """What is remembered of the address ``name``."""
+    DOMAIN_HISTORY = "domain_history"
+    """What is remembered of the organisational domain that answers for the address ``name``: that of a confirmed name of it which
+    does not hold the address's own digits, since names like that are given to customers."""
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +63,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     ``values``: addresses (in normal form) for LISTED and ADDRESSES; for NAMES the names, lower case and without a final dot, those
     confirmed first; ``confirmed`` counts these. ``why`` says what went wrong where the state is UNKNOWN. ``ttl`` is how many
-    seconds it may be kept, ``ms`` how many milliseconds it took, 0 from a cache.
+    seconds it may be kept, ``ms`` how many milliseconds it took, 0 from a cache. ``known`` is what is remembered, for the two
+    HISTORY kinds, and ``domain`` the domain that was found for DOMAIN_HISTORY.
     """
 
     question: Question
@@ -65,6 +74,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     why: str = ""
     ttl: float = 0.0
     ms: float = 0.0
+    known: Known | None = None
+    domain: str = ""
 
 
 Facts: TypeAlias = Mapping[Question, Answer]
@@ -90,6 +101,16 @@ def names_of(address: str) -> Question:
 def addresses_of(name: str) -> Question:
     """Ask for the addresses of a host name."""
     return Question(Kind.ADDRESSES, name)
+
+
+def history_of(address: str) -> Question:
+    """Ask what is remembered of an address."""
+    return Question(Kind.HISTORY, address)
+
+
+def domain_history_of(address: str) -> Question:
+    """Ask what is remembered of the domain that answers for an address."""
+    return Question(Kind.DOMAIN_HISTORY, address)
 
 
 @lru_cache(maxsize=256)  # five lists are asked about an address, one after the other

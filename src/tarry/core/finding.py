@@ -80,9 +80,9 @@ def lists_of(armed: Collection[Armed]) -> tuple[tuple[str, bool], ...]:
 def answer_event(answer: Answer) -> schema.Answer:
     """Return the record of an answer."""
     ttl, ms = round(answer.ttl, 3), round(answer.ms, 3)
-    return schema.Answer(
-        answer.question.source, answer.values, ttl, ms, answer.state.value, answer.why, answer.question.name, answer.confirmed
-    )
+    values = answer.values if answer.known is None else answer.known.words
+    source, name = answer.question.source, answer.question.name
+    return schema.Answer(source, values, ttl, ms, answer.state.value, answer.why, name, answer.confirmed, answer.domain)
 
 
 def verdict_event(verdict: Verdict, phase: str, *, observed: bool) -> schema.Verdict:

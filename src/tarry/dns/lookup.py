@@ -66,6 +66,8 @@ def lookup(question: Question, on_end: OnEnd) -> Lookup | None:
             return Addresses(name, on_end)
         case Kind.NAMES:
             return Names(question.name, name, on_end)
+        case Kind.HISTORY | Kind.DOMAIN_HISTORY:
+            return None  # no name server knows that
 
 
 class Listed:

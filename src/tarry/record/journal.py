@@ -9,23 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tarry.record.schema import Connect, SessionEvent, write_line
+from tarry.record.schema import Close, Connect, SessionEvent, write_line
 from tarry.record.summary import Summary
 
 Write = Callable[[bytes], None]
+OnClose = Callable[[Close, str, float], None]
+"""Is told each closing line, with the session's id and the time of its end (UTC epoch seconds)."""
 
 
 class Journal:
     """One session's log. ``accepted_at`` is monotonic, ``accepted_wall`` the same instant in UTC epoch seconds."""
 
-    __slots__ = ("_accepted_at", "_accepted_wall", "_all", "_count", "_dt", "_now", "_summary", "_write", "id")
+    __slots__ = ("_accepted_at", "_accepted_wall", "_all", "_count", "_dt", "_now", "_on_close", "_summary", "_write", "id")
 
-    def __init__(self, id: str, *, accepted_at: float, accepted_wall: float, write: Write, all_records: bool = True) -> None:
+    def __init__(
+        self,
+        id: str,
+        *,
+        accepted_at: float,
+        accepted_wall: float,
+        write: Write,
+        all_records: bool = True,
+        on_close: OnClose | None = None,
+    ) -> None:
         self.id = id
         self._accepted_at = accepted_at
         self._accepted_wall = accepted_wall
         self._write = write
         self._all = all_records
+        self._on_close = on_close
         self._count = 0
         self._summary = Summary()
         self._now = accepted_at
@@ -51,6 +63,8 @@ class Journal:
         event = self._summary.close()
         self._count += 1
         self._write(write_line(event, t=self._accepted_wall + dt, dt=dt, id=self.id, n=self._count))
+        if self._on_close is not None:
+            self._on_close(event, self.id, self._accepted_wall + dt)
 
     def _since_accept(self, now: float) -> float:
         # Rounded as it is written, so that the sum made here and the sum of the lines read back are equal to the last digit.

@@ -47,7 +47,8 @@ class Readable(Event, frozen=True):
 class Answer(Event, frozen=True):
     """A fact that was asked for came back. ``source`` is the DNS list, ``names`` or ``addresses``; ``codes`` are the values,
     ``name`` is what was looked up, ``state`` found, nothing or unknown (``why``); ``ms`` is how long it took, 0 from the cache.
-    ``confirmed``: so many of the names, the first ones, lead back to the address. A list's key is in ``source`` and ``name``."""
+    ``confirmed``: so many of the names, the first ones, lead back to the address. A list's key is in ``source`` and ``name``. What
+    is remembered of a client has the sources history and domain_history; for the second ``domain`` is whose history it is."""
 
     source: str
     codes: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Answer(Event, frozen=True):
     why: str = ""
     name: str = ""
     confirmed: int = 0
+    domain: str = ""
 
 
 class Wait(Event, frozen=True):
@@ -180,7 +182,11 @@ class Hangup(Event, frozen=True):
 
 
 class Close(Event, frozen=True):
-    """The session in one wide line; equals `summary.fold` of the session's other records."""
+    """The session in one wide line; equals `summary.fold` of the session's other records.
+
+    ``messages_refused`` counts those that the MTA answered 5xx; ``passed`` are the checks of the hold that it passed; ``domain``
+    is the organisational domain that answers for its address, where that was looked up; ``mta_ms`` how long the MTA took to answer.
+    """
 
     client: str = ""
     port: int = 0
@@ -208,16 +214,22 @@ class Close(Event, frozen=True):
     parked: int = 0
     tls: str = ""
     discarded: int = 0
+    messages_refused: int = 0
+    login: bool = False
+    passed: tuple[str, ...] = ()
+    domain: str = ""
+    mta_ms: float | None = None
 
 
 class Start(Event, frozen=True):
-    """The daemon is up."""
+    """The daemon is up; ``worker`` is the number of the process among those that share the work, 0 where it is alone."""
 
     version: str
     listen: tuple[str, ...]
     pid: int
     config: str = ""
     max_clients: int = 0
+    worker: int = 0
 
 
 class Config(Event, frozen=True):
@@ -229,8 +241,9 @@ class Config(Event, frozen=True):
 
 
 class Stress(Event, frozen=True):
-    """The daemon came under stress or out of it: it has no descriptors left, the MTA does not answer, or a DNS list fails its test
-    and is not asked (``what``: descriptors, mta, or list and its name)."""
+    """The daemon came under stress or out of it: it has no descriptors left, too many clients are in (load), the MTA does not
+    answer, the memory of clients is away, or a DNS list fails its test and is not asked (``what``: descriptors, load, mta, store,
+    or list and its name)."""
 
     what: str
     on: bool
@@ -241,6 +254,19 @@ class Lost(Event, frozen=True):
     """Records that could not be written: how many, and why."""
 
     count: int
+    why: str = ""
+
+
+class Worker(Event, frozen=True):
+    """One of the processes that share the work began or ended (``what``: began, ended, replaced), told by the one that keeps them.
+
+    ``status`` is its exit status, negative for the signal that ended it.
+    """
+
+    number: int
+    what: str
+    pid: int = 0
+    status: int = 0
     why: str = ""
 
 
@@ -270,10 +296,10 @@ SessionEvent: TypeAlias = (
     | Hangup
     | Close
 )
-ProcessEvent: TypeAlias = Start | Config | Stress | Lost | Stop
+ProcessEvent: TypeAlias = Start | Config | Stress | Lost | Worker | Stop
 AnyEvent: TypeAlias = SessionEvent | ProcessEvent
 
-PROCESS_EVENTS = (Start, Config, Stress, Lost, Stop)
+PROCESS_EVENTS = (Start, Config, Stress, Lost, Worker, Stop)
 
 
 class Stamp(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from tarry.record.schema import (
     PROCESS_EVENTS,
+    Answer,
     Close,
     Command,
     Connect,
@@ -18,6 +19,7 @@ from tarry.record.schema import (
     Handoff,
     Hangup,
     Hold,
+    Outcome,
     Parked,
     Readable,
     Reason,
@@ -39,21 +41,23 @@ class Summary:
     """A running sum over one session."""
 
     __slots__ = (
-        "_action", "_blind", "_client", "_commands", "_delayed", "_discarded", "_early", "_ended", "_errors", "_greeted", "_hangup",
-        "_held", "_helo", "_last", "_messages", "_mta", "_observed", "_octets", "_parked", "_phase", "_port", "_rcpts",
-        "_rcpts_accepted", "_reasons", "_server", "_tls",
+        "_action", "_blind", "_client", "_commands", "_delayed", "_discarded", "_domain", "_early", "_ended", "_errors", "_greeted",
+        "_hangup", "_held", "_helo", "_last", "_login", "_messages", "_messages_refused", "_mta", "_mta_ms", "_observed", "_octets",
+        "_parked", "_passed", "_phase", "_port", "_rcpts", "_rcpts_accepted", "_reasons", "_server", "_tls",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._client = self._server = self._helo = self._tls = ""
+        self._client = self._server = self._helo = self._tls = self._domain = ""
         self._port = self._commands = self._rcpts = self._rcpts_accepted = self._messages = self._octets = self._errors = 0
-        self._phase = self._action = self._parked = self._discarded = 0
+        self._phase = self._action = self._parked = self._discarded = self._messages_refused = 0
         self._ended = "tarry"
         self._held = self._delayed = self._last = 0.0
-        self._greeted = self._mta = self._blind = self._observed = False
+        self._greeted = self._mta = self._blind = self._observed = self._login = False
         self._early: float | None = None
         self._hangup: float | None = None
+        self._mta_ms: float | None = None
         self._reasons: list[str] = []
+        self._passed: tuple[str, ...] = ()
 
     def add(self, event: SessionEvent, dt: float) -> None:
         """Count one event that happened *dt* seconds after accept. The commonest come first."""
@@ -71,6 +75,8 @@ class Summary:
                 self._phase = max(self._phase, 2)
             case Handoff():
                 self._mta = self._mta or event.ok
+                if event.ok and self._mta_ms is None:
+                    self._mta_ms = event.ms
                 self._blind = self._blind or event.blind
                 if not event.ok:
                     self._ended = "mta"
@@ -91,12 +97,17 @@ class Summary:
                     self._early = dt
             case Hold():
                 self._delayed += event.held
+            case Outcome(check=check, result="passed"):
+                if check not in self._passed:
+                    self._passed = (*self._passed, check)
+            case Answer(domain=domain) if domain:
+                self._domain = domain
             case Hangup():
                 self._ended = "client"
                 if self._hangup is None:
                     self._hangup = dt
             case _:
-                pass  # Answer, Wait, Outcome and Exit add nothing to the sum; Close is the sum
+                pass  # other Answers and Outcomes, Wait and Exit add nothing to the sum; Close is the sum
 
     def close(self) -> Close:
         """Return the wide closing line."""
@@ -128,6 +139,11 @@ class Summary:
             parked=self._parked,
             tls=self._tls,
             discarded=self._discarded,
+            messages_refused=self._messages_refused,
+            login=self._login,
+            passed=self._passed,
+            domain=self._domain,
+            mta_ms=self._mta_ms,
         )
 
     def _add_command(self, event: Command) -> None:
@@ -153,6 +169,10 @@ class Summary:
                 self._discarded += 1  # the only message that tarry accepts by itself is the one that it throws away
             elif code == 250:
                 self._messages += 1
+            elif code >= 500 and event.by == "mta":
+                self._messages_refused += 1
+        elif code == 235:
+            self._login = True
         if code in _ERRORS:
             self._errors += 1
         elif code == 421 and event.by == "mta":

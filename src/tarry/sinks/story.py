@@ -37,6 +37,7 @@ from tarry.record.schema import (
     Tls,
     Verdict,
     Wait,
+    Worker,
 )
 
 _REFUSING = frozenset({"defer", "reject", "drop"})
@@ -154,6 +155,11 @@ def tell_process(event: ProcessEvent) -> list[Said]:
             return [Said(Tone.WARN, f"{'under' if event.on else 'no longer under'} stress: {event.what} {event.why}".rstrip())]
         case Lost():
             return [Said(Tone.BAD, f"{_plural(event.count, 'record')} lost: {event.why}")]
+        case Worker(what="began"):
+            return [Said(Tone.QUIET, f"worker {event.number} began (process {event.pid})")]
+        case Worker():
+            tone = Tone.BAD if event.status else Tone.QUIET
+            return [Said(tone, f"worker {event.number} {event.what}: {event.why or f'status {event.status}'}")]
         case Stop():
             return [Said(Tone.PLAIN, f"stops: {event.why}, {_plural(event.sessions, 'session')} open")]
 
