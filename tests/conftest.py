@@ -1,5 +1,8 @@
 """conftest - what holds for every test: no deadline in hypothesis, and assertions of the playbook and of talks told in full."""
 
+import resource
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -8,3 +11,10 @@ pytest.register_assert_rewrite("tests.playbook", "tests.talk")
 # A deadline measures the machine, not the code; the whole suite has a time limit of its own.
 settings.register_profile("tarry", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tarry")
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder for the mail and the log of a front door, whose descriptor limit is not that of the test's own process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)

@@ -4,206 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
-import resource
-import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import closing, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from tarry.config.compile import fingerprint
-from tarry.config.load import Loaded, load
-from tarry.config.places import Inherited
+from tarry.config.load import Loaded
 from tarry.config.schema import Config
-from tarry.config.tables import Listen
-from tarry.core.client import Endpoint
 from tarry.daemon import Server, SystemClock, serve
-from tarry.handoffs import given_away_to, make_backend
-from tarry.net.backend import TcpConnector, UnixConnector
-from tarry.net.children import CommandConnector, RunFor
-from tarry.net.maildir import MaildirConnector
-from tarry.net.notify import Notifier
-from tarry.net.passing import PassConnector, PassTo
-from tarry.signals import serve_until_signalled
-from tarry.sockets import KEPT_DESCRIPTORS, fit_descriptors, open_sockets
 from tests.certificates import make
+from tests.doors import Client, config_of, in_transaction, loaded, records
 from tests.side import descriptors
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)  # the test's own process keeps its limits
-
-
-def config_of(text: str = "", *, listen: str = '"127.0.0.1:0"', wait: str = "0s") -> Config:
-    return Config.from_toml(
-        f'{text}\n[listen]\nsmtp = [{listen}]\nmax_clients = 50\n[record]\npath = "log"\n[hold]\nwait = "{wait}"\n'
-    )
-
-
-def records(kind: str = "") -> list[dict[str, Any]]:
-    """Return what the log holds, of one kind or all."""
-    lines = [json.loads(line) for line in Path("log").read_text().splitlines()]
-    return [line for line in lines if kind in ("", line["ev"])]
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
-
-
-class Client:
-    """A client of a server."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @staticmethod
-    async def of(server: Server) -> Client:
-        host, port = server.addresses[0]
-        return Client(*await asyncio.open_connection(host, port))
-
-    async def hears(self) -> str:
-        """Return the next reply's last line, "" at the end."""
-        async with asyncio.timeout(5):
-            while True:
-                line = (await self._reader.readline()).decode()
-                if line[3:4] != "-":
-                    return line.rstrip("\r\n")
-
-    async def says(self, line: str) -> str:
-        self._writer.write(line.encode() + b"\r\n")
-        return await self.hears()
-
-    async def leaves(self) -> None:
-        self._writer.close()
-        with suppress(ConnectionError):
-            await self._writer.wait_closed()
-
-
-async def in_transaction(server: Server) -> Client:
-    client = await Client.of(server)
-    await client.hears()
-    for line in ("EHLO x", "MAIL FROM:<a@b.example>"):
-        assert (await client.says(line)).startswith("250 ")
-    return client
-
-
-# Descriptors.
-
-
-@pytest.mark.parametrize(
-    ("limits", "asked", "fits"),
-    [
-        ((1024, 1024), 100, 100),
-        ((1024, 1024), 750, 750),
-        ((1024, 1024), 751, 750),
-        ((64, 1024), 1000, 750),
-        ((KEPT_DESCRIPTORS, KEPT_DESCRIPTORS), 10, 1),
-        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 1_000_000, 1_000_000),
-    ],
-)
-def test_clients_are_fitted_to_the_descriptors(
-    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], asked: int, fits: int
-) -> None:
-    """Three quarters of what the hard limit allows; fewer than asked is told, with what to do."""
-    raised: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
-    monkeypatch.setattr(resource, "setrlimit", lambda which, new: raised.append(new))
-    found, note = fit_descriptors(asked)
-    assert (fits, fits < asked) == (found, bool(note))
-    assert [(limits[1], limits[1])] * (limits[0] != limits[1]) == raised
-    assert not note or f"at most {fits} clients" in note
-
-
-def test_a_limit_that_may_not_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The soft limit it is."""
-
-    def refuse(which: int, new: tuple[int, int]) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (424, 4096))
-    monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert (300, "may have 424 descriptors") == (fit_descriptors(9999)[0], fit_descriptors(9999)[1][13:37])
-
-
-# The MTA of a configuration.
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "announce", "where"),
-    [
-        ('mode = "maildir"\nmaildir = "in/box"', MaildirConnector, "proxy-v2", "in/box"),
-        ('mode = "proxy"\naddress = "127.0.0.1:10025"', TcpConnector, "none", "127.0.0.1:10025"),
-        ('mode = "proxy"\naddress = "[::1]:25"\nannounce = "proxy-v1"', TcpConnector, "proxy-v1", "[::1]:25"),
-        ('mode = "proxy"\naddress = "unix:/run/mta"\nannounce = "proxy-v2"', UnixConnector, "proxy-v2", "unix:/run/mta"),
-        ('mode = "proxy"\naddress = "unix:/run/smtpd"\nannounce = "pass"', PassConnector, "pass", "unix:/run/smtpd"),
-        ('mode = "pass"\nsocket = "/run/smtpd"', PassConnector, "none", "unix:/run/smtpd"),
-        ('mode = "exec"\ncommand = ["/bin/mta", "-bs"]', CommandConnector, "none", "/bin/mta"),
-        ('mode = "exec"\ncommand = ["/bin/mta"]\nstdio = "pipe"', CommandConnector, "none", "/bin/mta"),
-        ('mode = "proxy"\naddress = "127.0.0.1:25"\nannounce = "xclient"', TcpConnector, "xclient", "127.0.0.1:25"),
-    ],
-)
-def test_the_mta_of_a_configuration(text: str, kind: type, announce: str, where: str) -> None:
-    """By mode and address; the embedded one learns the client's address as any other would."""
-    backend = make_backend(Config.from_toml(f"[handoff]\n{text}"), on_health=lambda good, why: None)
-    assert (kind, announce, where) == (type(backend.connector), backend.announce, backend.connector.where)
-    assert Path("in/box/new").is_dir() == (kind is MaildirConnector)
-
-
-@pytest.mark.parametrize(
-    ("text", "to"),
-    [
-        ("", None),
-        ('mode = "proxy"\naddress = "unix:/run/smtpd"\nannounce = "pass"', None),
-        ('mode = "pass"\nsocket = "/run/smtpd"\nmax_waiting = 7', PassTo("/run/smtpd", 7, 9.0)),
-        ('mode = "exec"\ncommand = ["/bin/mta", "-bs"]\nmax_children = 3', RunFor(("/bin/mta", "-bs"), 3)),
-        ('mode = "exec"\ncommand = ["/bin/mta"]\nstdio = "pipe"', None),
-    ],
-)
-def test_to_whom_clients_are_given(text: str, to: PassTo | RunFor | None) -> None:
-    """At the greeting; to nobody where tarry stays in line."""
-    assert to == given_away_to(Config.from_toml(f'[limits]\nbackend = "9s"\n[handoff]\n{text}'))
-
-
-@pytest.mark.parametrize(("mode", "without"), [("relay", frozenset[str]()), ("off", frozenset({"STARTTLS"}))])
-def test_starttls_can_be_kept_back(mode: str, without: frozenset[str]) -> None:
-    """tls.mode = "off" does not offer it, whatever the MTA does."""
-    assert without == make_backend(Config.from_toml(f'[tls]\nmode = "{mode}"'), on_health=lambda good, why: None).without
-
-
-@pytest.mark.parametrize(
-    ("mode", "to_mta", "address", "expected"),
-    [
-        ("maildir", "plain", "localhost:25", None),
-        ("proxy", "plain", "localhost:25", None),
-        ("proxy", "starttls", "localhost:25", ("localhost", ssl.CERT_NONE, 9.0)),
-        ("proxy", "verify", "localhost:25", ("localhost", ssl.CERT_REQUIRED, 9.0)),
-        ("proxy", "starttls", "unix:/run/mta", ("", ssl.CERT_NONE, 9.0)),
-    ],
-)
-def test_how_tls_is_spoken_to_the_mta(mode: str, to_mta: str, address: str, expected: tuple[str, int, float] | None) -> None:
-    """With the name in handoff.address, where it has one."""
-    config = f"""
-        handoff = {{ mode = "{mode}", address = "{address}" }}
-        tls = {{ mode = "off", to_mta = "{to_mta}", minimum = "1.3" }}
-        limits.handshake = "9s"
-    """
-    backend = make_backend(Config.from_toml(config), on_health=lambda good, why: None)
-    tls = backend.tls
-    assert expected == (tls and (tls.name, tls.context.verify_mode, tls.limit))
-    assert tls is None or tls.context.minimum_version is ssl.TLSVersion.TLSv1_3
-    assert (backend.way is not None) == (tls is not None)
 
 
 def test_the_system_clock() -> None:
@@ -309,60 +134,6 @@ def test_an_address_that_is_taken() -> None:
             socket.create_server(("127.0.0.1", addresses[0])).close()
 
     run(scenario())
-
-
-A, B, C = "abc"
-NO_TLS, TLS = False, True
-
-
-def test_a_socket_that_nobody_asks_for_is_closed() -> None:
-    """Clients that the supervisor's unit lets in would wait in it for ever otherwise."""
-    a, b = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
-    ((found, _),) = open_sockets(Listen(smtp=(Inherited("b"),)), [("a", a), ("b", b)])
-    assert (b, -1) == (found, a.fileno())
-    b.close()
-
-
-@pytest.mark.parametrize(
-    ("kind", "why"), [("client", "it is a client, and does not listen; write Accept=no"), ("unix", "it is no socket for TCP")]
-)
-def test_what_was_handed_over_cannot_be_used(kind: str, why: str) -> None:
-    """One of Accept=yes would keep the loop busy for ever; and no socket is left open."""
-    before = descriptors()
-    sock = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
-    with pytest.raises(OSError, match=f"systemd: what was handed over cannot be used: {why}"):
-        open_sockets(Listen(smtp=(Inherited(),)), [("unknown", sock)])
-    assert before == descriptors()
-
-
-@pytest.mark.parametrize(
-    ("smtp", "smtps", "opened"),
-    [
-        ([Inherited()], [], [(A, NO_TLS), (B, NO_TLS), (C, NO_TLS)]),
-        ([Inherited("b")], [Inherited()], [(B, NO_TLS), (A, TLS), (C, TLS)]),
-        ([Inherited("c"), Inherited("a")], [Inherited("b")], [(C, NO_TLS), (A, NO_TLS), (B, TLS)]),
-        ([Endpoint("127.0.0.1", 0)], [Inherited("a")], [("", NO_TLS), (A, TLS)]),
-    ],
-)
-def test_sockets_of_a_supervisor(smtp: list[Any], smtps: list[Any], opened: list[tuple[str, bool]]) -> None:
-    """By name; ``systemd`` has those that no other key names."""
-    handed = [(name, socket.create_server(("127.0.0.1", 0))) for name in "abc"]
-    names = {sock: name for name, sock in handed}
-    found = open_sockets(Listen(smtp=tuple(smtp), smtps=tuple(smtps)), handed)
-    assert opened == [(names.get(sock, ""), has_tls) for sock, has_tls in found]
-    for sock in (*names, *(sock for sock, _ in found)):
-        sock.close()
-
-
-@pytest.mark.parametrize(("wanted", "handed"), [("systemd", []), ("systemd:a", ["b"])])
-def test_sockets_that_nobody_handed_over(wanted: str, handed: list[str]) -> None:
-    """A sentence for the operator, and no socket is left open."""
-    sockets = [(name, socket.create_server(("127.0.0.1", 0))) for name in handed]
-    listen = Config.from_toml(f'[listen]\nsmtp = ["127.0.0.1:0", "{wanted}"]').listen
-    before = descriptors()
-    with pytest.raises(OSError, match=f"{wanted}: no such socket was handed over; start tarry by its socket unit"):
-        open_sockets(listen, sockets)
-    assert before - len(handed) == descriptors()
 
 
 # An embedding program goes on after it.
@@ -513,10 +284,6 @@ def test_records_are_written_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
 # Reloading.
 
 
-def loaded(text: str) -> Loaded:
-    return load(None, text=text)
-
-
 def test_a_reload_holds_for_later_clients() -> None:
     """Sessions that run keep what they began with."""
 
@@ -636,85 +403,3 @@ def test_a_certificate_that_cannot_be_used() -> None:
             await serve(tls_config(Path("none.pem"), Path("none.key")))
 
     run(scenario())
-
-
-# Signals.
-
-
-def signalled(
-    scenario: Callable[[Server], Coroutine[Any, Any, None]],
-    reload: Callable[[], Loaded] | None = None,
-    supervisor: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Serve until a scenario has sent its signals."""
-
-    async def main() -> None:
-        ready: asyncio.Queue[Server] = asyncio.Queue()
-        notifier = Notifier(dict(supervisor), os.getpid())
-        server = serve(config_of("[limits]\ndrain = '5s'"))
-        serving = asyncio.create_task(serve_until_signalled(server, reload=reload, on_ready=ready.put_nowait, notifier=notifier))
-        await scenario(await ready.get())
-        async with asyncio.timeout(5):
-            await serving
-
-    asyncio.run(main())
-
-
-def test_systemd_is_told() -> None:
-    """That the server is ready, alive, reads its configuration anew, and stops."""
-    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as ear:
-        ear.settimeout(5)
-        ear.bind("notify")
-
-        async def scenario(server: Server) -> None:
-            os.kill(os.getpid(), signal.SIGHUP)
-            while not records("config"):
-                server._flush()
-                await asyncio.sleep(0)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        supervisor = {"NOTIFY_SOCKET": str(Path("notify").absolute()), "WATCHDOG_USEC": "60000000"}
-        signalled(scenario, reload=lambda: load(None, text=""), supervisor=supervisor)
-        told = [ear.recv(1000).decode() for _ in range(5)]
-    assert told[0].startswith("READY=1\nSTATUS=listens on 127.0.0.1:")
-    assert "WATCHDOG=1" == told[1]
-    assert told[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert ["READY=1", "STOPPING=1\nSTATUS=lets transactions finish"] == told[3:]
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_drains(name: str) -> None:
-    """Its name is the reason in the log."""
-
-    async def scenario(server: Server) -> None:
-        os.kill(os.getpid(), getattr(signal, name))
-
-    signalled(scenario)
-    assert [name] == [one["why"] for one in records("stop")]
-
-
-def test_a_second_signal_ends_at_once() -> None:
-    """Also a transaction; a reload in between is not heeded."""
-
-    async def scenario(server: Server) -> None:
-        client = await in_transaction(server)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
-            os.kill(os.getpid(), number)
-            await asyncio.sleep(0.005)
-        await client.leaves()
-
-    signalled(scenario, lambda: loaded(""))
-    assert [] == records("config")
-
-
-@pytest.mark.parametrize("reloads", [True, False])
-def test_sighup_reloads(reloads: bool) -> None:
-    """Where there is a file to read."""
-
-    async def scenario(server: Server) -> None:
-        os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    signalled(scenario, (lambda: loaded("")) if reloads else None)
-    assert int(reloads) == len(records("config"))
