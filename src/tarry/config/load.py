@@ -6,7 +6,7 @@ Promises  Bad content never raises: each mistake is a `Problem` with its file, l
           so that there is always a whole configuration to look at. Whoever must not go on with errors calls `Loaded.checked`.
           A check that a preset does not name is ignored under it: its original did not have it, and a new check changes none.
           The operator's own checks are as they were declared under every preset.
-Not here  Rules between keys: problems.py. Compiling for the core: compile.py.
+Not here  Rules between keys: problems.py. Compiling for the core: compile.py. Files of networks: lists.py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tarry.checks import REGISTRY
 from tarry.config import document, problems
 from tarry.config.document import Document
 from tarry.config.keys import CHECKS, Checks, Key, build, groups, keys, tables
+from tarry.config.lists import Lists, read_lists
 from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
 from tarry.config.schema import NO_EFFECT, PRESETS, Config
 from tarry.config.spelling import nearest, printable, spell_key
@@ -36,11 +37,13 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A configuration with the story of its values. ``origins`` has an entry for every key."""
+    """A configuration with the story of its values. ``origins`` has an entry for every key; ``lists`` is what the files of
+    exempt.files and deny.files hold."""
 
     config: Config
     origins: Mapping[str, Origin]
     problems: tuple[Problem, ...]
+    lists: Lists = Lists()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -109,7 +112,9 @@ def load(
         if problem.where not in reading.bad and (problem.is_error or not doc.problems):
             reading.problems.append(_placed(problem, reading, origins))
     found = sorted(dict.fromkeys(reading.problems), key=lambda problem: (problem.line, not problem.is_error))
-    return Loaded(config, MappingProxyType(origins), tuple(found))
+    lists = read_lists(config.exempt.files, config.deny.files, path.parent if path is not None else Path())
+    of_lists = (_named_there(problem, reading, origins) for problem in lists.problems)
+    return Loaded(config, MappingProxyType(origins), (*found, *of_lists), lists)
 
 
 def preset_text(name: str) -> str:
@@ -290,6 +295,13 @@ def _later(where: str, reading: _Reading, key: Key) -> Problem:
     origin = reading.origins[key.name]
     place = (origin.name, origin.line) if origin.kind == "file" else ("", 0)
     return Problem(where, NO_EFFECT, "leave it out, or keep it for later", Severity.WARNING, *place)
+
+
+def _named_there(problem: Problem, reading: _Reading, origins: Mapping[str, Origin]) -> Problem:
+    """Give what is wrong with a list as a whole, and not with one of its lines, the place where the list is named."""
+    if problem.line:
+        return problem
+    return _placed(replace(problem, what=f"{problem.file}: {problem.what}", file=""), reading, origins)
 
 
 def _placed(problem: Problem, reading: _Reading, origins: Mapping[str, Origin]) -> Problem:
