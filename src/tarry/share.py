@@ -6,8 +6,9 @@ Promises  Sockets and census outlive the worker: its keeper has them too, and gi
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
+
+from tarry.sockets import Open
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,8 @@ class Share:
 
     worker: int
     workers: int
-    sockets: tuple[tuple[socket.socket, bool], ...]
-    """Where it listens; the second value says whether clients begin with TLS there. The worker closes them."""
+    sockets: tuple[Open, ...]
+    """Where it listens. The worker closes them."""
     incarnation: int = 1
     """Which process of all that were ever begun for this front door it is: no two have the same, and session ids carry it."""
     census: int | None = None
