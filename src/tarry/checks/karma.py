@@ -56,6 +56,11 @@ class Karma:
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._thresholds = thresholds or Thresholds()
 
+    @property
+    def by_domain(self) -> bool:
+        """True where names are looked up for it."""
+        return self._thresholds.by_domain
+
     def asks(self, seen: Seen, options: NoOptions) -> tuple[Question, ...]:
         client = seen.about.client
         if not isinstance(seen.moment, Arrived) or not client:
