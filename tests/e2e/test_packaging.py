@@ -60,14 +60,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def package(wheel: Path) -> Path:
-    """What `make deb` makes, less well packed."""
+    """What `make deb` makes, but that nothing is compressed."""
     need("dpkg-deb")
     build(wheel, wheel.parent)
     return next(wheel.parent.glob("*.deb"))
 
 
 def build(wheel: Path, folder: Path) -> None:
-    run(sys.executable, PACKAGING / "build_deb.py", wheel, folder, SOURCE_DATE_EPOCH="1700000000", TARRY_DEB_LEVEL="0")
+    run(sys.executable, PACKAGING / "build_deb.py", wheel, folder, SOURCE_DATE_EPOCH="1700000000", TARRY_DEB_PACKING="none")
 
 
 @pytest.fixture(scope="module")
