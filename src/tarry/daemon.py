@@ -434,6 +434,7 @@ def serve(config: Config | None = None, *, observe: bool = False, folder: Path |
     """Return a front door for this configuration (None for the defaults), to be awaited or entered.
 
     ``await serve(config)`` serves until it is cancelled; ``async with serve(config) as server`` serves for the length of
-    the block and drains at its end. *folder* is where exempt.files and deny.files are named from. Raises OSError where an address cannot be had.
+    the block and drains at its end. *folder* is where exempt.files and deny.files are named from. Raises OSError where an
+    address cannot be had.
     """
     return Server(config or Config(), observe=observe, folder=folder)
