@@ -62,7 +62,7 @@ class Server:
     """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``.
 
     *share* is what it has of the work where it is one of several workers. *sockets* are those that it listens on where they
-    are open already.
+    are open already. *incarnation* is above 0 for one that takes another's place, in whose log it goes on: see net/ids.
     """
 
     def __init__(
@@ -73,11 +73,13 @@ class Server:
         sink: Sink | None = None,
         share: Share | None = None,
         sockets: Sequence[Open] | None = None,
+        incarnation: int = 0,
     ) -> None:
         self._config = config
         self._observe = observe
         self._share = share
         self._sockets = share.sockets if share is not None else sockets
+        self._incarnation = share.incarnation if share is not None else incarnation
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
@@ -116,7 +118,7 @@ class Server:
             )
         self._sink.start()
         draw = random.Random().random
-        ids = SessionIds(self._clock.wall(), self._share.incarnation if self._share else 0)
+        ids = SessionIds(self._clock.wall(), self._incarnation)
         self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children, ids=ids)
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
