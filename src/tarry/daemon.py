@@ -6,6 +6,7 @@ Promises  Nothing is decided here. The descriptor limit is raised to its hard li
           within limits.drain; a second one ends at once. Who retires because another has taken its place lets its clients
           end by themselves for that long, the held ones too, and drains what is left then. SIGHUP reads the configuration
           again and keeps the old one when the new one has errors.
+          It is asked how it is over control.socket and web.listen; where these cannot be had that is told, and mail comes in.
 Not here  Sockets (sockets), the MTA (handoffs), signals (signals), several processes (workers).
 """
 
@@ -20,11 +21,13 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
+from tarry.control import states
+from tarry.control.server import ControlServer
 from tarry.core.admission import Networks
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
@@ -35,10 +38,14 @@ from tarry.net.ids import SessionIds
 from tarry.net.listener import Listener
 from tarry.net.tls import server_context
 from tarry.record import schema
+from tarry.record.tally import Tally
 from tarry.share import Share
 from tarry.sinks import Sink, open_sink
 from tarry.sockets import Open, fit_descriptors, open_sockets
 from tarry.version import VERSION
+
+if TYPE_CHECKING:
+    from tarry.web.server import Web
 
 FLUSH_EVERY = 0.1
 """Seconds between writes of the event log: one write for all records of that time."""
@@ -93,6 +100,12 @@ class Server:
         self._is_stopping = False
         self.sockets: tuple[Open, ...] = ()
         """On which it listens, or has listened; for who hands them over."""
+        self._since = 0.0
+        self._fingerprint = ""
+        self._tally = Tally()
+        self._stresses: dict[str, str] = {}
+        self._control: ControlServer | None = None
+        self._web: Web | None = None
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
 
@@ -100,6 +113,32 @@ class Server:
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens, as (host, port)."""
         return [(one.endpoint.host, one.endpoint.port) for one in self._listeners]
+
+    @property
+    def web_address(self) -> tuple[str, int] | None:
+        """Where /metrics and /health are, as (host, port); None where they are nowhere."""
+        return self._web.address if self._web is not None else None
+
+    def state(self) -> states.State:
+        """Tell how it is: what `tarry status` shows, and /metrics and /health are made of. A copy: it does not change."""
+        backend = self._backend
+        is_well = backend.is_answering
+        return states.State(
+            pid=os.getpid(),
+            version=VERSION,
+            since=self._since,
+            config=self._fingerprint,
+            listen=tuple(str(one.endpoint) for one in self._listeners),
+            max_clients=self._front.max_clients,
+            held=self._front.held,
+            in_session=self._front.in_session,
+            draining=self._is_stopping,
+            observes=self._observe,
+            stress=tuple(states.Stress(what, why) for what, why in self._stresses.items()),
+            mta=states.Mta(backend.connector.where, is_well, "" if is_well else backend.trouble),
+            lists=tuple(states.List(zone, not why, why) for zone, why in self._lookups.lists.items()),
+            tally=Tally() + self._tally,
+        )
 
     async def start(self) -> None:
         """Listen and serve. Raises OSError where an address, the Maildir or the certificate cannot be had."""
@@ -119,7 +158,16 @@ class Server:
         self._sink.start()
         draw = random.Random().random
         ids = SessionIds(self._clock.wall(), self._incarnation)
-        self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children, ids=ids)
+        self._front = Front(
+            loop,
+            self._clock,
+            terms=terms,
+            random=draw,
+            write=self._sink.put,
+            children=self._children,
+            ids=ids,
+            on_close=self._on_close,
+        )
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
         sockets: list[Open] = []
@@ -145,6 +193,9 @@ class Server:
             for one in sockets
         ]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
+        self._fingerprint = terms.fingerprint
+        self._since = self._clock.wall()
+        await self._open_doors_for_the_operator()
         worker = self._share.worker if self._share else 0
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients, worker))
 
@@ -176,6 +227,10 @@ class Server:
             self._front.close()
             self._children.close()
             self._record(schema.Stop(why, sessions))
+            if self._control is not None:
+                self._control.close()
+            if self._web is not None:
+                await self._web.close()
             await self._let_go()
             loop.call_soon(self._stopped.set)
 
@@ -221,6 +276,7 @@ class Server:
         self._asking = asyncio.get_running_loop().create_task(terms.backend.keep_asking())
         terms.backend.capabilities = self._backend.capabilities
         self._backend = terms.backend
+        self._fingerprint = terms.fingerprint
         self._front.change(terms)
         self._sink.reopen()
         self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
@@ -267,6 +323,27 @@ class Server:
             resolver=self._asked if self._lookups.resolver is not None else None,
         )
 
+    async def _open_doors_for_the_operator(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._config.control.socket:
+            self._control = ControlServer(loop, self._config.control.socket, self._tell, version=VERSION)
+            self._note(await self._control.start())
+        if self._config.web.listen is not None:
+            from tarry.web.server import open_web  # prometheus_client takes 50 ms and is not wanted by most
+
+            self._web, trouble = open_web(self._config.web.listen, loop, self._tell)
+            self._note(trouble)
+
+    async def _tell(self) -> states.State:
+        return self.state()
+
+    def _note(self, trouble: str) -> None:
+        if trouble:
+            self.notes.append(trouble)
+
+    def _on_close(self, close: schema.Close, id: str, at: float) -> None:
+        self._tally.add(close)
+
     def _on_list(self, zone: str, good: bool, why: str) -> None:
         self._record(schema.Stress(f"list {zone}", not good, why))
 
@@ -274,6 +351,9 @@ class Server:
         self._record(schema.Stress("mta", not good, why))
 
     def _on_stress(self, on: bool, why: str) -> None:
+        self._stresses.pop("descriptors", None)
+        if on:
+            self._stresses["descriptors"] = why
         self._record(schema.Stress("descriptors", on, why))
         if on:
             self._front.relieve()
@@ -307,6 +387,8 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
         ("listen.user", old.listen.user, new.listen.user),
         ("record.path", old.record.path, new.record.path),
         ("record.style", old.record.style, new.record.style),
+        ("control.socket", old.control.socket, new.control.socket),
+        ("web.listen", old.web.listen, new.web.listen),
     )
 
 

@@ -40,7 +40,7 @@ from tarry.net.smtps import TlsRoom
 from tarry.net.tls_transport import TlsTransport
 from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
-from tarry.record.journal import Journal, Write
+from tarry.record.journal import Journal, OnClose, Write
 from tarry.smtp.proxy_header import Header, HeaderFault
 from tarry.smtp.reply import Reply
 
@@ -65,7 +65,7 @@ class Terms:
 
 
 class Front:
-    """All clients of one process."""
+    """All clients of one process. ``on_close`` is told each session's closing line."""
 
     def __init__(
         self,
@@ -77,12 +77,14 @@ class Front:
         write: Write,
         children: Children | None = None,
         ids: SessionIds | None = None,
+        on_close: OnClose | None = None,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._terms = terms
         self._random = random
         self._write = write
+        self._on_close = on_close
         self._ids = ids or SessionIds(clock.wall())
         self._number = 0
         self._door = Door(terms.rules)
@@ -120,6 +122,11 @@ class Front:
     def all_in(self) -> int:
         """How many clients there are, those of whom a proxy has told nothing yet among them."""
         return len(self._desk) + self.held + self.in_session
+
+    @property
+    def max_clients(self) -> int:
+        """How many clients may be in at once."""
+        return self._terms.rules.max_clients
 
     def change(self, terms: Terms) -> None:
         """Take new terms for the clients that come from now on."""
@@ -413,6 +420,7 @@ class Front:
             accepted_wall=self._wall(accepted_at),
             write=self._write,
             all_records=policy.record_all,
+            on_close=self._on_close,
         )
 
 
