@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tarry.config.compile import door_rules, fingerprint, policy
+from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
 from tarry.core.admission import Networks
@@ -96,7 +96,9 @@ class Server:
             )
         self._sink.start()
         draw = random.Random().random
-        self._front = Front(loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children)
+        self._front = Front(
+            loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children, on_load=self._on_load
+        )
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
         sockets: list[tuple[socket.socket, bool]] = []
@@ -223,6 +225,7 @@ class Server:
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
             resolver=self._asked if self._lookups.resolver is not None else None,
+            relief=relief(config),
         )
 
     def _on_list(self, zone: str, good: bool, why: str) -> None:
@@ -230,6 +233,9 @@ class Server:
 
     def _on_health(self, good: bool, why: str) -> None:
         self._record(schema.Stress("mta", not good, why))
+
+    def _on_load(self, on: bool, why: str) -> None:
+        self._record(schema.Stress("load", on, why))
 
     def _on_stress(self, on: bool, why: str) -> None:
         self._record(schema.Stress("descriptors", on, why))
