@@ -85,6 +85,7 @@ class Front:
         random: Random,
         write: Write,
         children: Children | None = None,
+        ids: SessionIds | None = None,
         census: Census | None = None,
         elsewhere: Elsewhere | None = None,
         on_load: Callable[[bool, str], None] = lambda on, why: None,
@@ -94,7 +95,7 @@ class Front:
         self._terms = terms
         self._random = random
         self._write = write
-        self._ids = SessionIds(clock.wall())
+        self._ids = ids or SessionIds(clock.wall())
         self._number = 0
         self._door = Door(terms.rules, census or memory.alone(), elsewhere)
         self._load = Load(terms.policy, terms.relief, terms.rules.max_clients, on_load)
@@ -127,6 +128,11 @@ class Front:
     def in_session(self) -> int:
         """How many clients are in line, on their way to the MTA, or with a command of their own."""
         return len(self._sessions) + len(self._giving)
+
+    @property
+    def all_in(self) -> int:
+        """How many clients there are, those of whom a proxy has told nothing yet among them."""
+        return len(self._desk) + self.held + self.in_session
 
     @property
     def is_under_stress(self) -> bool:

@@ -2,7 +2,8 @@
 
 What     `Tarry(text, ...)` is a context manager that writes a configuration file, runs `tarry serve -c FILE` in a folder of
          its own, and returns when its port listens. The tables in *text* are laid over a small default: a free loopback
-         port, a hold of 1 s, the record in a file, mail to a maildir or, with *backend*, to the MTA on that port.
+         port, one worker, a hold of 1 s, the record in a file, no memory and no control socket, mail to a maildir or, with
+         *backend*, to the MTA on that port.
 Promise  Whether it listens is read from the kernel: no probe connection shows up in the record. At its end the record is
          audited (see audit), unless the test failed or killed it.
 Not      It knows nothing of the record's fields; `records` gives them as parsed JSON.
@@ -193,10 +194,12 @@ class Tarry:
     def _defaults(self) -> dict[str, Any]:
         host = f"[{self._address}]" if ":" in self._address else self._address
         config: dict[str, Any] = {
-            "listen": {"smtp": [f"{host}:{self.port}"]},
+            "listen": {"smtp": [f"{host}:{self.port}"], "workers": 1},
             "handoff": {"mode": "maildir", "maildir": str(self.maildir)},
             "hold": {"wait": self._wait},
             "record": {"path": str(self.folder / "record.jsonl")},
+            "store": {"url": "none"},
+            "control": {"socket": ""},
         }
         if self._backend is not None:
             config["handoff"] = {"mode": "proxy", "address": f"127.0.0.1:{self._backend}", "announce": self._announce}
