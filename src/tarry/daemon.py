@@ -23,15 +23,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tarry.config.compile import door_rules, fingerprint, policy
+from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
 from tarry.control import states
 from tarry.control.server import ControlServer
 from tarry.core.admission import Networks
+from tarry.core.census import Census
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
-from tarry.net import inherited
+from tarry.net import census, inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
@@ -167,6 +168,8 @@ class Server:
             children=self._children,
             ids=ids,
             on_close=self._on_close,
+            census=self._census(),
+            on_load=self._on_load,
         )
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
@@ -321,6 +324,7 @@ class Server:
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
             resolver=self._asked if self._lookups.resolver is not None else None,
+            relief=relief(config),
         )
 
     async def _open_doors_for_the_operator(self) -> None:
@@ -349,6 +353,13 @@ class Server:
 
     def _on_health(self, good: bool, why: str) -> None:
         self._record(schema.Stress("mta", not good, why))
+
+    def _census(self) -> Census | None:
+        share = self._share
+        return census.attach(share.census, share.worker) if share is not None and share.census is not None else None
+
+    def _on_load(self, on: bool, why: str) -> None:
+        self._record(schema.Stress("load", on, why))
 
     def _on_stress(self, on: bool, why: str) -> None:
         self._stresses.pop("descriptors", None)
