@@ -32,20 +32,23 @@ FIELDS: dict[str, dict[str, str]] = {
         "server": "The address and port that it connected to.",
         "wait": "Seconds that it is to wait for the greeting.",
         "via": "Address and port of the proxy whose PROXY header named the client; empty without one.",
-        "exempt": "`exempt` for a client of `[exempt]`, else empty.",
+        "exempt": "`exempt` for a client of `[exempt]`, `allowed` for one that `tarry clients allow` or `exempt.files` names; else empty.",
         "config": "Fingerprint of the configuration that it meets, as `tarry config show` prints it.",
         "hold_class": "Name of the `[[hold.class]]` that it is of by its address; empty for none.",
     },
     "readable": {"phase": PHASE, "bytes": "Octets that were there, at most 1,024.", "text": "The first of them, escaped."},
     "answer": {
-        "source": "Who was asked: the DNS list; `names` for the names of the address, `addresses` for the addresses of a name.",
-        "codes": "What was answered: addresses, or names.",
+        "source": "Who was asked: the DNS list; `names` for the names of the address, `addresses` for the addresses of a name; "
+        "`history` or `domain_history` for what is remembered.",
+        "codes": "What was answered: addresses, or names; of what is remembered `karma`, `sessions` and `delivered` with a number, "
+        "and `pass` with a check that the client need not pass again.",
         "ttl": "Seconds that the answer holds.",
         "ms": "Milliseconds until it came; 0 from the cache.",
         "state": "found, nothing, or unknown where no answer was to be had.",
         "why": "Why it is unknown.",
         "name": "What was looked up. Where a zone of yours holds a key, it stands here and in `source`: keep the log as private.",
         "confirmed": "Of names: how many of them, the first ones, have the client's address.",
+        "domain": "Of a domain's history: the organisational domain that answers for the address; empty for none.",
     },
     "wait": {"name": "Name of the `[[hold.class]]`; empty for none.", "wait": "Seconds from accept on."},
     "outcome": {
@@ -143,6 +146,11 @@ FIELDS: dict[str, dict[str, str]] = {
         "parked": "How often the MTA's connection was given up for a hold.",
         "tls": "Version and cipher of TLS with the client, where tarry spoke it.",
         "discarded": "Messages that were answered 250 and thrown away, since a check asks for that; not among `messages`.",
+        "messages_refused": "Messages that the MTA answered with 5xx.",
+        "login": "True when it logged in (AUTH, 235).",
+        "passed": "Checks of the hold that it passed.",
+        "domain": "Organisational domain that answers for its address, where that was looked up; else empty.",
+        "mta_ms": "Milliseconds that the MTA took to answer when it was first needed; null where it was not.",
     },
     "start": {
         "version": "Version of tarry.",
@@ -150,6 +158,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "pid": "Process id.",
         "config": "Fingerprint of the configuration.",
         "max_clients": "How many clients it serves at once: `listen.max_clients`, or fewer where descriptors are short.",
+        "worker": "Number of the process among those that share the work; 0 where it is alone.",
     },
     "config": {
         "config": "Fingerprint of the new configuration.",
@@ -157,11 +166,18 @@ FIELDS: dict[str, dict[str, str]] = {
         "why": "Its errors; where it was taken, the keys that wait for a restart.",
     },
     "stress": {
-        "what": "`mta` or `descriptors`.",
+        "what": "`mta`, `descriptors`, `load`, `store`, or `list` and the name of a DNS list.",
         "on": "True when it begins, false when it is over. The first answer of the MTA after a start is told as well.",
         "why": "What happened: a sentence, or the name of an errno.",
     },
     "lost": {"count": "Records.", "why": "`queue full`, or the name of an errno such as ENOSPC."},
+    "worker": {
+        "number": "Which one, from 1 on.",
+        "what": "`began`, `ended`, or `replaced`.",
+        "pid": "Process id.",
+        "status": "Exit status, negative for the signal that ended it; 0 while it runs.",
+        "why": "What happened, in words.",
+    },
     "stop": {"why": "SIGTERM, SIGINT or what the embedding program did.", "sessions": "Clients that were inside then."},
 }
 
@@ -193,6 +209,7 @@ EXAMPLES: tuple[AnyEvent, ...] = (
     schema.Config("d95b64febe", False, "tarry.toml:3: error: hold.wiat: no such key; did you mean hold.wait?"),
     schema.Stress("mta", True, "Connection refused"),
     schema.Lost(17, "ENOSPC"),
+    schema.Worker(2, "ended", 4713, -9, "killed by SIGKILL"),
     schema.Stop("SIGTERM", 2),
 )
 

@@ -143,6 +143,11 @@ closes = st.builds(
     mta=st.booleans(),
     blind=st.booleans(),
     observed=st.booleans(),
+    messages_refused=_count,
+    login=st.booleans(),
+    passed=_names,
+    domain=_words,
+    mta_ms=st.none() | _seconds,
 )
 
 process_events: st.SearchStrategy[schema.ProcessEvent] = st.one_of(
@@ -150,6 +155,7 @@ process_events: st.SearchStrategy[schema.ProcessEvent] = st.one_of(
     st.builds(schema.Config, config=_words, ok=st.booleans(), why=_text),
     st.builds(schema.Stress, what=_words, on=st.booleans(), why=_text),
     st.builds(schema.Lost, count=_count, why=_text),
+    st.builds(schema.Worker, number=_count, what=_words, pid=_count, status=st.integers(-64, 255), why=_text),
     st.builds(schema.Stop, why=_words, sessions=_count),
 )
 

@@ -110,7 +110,7 @@ def test_python_blocks_run(
 
     open_socket = listener.open_socket
     monkeypatch.setattr("asyncio.sleep", short_sleep)
-    monkeypatch.setattr("tarry.daemon.open_socket", open_free)
+    monkeypatch.setattr("tarry.sockets.open_socket", open_free)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     write_files(PAGE[page], tmp_path)

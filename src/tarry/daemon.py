@@ -3,10 +3,11 @@
 What      `serve` starts a front door in a running event loop.
 Promises  Nothing is decided here. The descriptor limit is raised to its hard limit, the number of clients is fitted to
           it, and both are told. SIGTERM drains: no new clients, 421 to those who are held or idle, transactions finish
-          within limits.drain; a second one ends at once. SIGHUP reads the configuration again and keeps the old one when
-          the new one has errors.
+          within limits.drain; a second one ends at once. Who retires because another has taken its place lets its clients
+          end by themselves for that long, the held ones too, and drains what is left then. SIGHUP reads the configuration
+          again and keeps the old one when the new one has errors.
           It is asked how it is over control.socket and web.listen; where these cannot be had that is told, and mail comes in.
-Not here  Sockets (sockets), the MTA (handoffs), signals (signals).
+Not here  Sockets (sockets), the MTA (handoffs), signals (signals), several processes (workers).
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import socket
 import ssl
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -34,12 +34,14 @@ from tarry.lookups import Lookups, Succession
 from tarry.net import inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
+from tarry.net.ids import SessionIds
 from tarry.net.listener import Listener
 from tarry.net.tls import server_context
 from tarry.record import schema
 from tarry.record.tally import Tally
+from tarry.share import Share
 from tarry.sinks import Sink, open_sink
-from tarry.sockets import fit_descriptors, open_sockets
+from tarry.sockets import Open, fit_descriptors, open_sockets
 from tarry.version import VERSION
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 FLUSH_EVERY = 0.1
 """Seconds between writes of the event log: one write for all records of that time."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks at who is still in, while it retires."""
 FIRST_PROBE = 2.0
 """Seconds that the start waits for the MTA's first answer; it goes on asking afterwards."""
 
@@ -62,11 +66,25 @@ class SystemClock:
 
 
 class Server:
-    """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``."""
+    """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``.
 
-    def __init__(self, config: Config, *, observe: bool = False, sink: Sink | None = None) -> None:
+    *share* is what it has of the work where it is one of several workers. *sockets* are those that it listens on where they
+    are open already.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        observe: bool = False,
+        sink: Sink | None = None,
+        share: Share | None = None,
+        sockets: Sequence[Open] | None = None,
+    ) -> None:
         self._config = config
         self._observe = observe
+        self._share = share
+        self._sockets = share.sockets if share is not None else sockets
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
@@ -78,6 +96,8 @@ class Server:
         self._tls: ssl.SSLContext | None = None
         self._stopped = asyncio.Event()
         self._is_stopping = False
+        self.sockets: tuple[Open, ...] = ()
+        """On which it listens, or has listened; for who hands them over."""
         self._since = 0.0
         self._fingerprint = ""
         self._tally = Tally()
@@ -135,19 +155,29 @@ class Server:
             )
         self._sink.start()
         draw = random.Random().random
+        ids = SessionIds(self._clock.wall(), self._share.incarnation if self._share else 0)
         self._front = Front(
-            loop, self._clock, terms=terms, random=draw, write=self._sink.put, children=self._children, on_close=self._on_close
+            loop,
+            self._clock,
+            terms=terms,
+            random=draw,
+            write=self._sink.put,
+            children=self._children,
+            ids=ids,
+            on_close=self._on_close,
         )
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
-        sockets: list[tuple[socket.socket, bool]] = []
+        sockets: list[Open] = []
         try:
-            sockets += open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
+            if self._sockets is None:
+                self._sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
+            sockets += self._sockets
             self._backend = terms.backend
             await terms.backend.wait_for_answer(FIRST_PROBE)
         except BaseException:  # an address that cannot be had; cancelled
-            for sock, _ in sockets:
-                sock.close()
+            for one in sockets:
+                one.sock.close()
             self._front.drain(lambda: None)
             self._front.close()
             await self._let_go()
@@ -155,15 +185,17 @@ class Server:
         if terms.backend.capabilities is None:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
+        self.sockets = tuple(sockets)
         self._listeners = [
-            Listener(loop, sock, on_client=partial(self._front.take, has_tls=has_tls), on_stress=self._on_stress)
-            for sock, has_tls in sockets
+            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=self._on_stress)
+            for one in sockets
         ]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._fingerprint = terms.fingerprint
         self._since = self._clock.wall()
         await self._open_doors_for_the_operator()
-        self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients))
+        worker = self._share.worker if self._share else 0
+        self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients, worker))
 
     async def stop(self, why: str = "stop") -> None:
         """Drain and end, within ``limits.drain`` seconds; at once where it is cancelled. Who calls it again waits for the first."""
@@ -172,8 +204,8 @@ class Server:
             return
         self._is_stopping = True
         loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            listener.close()
+        for listener, one in zip(self._listeners, self.sockets, strict=False):
+            listener.close(takes_rest=not one.name)  # a supervisor's socket keeps its backlog for the next start
         self._listeners.clear()
         empty = asyncio.Event()
         sessions = self._front.held + self._front.in_session
@@ -199,6 +231,21 @@ class Server:
                 await self._web.close()
             await self._let_go()
             loop.call_soon(self._stopped.set)
+
+    async def retire(self, why: str) -> None:
+        """Another serves in its place: take no more clients, let those who are in end by themselves, and `stop`.
+
+        Its sockets are closed as they are: whoever has them too finds in their backlog those who were not accepted. Who is still
+        in after ``limits.drain`` meets `stop` as it always is; and it may be called at any time, to end it earlier.
+        """
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.limits.drain):
+                while not self._is_stopping and self._front.all_in:
+                    await asyncio.sleep(LOOK_EVERY)
+        await self.stop(why)
 
     def abort(self) -> None:
         """End every session at once."""
@@ -334,6 +381,8 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
     return (
         ("listen.smtp", old.listen.smtp, new.listen.smtp),
         ("listen.smtps", old.listen.smtps, new.listen.smtps),
+        ("listen.workers", old.listen.workers, new.listen.workers),
+        ("listen.user", old.listen.user, new.listen.user),
         ("record.path", old.record.path, new.record.path),
         ("record.style", old.record.style, new.record.style),
         ("control.socket", old.control.socket, new.control.socket),

@@ -214,13 +214,6 @@ def test_show_without_a_file_shows_the_defaults() -> None:
     assert run("show").stdout.startswith("no file, preset tarry, fingerprint ")
 
 
-def test_show_leaves_out_what_has_no_effect() -> None:
-    """Keys of later versions are shown only where they are set."""
-    assert "[karma]" not in run("show").stdout
-    write("[karma]\nskip_above = 9\n")
-    assert "  skip_above     9                                tarry.toml:2" in run("show").stdout.splitlines()
-
-
 def test_show_of_a_wrong_file() -> None:
     """A file with errors is shown as far as it is right; the errors go to standard error, and the status is 1."""
     write(WRONG)

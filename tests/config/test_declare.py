@@ -18,9 +18,7 @@ def test_a_key_is_a_field_that_documents_itself() -> None:
     """Its default is that of the field; the rest stands in the metadata."""
     (field,) = fields(Table)
     assert (3, Table().one) == (field.default, 3)
-    assert ("How many.", "0.1", "RFC 5321", False, True) == tuple(
-        field.metadata[name] for name in ("help", "since", "source", "later", "required")
-    )
+    assert ("How many.", "0.1", "RFC 5321", True) == tuple(field.metadata[name] for name in ("help", "since", "source", "required"))
 
 
 def test_phases_are_named_as_in_records() -> None:

@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -56,30 +59,49 @@ def config(action: str, at: str = "") -> str:
     return f'{tables}[checks.many_errors]\naction = "{action}"\nlimit = {LIMIT}\n{place}[delay]\ntarget = "{HELD}s"\n'
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of a client: the code of each command after it was found, how long RCPT took, all it heard, its last record."""
+
+    codes: dict[str, int]
+    held: float
+    said: bytes
+    close: dict[str, Any]
+
+
 @pytest.fixture(scope="module", params=ACTIONS)
-def acting(request: pytest.FixtureRequest, sink: Sink) -> Iterator[tuple[str, Tarry]]:
-    """A tarry in which every check has the same action, to be carried out where the reason was found."""
-    with Tarry(config(request.param), backend=sink.port, wait="0.02s") as running:
-        yield request.param, running
-
-
-@pytest.fixture(scope="module")
-def tagging(sink: Sink) -> Iterator[Tarry]:
-    with Tarry(config("tag"), backend=sink.port, wait="0.02s") as running:
-        yield running
+def acting(request: pytest.FixtureRequest, sink: Sink) -> tuple[str, dict[str, Found]]:
+    """What a tarry does in which every check has the same action, to be carried out where the reason was found."""
+    return request.param, found_by(config(request.param), sink)
 
 
 @pytest.fixture(scope="module", params=["mail", "rcpt", "data"])
-def refusing_at(request: pytest.FixtureRequest, sink: Sink) -> Iterator[tuple[str, Tarry]]:
+def refusing_at(request: pytest.FixtureRequest, sink: Sink) -> tuple[str, dict[str, Found]]:
     """The same with the action reject, to be carried out at a later phase."""
-    with Tarry(config("reject", request.param), backend=sink.port, wait="0.02s") as running:
-        yield request.param, running
+    return request.param, found_by(config("reject", request.param), sink)
 
 
 @pytest.fixture(scope="module", params=["mail", "rcpt", "data"])
-def dropping_at(request: pytest.FixtureRequest, sink: Sink) -> Iterator[tuple[str, Tarry]]:
-    with Tarry(config("drop", request.param), backend=sink.port, wait="0.02s") as running:
-        yield request.param, running
+def dropping_at(request: pytest.FixtureRequest, sink: Sink) -> tuple[str, dict[str, Found]]:
+    return request.param, found_by(config("drop", request.param), sink)
+
+
+def found_by(text: str, sink: Sink) -> dict[str, Found]:
+    """Let a client of each kind come to a tarry of that configuration, all at the same time."""
+    with Tarry(text, backend=sink.port, wait="0.02s") as tarry, ThreadPoolExecutor(len(TRIGGERS)) as pool:
+        return dict(zip(TRIGGERS, pool.map(lambda check: be_found(tarry, check), TRIGGERS), strict=True))
+
+
+def be_found(tarry: Tarry, check: str) -> Found:
+    trigger, _ = TRIGGERS[check]
+    with RawClient(tarry.port) as client:
+        client.greeted()
+        trigger(client)
+        codes, held = go_on(client)
+        said = bytes(client.received)
+        port = client.address[1]
+    (close,) = tarry.wait_records(1, ev="close", port=port)
+    return Found(codes, held, said, close)
 
 
 def go_on(client: RawClient) -> tuple[dict[str, int], float]:
@@ -99,86 +121,73 @@ def go_on(client: RawClient) -> tuple[dict[str, int], float]:
 
 
 @pytest.mark.parametrize("check", TRIGGERS)
-def test_each_action_of_each_check(check: str, acting: tuple[str, Tarry]) -> None:
+def test_each_action_of_each_check(check: str, acting: tuple[str, dict[str, Found]]) -> None:
     """ignore and tag serve, delay holds RCPT, defer and reject refuse from here on, drop says one 521 and ends."""
-    action, tarry = acting
-    trigger, reason = TRIGGERS[check]
-    with RawClient(tarry.port) as client:
-        client.greeted()
-        trigger(client)
-        codes, held = go_on(client)
-        said = bytes(client.received)
-        port = client.address[1]
-    (close,) = tarry.wait_records(1, ev="close", port=port)
+    action, found = acting[0], acting[1][check]
+    codes = found.codes
 
-    assert reason in close["reasons"]
-    assert action == close["action"]
+    assert TRIGGERS[check][1] in found.close["reasons"]
+    assert action == found.close["action"]
     if action == "drop":
         assert {} == codes
-        assert said.count(b"521 ") == 1
+        assert found.said.count(b"521 ") == 1
     elif action in REFUSAL:
         assert {"MAIL": REFUSAL[action], "RCPT": REFUSAL[action]} == {verb: codes[verb] for verb in ("MAIL", "RCPT")}
         assert codes["DATA"] // 100 in (4, 5)
     else:
         assert {"MAIL": 250, "RCPT": 250, "DATA": 354} == codes
-        assert held >= HELD - 0.5 if action == "delay" else held < HELD - 0.5
+        assert found.held >= HELD - 0.5 if action == "delay" else found.held < HELD - 0.5
 
 
 @pytest.mark.parametrize("check", TRIGGERS)
-def test_a_refusal_may_wait_for_its_phase(check: str, refusing_at: tuple[str, Tarry]) -> None:
+def test_a_refusal_may_wait_for_its_phase(check: str, refusing_at: tuple[str, dict[str, Found]]) -> None:
     """Found early, refused at MAIL, RCPT or DATA: before that the client is served as if nothing had been found."""
-    at, tarry = refusing_at
-    trigger, _ = TRIGGERS[check]
-    with RawClient(tarry.port) as client:
-        client.greeted()
-        trigger(client)
-        codes, _ = go_on(client)
+    refused = {"mail": 0, "rcpt": 1, "data": 2}[refusing_at[0]]
+    codes = list(refusing_at[1][check].codes.values())
 
-    refused = {"mail": 0, "rcpt": 1, "data": 2}[at]
-    assert [250, 250][:refused] == list(codes.values())[:refused]
-    assert all(code // 100 == 5 for code in list(codes.values())[refused:])
-    assert 550 == list(codes.values())[refused]
+    assert [250, 250][:refused] == codes[:refused]
+    assert all(code // 100 == 5 for code in codes[refused:])
+    assert 550 == codes[refused]
 
 
 @pytest.mark.parametrize("check", TRIGGERS)
-def test_a_drop_may_wait_for_its_phase(check: str, dropping_at: tuple[str, Tarry]) -> None:
+def test_a_drop_may_wait_for_its_phase(check: str, dropping_at: tuple[str, dict[str, Found]]) -> None:
     """The 521 is the last word, and it comes at the phase named."""
-    at, tarry = dropping_at
-    trigger, _ = TRIGGERS[check]
-    with RawClient(tarry.port) as client:
-        client.greeted()
-        trigger(client)
-        codes, _ = go_on(client)
+    at, found = dropping_at
 
-    assert {"mail": [521], "rcpt": [250, 521], "data": [250, 250, 521]}[at] == list(codes.values())
+    assert {"mail": [521], "rcpt": [250, 521], "data": [250, 250, 521]}[at] == list(found[check].codes.values())
 
 
-@pytest.mark.parametrize(
-    ("said", "reasons"),
-    [
-        (b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n", ["pipelining.early"]),
-        (b"HELO x\r\nNOOP\r\n", ["pipelining.early"]),
-        (b"RSET\r\nMAIL FROM:<a@b.example>\r\n", ["pipelining.early"]),
-        (b"\r\n", []),
-        (b"Subject: hello\r\n", ["non_smtp.header"]),
-        (b"=?utf-8?q?spam?=\r\n", ["non_smtp.text"]),
-        (b"POST /x HTTP/1.1\r\n", ["non_smtp.http"]),
-        (b"MIAL FROM:<a@b.example>\r\n", []),
-        (b"NOOP\0\r\n", ["bare_newline.command"]),
-        (b"NO\rOP\r\n", ["bare_newline.command"]),
-    ],
-)
-def test_what_is_found_in_a_first_line(said: bytes, reasons: list[str], tagging: Tarry) -> None:
+FIRST_LINES = {
+    b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n": ["pipelining.early"],
+    b"HELO x\r\nNOOP\r\n": ["pipelining.early"],
+    b"RSET\r\nMAIL FROM:<a@b.example>\r\n": ["pipelining.early"],
+    b"\r\n": [],
+    b"Subject: hello\r\n": ["non_smtp.header"],
+    b"=?utf-8?q?spam?=\r\n": ["non_smtp.text"],
+    b"POST /x HTTP/1.1\r\n": ["non_smtp.http"],
+    b"MIAL FROM:<a@b.example>\r\n": [],
+    b"NOOP\0\r\n": ["bare_newline.command"],
+    b"NO\rOP\r\n": ["bare_newline.command"],
+}
+
+
+def test_what_is_found_in_a_first_line(sink: Sink) -> None:
     """Each kind of line has its code; an empty line and a slip of the keyboard are no reason."""
-    with RawClient(tagging.port) as client:
-        client.read_reply()
-        client.send(said)
-        client.read_for(0.1)
-        port = client.address[1]
-        client.reset()
-    (close,) = tagging.wait_records(1, ev="close", port=port)
 
-    assert reasons == close["reasons"]
+    def reasons(said: bytes) -> list[str]:
+        with RawClient(tarry.port) as client:
+            client.read_reply()
+            client.send(said)
+            client.read_for(0.1)
+            port = client.address[1]
+            client.reset()
+        (close,) = tarry.wait_records(1, ev="close", port=port)
+        return list(close["reasons"])
+
+    text = "[listen]\nmax_per_client = 0\n" + config("tag")
+    with Tarry(text, backend=sink.port, wait="0.02s") as tarry, ThreadPoolExecutor(len(FIRST_LINES)) as pool:
+        assert FIRST_LINES == dict(zip(FIRST_LINES, pool.map(reasons, FIRST_LINES), strict=True))
 
 
 def test_a_pipelined_group_is_no_reason(sink: Sink) -> None:

@@ -152,8 +152,9 @@ def endless(tarry: Tarry, after: bytes, block: bytes) -> tuple[int, RawClient]:
         with contextlib.suppress(ConnectionError):
             flood(client, block * (65536 // len(block)), 30 * MB)
         most = accounting.resident_bytes(tarry.pids()) - base
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            client.read_reply(timeout=2.0)
+        if not after:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                client.read_reply(timeout=5.0)
         return most, client
 
 

@@ -88,10 +88,14 @@ def test_every_departure_at_every_stage_gives_everything_back(tarry: Tarry, sink
 def test_a_message_that_breaks_off_is_stored_by_nobody(tarry: Tarry, sink: Sink) -> None:
     """Whoever leaves in the middle of a message has sent none."""
     stored = len(tarry.messages()), sum(message.accepted for message in sink.messages)
-    for way in ("FIN", "RST", "half-close", "silent"):
+
+    def break_off(way: str) -> None:
         with RawClient(tarry.port) as client:
             advance(client, "mid-message")
             leave(client, way)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(break_off, ("FIN", "RST", "half-close", "silent")))
     assert sink.wait_closed()
 
     assert stored == (len(tarry.messages()), sum(message.accepted for message in sink.messages))

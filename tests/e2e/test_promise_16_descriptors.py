@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 DESCRIPTORS = 64
 CLIENTS = 120
-STARVED = 3.0
+STARVED = 1.5
 MOST_CPU = 0.75  # of a core
 
 

@@ -43,6 +43,7 @@ EVENTS: list[schema.AnyEvent] = [
     schema.Tls("client", False, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example.org", 2.5, "no shared cipher"),
     schema.Exit(-15, 1.25),
     schema.Wait("dubious", 30.0),
+    schema.Worker(2, "ended", 4713, -9, "killed by SIGKILL"),
 ]  # fmt: skip
 """What the golden file holds, in its order."""
 

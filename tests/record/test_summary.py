@@ -120,13 +120,13 @@ SESSIONS: list[tuple[str, list[At], Close]] = [
         ],
         close(
             phase="message", ended="client", held=4.5, total=12.6, greeted=True, helo="a.example", commands=6,
-            rcpts=2, rcpts_accepted=1, messages=1, octets=1000, delayed=6.0, mta=True,
+            rcpts=2, rcpts_accepted=1, messages=1, octets=1000, delayed=6.0, mta=True, mta_ms=3.0,
         ),
     ),
     (
         "a refused message counts its octets only",
         [At(0.0, CONNECT), At(1.0, Greet(1.0)), At(2.0, Reply(552, "too big", "message", "mta", 5000))],
-        close(phase="message", held=1.0, total=2.0, greeted=True, octets=5000),
+        close(phase="message", held=1.0, total=2.0, greeted=True, octets=5000, messages_refused=1),
     ),
     (
         "errors, whoever told them",
@@ -142,7 +142,7 @@ SESSIONS: list[tuple[str, list[At], Close]] = [
     (
         "a relayed STARTTLS",
         [At(0.0, CONNECT), At(1.0, Handoff("proxy", "x", True)), At(2.0, Handoff("proxy", "x", True, blind=True))],
-        close(held=2.0, total=2.0, mta=True, blind=True),
+        close(held=2.0, total=2.0, mta=True, blind=True, mta_ms=0.0),
     ),
     (
         "commands out of order do not lead back",
@@ -156,9 +156,19 @@ SESSIONS: list[tuple[str, list[At], Close]] = [
         close(phase="data", held=4.0, total=4.0, greeted=True, helo="b", commands=3),
     ),
     (
-        "answers and outcomes add nothing",
-        [At(0.0, CONNECT), At(1.0, Answer("zen")), At(2.0, Outcome("pregreet", "passed"))],
-        close(held=2.0, total=2.0),
+        "what was passed is told once, and most answers add nothing",
+        [
+            At(0.0, CONNECT),
+            At(1.0, Answer("zen")),
+            At(1.5, Outcome("dnslists", "unknown", "no answer")),
+            *[At(2.0, Outcome("pregreet", "passed"))] * 2,
+        ],
+        close(held=2.0, total=2.0, passed=("pregreet",)),
+    ),
+    (
+        "a client with a domain that logs in",
+        [At(0.0, CONNECT), At(1.0, Answer("domain_history", domain="example.org")), At(2.0, Reply(235, "ok", "AUTH", "mta"))],
+        close(held=2.0, total=2.0, domain="example.org", login=True),
     ),
 ]  # fmt: skip
 

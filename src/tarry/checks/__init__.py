@@ -5,6 +5,7 @@ from tarry.checks.bare_newline import BareNewline
 from tarry.checks.dnslists import DnsLists
 from tarry.checks.dynamic_name import DynamicName
 from tarry.checks.helo import Helo
+from tarry.checks.karma import Karma
 from tarry.checks.many_errors import ManyErrors
 from tarry.checks.many_noop import ManyNoop
 from tarry.checks.many_rcpt import ManyRcpt
@@ -25,6 +26,7 @@ REGISTRY: tuple[Check, ...] = (
     BareNewline(),
     NonSmtp(),
     ManyErrors(),
+    Karma(),
     DnsLists(),
     Rhsbl(),
     Ptr(),

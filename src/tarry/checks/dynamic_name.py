@@ -101,6 +101,11 @@ def _judged(names: tuple[str, ...], client: str, options: Options) -> tuple[Outc
     return tuple(found.values()) or (PASSED,)
 
 
+def looks_dynamic(name: str, client: str) -> bool:
+    """True where a client's name is like that of a line which is given to whoever comes, whatever the operator's own patterns."""
+    return bool(_codes(name.lower(), client, Options()))
+
+
 def _codes(name: str, client: str, options: Options) -> list[str]:
     is_own = any(pattern.search(name) for pattern in options.patterns)
     lines = ".".join(labels(name)[: -owned(name)]) + "."

@@ -25,10 +25,11 @@ from msgspec.structs import replace
 from tarry.checks import REGISTRY
 from tarry.config import render
 from tarry.config.compile import destination, fingerprint
-from tarry.config.keys import build, flat, keys, tables, toml_of
+from tarry.config.keys import build, flat, keys, toml_of
 from tarry.config.load import Loaded, load
 from tarry.config.origin import Origin, Problem
 from tarry.config.schema import Config
+from tarry.config.spelling import spell
 from tarry.config.values import write_span
 from tarry.core.result import Action
 from tarry.net.tls import server_context
@@ -288,14 +289,10 @@ def _report(name: str, loaded: Loaded, failed: bool) -> dict[str, object]:
 
 
 def _shown_keys(loaded: Loaded, changed: bool) -> Iterator[tuple[str, object, Origin]]:
-    """Yield what is worth a line: keys of later versions only where they are set."""
-    values = flat(loaded.config)
-    checks = loaded.config.registry
-    later = {key.name for table in tables(checks) if table.later for key in table.keys}
-    for name, key in keys(checks).items():
+    for name, value in flat(loaded.config).items():
         origin = loaded.origins[name]
-        if name in values and (origin.is_set or not (changed or key.later or name in later)):
-            yield name, values[name], origin
+        if origin.is_set or not changed:
+            yield name, value, origin
 
 
 def _values(name: str | None, loaded: Loaded, changed: bool) -> dict[str, object]:
@@ -322,7 +319,15 @@ def _listing(name: str | None, loaded: Loaded, changed: bool) -> Iterator[str]:
             table = above
             yield ""
             yield _paint(f"[{table}]", bold=True)
-        yield from _line(last, toml_of(key, value, loaded.config.registry), origin, indent=_INDENT if table else 0)
+        indent = _INDENT if table else 0
+        written = keys(loaded.config.registry)[key].kind.write(value)
+        if isinstance(written, list) and len(written) > 1 and all(isinstance(row, dict) for row in written):
+            yield from _line(last, f"[ {len(written)} tables:", origin, indent=indent)
+            for row in written:
+                yield from textwrap.wrap(f"{spell(row)},", 80, initial_indent=" " * 4, subsequent_indent=" " * 8)
+            yield f"{'':{indent}}]"
+        else:
+            yield from _line(last, toml_of(key, value, loaded.config.registry), origin, indent=indent)
     if empty:
         yield "Everything is at its default."
 

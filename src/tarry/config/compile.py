@@ -7,23 +7,30 @@ Promises  Pure. The same configuration gives the same policy and the same finger
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
+from tarry.checks.karma import Karma, Thresholds
 from tarry.config.keys import flat, toml_of
-from tarry.config.schema import Config
+from tarry.config.schema import CheckConfig, Config
 from tarry.config.waits import HoldClass, Tarpit
 from tarry.core import policy as core
 from tarry.core.admission import Networks, Rules
 from tarry.core.check import Armed
+from tarry.core.history import Fading
+from tarry.core.karma import Rule
+from tarry.core.result import Action
 
 _FINGERPRINT_LENGTH = 10  # hexadecimal digits: 40 bits, plenty to tell the configurations of one site apart
 
 
-def policy(config: Config, *, observe: bool = False) -> core.Policy:
-    """Return the policy of a configuration. With *observe* everything is decided and recorded, and nobody is refused."""
+def policy(config: Config, *, observe: bool = False, remembers: bool = False) -> core.Policy:
+    """Return the policy of a configuration. With *observe* everything is decided and recorded, and nobody is refused.
+
+    *remembers*: there is a memory of clients to ask. Without one the check karma finds nothing, and asks nothing.
+    """
     limits = config.limits
     return core.Policy(
-        checks=tuple(Armed(one.check, one.settings, one.options) for one in config.checks.values()),
+        checks=tuple(_armed(one, config, remembers) for one in config.checks.values()),
         score=core.Score(**{one.name: getattr(config.score, one.name) for one in fields(config.score)}),
         wait=config.hold.wait,
         classes=tuple(_hold_class(one) for one in config.hold.class_),
@@ -87,8 +94,32 @@ def destination(config: Config) -> str:
             return f"{' '.join(handoff.command)}, run for each client"
 
 
+def fading(config: Config) -> Fading:
+    """Return how karma fades."""
+    return Fading(config.karma.half_life, config.karma.most)
+
+
+def karma_rules(config: Config) -> tuple[Rule, ...]:
+    """Return what brings karma."""
+    return tuple(Rule(one.on, one.points, one.why) for one in config.karma.rules)
+
+
+def remembered(config: Config) -> dict[str, float]:
+    """Return for how many seconds a pass of each check is remembered; those of which none is are not there."""
+    return {name: one.settings.remember for name, one in config.checks.items() if one.settings.remember > 0}
+
+
 WHO = {"listed": "dnslists.listed", "no_ptr": "ptr.none", "dynamic_name": "dynamic_name"}
 """Words of ``hold.class.who`` for reasons; ``allowed`` and ``unknown`` stand for none of them."""
+
+
+def _armed(one: CheckConfig, config: Config, remembers: bool) -> Armed:
+    if not isinstance(one.check, Karma):
+        return Armed(one.check, one.settings, one.options)
+    karma = config.karma
+    thresholds = Thresholds(karma.skip_above, karma.bad_below, karma.worst_below, karma.by_domain)
+    settings = one.settings if remembers else replace(one.settings, action=Action.IGNORE, codes={})
+    return Armed(Karma(thresholds), settings, one.options)
 
 
 def _hold_class(one: HoldClass) -> core.HoldClass:

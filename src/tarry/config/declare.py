@@ -22,9 +22,8 @@ def key(
     help: str,
     since: str = "0.1",
     source: str = "",
-    later: bool = False,
     required: bool = False,
 ) -> Any:
-    """Declare one key. ``later``: it is known, and has no effect in this version. ``required``: each row of a list must have it."""
-    said = {"kind": kind, "help": help, "since": since, "source": source, "later": later, "required": required}
+    """Declare one key. ``required``: each row of a list must have it."""
+    said = {"kind": kind, "help": help, "since": since, "source": source, "required": required}
     return field(default=default, metadata=said)

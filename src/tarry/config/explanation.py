@@ -87,7 +87,7 @@ def explain(config: Config, name: str) -> Explanation:
     one = config.checks[name]
     check = one.check
     values = flat(config)
-    own = [key for key in keys(config.registry).values() if key.name.startswith(f"{CHECKS}{name}.") and not key.later]
+    own = [key for key in keys(config.registry).values() if key.name.startswith(f"{CHECKS}{name}.")]
     return Explanation(
         name=name,
         title=summary(check),

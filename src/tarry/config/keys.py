@@ -37,7 +37,7 @@ Checks: TypeAlias = tuple[Check, ...]
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key. ``name`` is the full one, ``later`` says that it has no effect in this version."""
+    """One key. ``name`` is the full one."""
 
     name: str
     kind: Kind
@@ -45,7 +45,6 @@ class Key(msgspec.Struct, frozen=True):
     help: str
     since: str = "0.1"
     source: str = ""
-    later: bool = False
 
     @property
     def last(self) -> str:
@@ -54,12 +53,11 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One table; "" is the top of the file. ``later`` says that the whole table has no effect in this version."""
+    """One table; "" is the top of the file."""
 
     name: str
     help: str
     keys: tuple[Key, ...]
-    later: bool = False
 
 
 _ACTIONS = {action.word: action for action in Action}
@@ -83,7 +81,10 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
         "The phase where the action is carried out; empty is where the finding was made.",
     ),
     "weight": (values.number(-1_000_000, 1_000_000, "weight"), "What a finding adds to the score."),
-    "remember": (values.duration(), "How long a pass is remembered."),
+    "remember": (
+        values.duration(),
+        "How long a pass is remembered: a client that has passed every check of the hold is not held again meanwhile. 0s is not.",
+    ),
     "header": (
         places.header,
         "A header line for the message, when headers.insert is true. {client}, {reason}, {code}, {detail} (what the client "
@@ -107,7 +108,7 @@ _KEPT = 4
 @lru_cache(_KEPT)
 def tables(checks: Checks = REGISTRY) -> tuple[Table, ...]:
     """Return every table, in the order of a configuration file."""
-    return tuple(_walk(Config, "", checks, later=False))
+    return tuple(_walk(Config, "", checks))
 
 
 @lru_cache(_KEPT)
@@ -159,11 +160,11 @@ def flat(config: Config) -> dict[str, Any]:
     return found
 
 
-def _walk(cls: type[Any], prefix: str, checks: Checks, *, later: bool) -> Iterator[Table]:
+def _walk(cls: type[Any], prefix: str, checks: Checks) -> Iterator[Table]:
     fields = dataclasses.fields(cls)
     own = tuple(_key(one, prefix) for one in fields if "kind" in one.metadata)
     if own:
-        yield Table(prefix, inspect.cleandoc(cls.__doc__ or ""), own, later)
+        yield Table(prefix, inspect.cleandoc(cls.__doc__ or ""), own)
     for one in fields:
         if "table" not in one.metadata:
             continue
@@ -171,7 +172,7 @@ def _walk(cls: type[Any], prefix: str, checks: Checks, *, later: bool) -> Iterat
         if name == "checks":
             yield from map(_check_table, checks)
         else:
-            yield from _walk(_class_of(one), name, checks, later=one.metadata["later"])
+            yield from _walk(_class_of(one), name, checks)
 
 
 def _class_of(one: dataclasses.Field[Any]) -> type[Any]:
@@ -181,7 +182,7 @@ def _class_of(one: dataclasses.Field[Any]) -> type[Any]:
 def _key(one: dataclasses.Field[Any], prefix: str) -> Key:
     said = one.metadata
     name = f"{prefix}.{word_of(one)}" if prefix else word_of(one)
-    return Key(name, said["kind"], one.default, said["help"], said["since"], said["source"], said["later"])
+    return Key(name, said["kind"], one.default, said["help"], said["since"], said["source"])
 
 
 def _check_table(check: Check) -> Table:
@@ -201,7 +202,6 @@ def _common_keys(table: str, check: Check) -> tuple[Key, ...]:
             codes_of(check) if name == "codes" else kind,
             getattr(check.settings, name),
             help,
-            later=name == "remember",
         )
         for name, (kind, help) in SETTINGS.items()
     )

@@ -25,8 +25,8 @@ from tarry.config import document, problems
 from tarry.config.document import Document
 from tarry.config.keys import CHECKS, Checks, Key, build, groups, keys, tables
 from tarry.config.lists import Lists, read_lists
-from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem, Severity
-from tarry.config.schema import NO_EFFECT, PRESETS, Config
+from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem
+from tarry.config.schema import PRESETS, Config
 from tarry.config.spelling import nearest, printable, spell_key
 from tarry.config.values import Wrong
 from tarry.core.check import Check
@@ -106,7 +106,6 @@ def load(
     _derive(reading)
     config = build(reading.values, reading.registry)
     origins = {name: reading.origins.get(name, DEFAULT) for name in keys(reading.registry)}
-    reading.problems += _warn_of_later(reading)
     # A key that was set wrongly was set all the same. A line that could not be read at all may be what a warning misses.
     for problem in problems.find(config, {**origins, **reading.bad}, alone=alone):
         if problem.where not in reading.bad and (problem.is_error or not doc.problems):
@@ -276,32 +275,9 @@ def _derive(reading: _Reading) -> None:
         reading.origins["limits.message"] = Origin("derived", "limits.backend")
 
 
-def _warn_of_later(reading: _Reading) -> Iterator[Problem]:
-    """Tell what was set and does nothing yet: a whole table in one warning. An empty value asks for nothing."""
-    for table in tables(reading.registry):
-        asked = [key for key in table.keys if reading.origins.get(key.name, DEFAULT).is_operators]
-        asked = [key for key in asked if not _asks_nothing(key, reading.values[key.name])]
-        if table.later and asked:
-            yield _later(f"[{table.name}]", reading, asked[0])
-        elif not table.later:
-            yield from (_later(key.name, reading, key) for key in asked if key.later)
-
-
-def _asks_nothing(key: Key, value: object) -> bool:
-    return not value and value == key.default
-
-
-def _later(where: str, reading: _Reading, key: Key) -> Problem:
-    origin = reading.origins[key.name]
-    place = (origin.name, origin.line) if origin.kind == "file" else ("", 0)
-    return Problem(where, NO_EFFECT, "leave it out, or keep it for later", Severity.WARNING, *place)
-
-
 def _named_there(problem: Problem, reading: _Reading, origins: Mapping[str, Origin]) -> Problem:
-    """Give what is wrong with a list as a whole, and not with one of its lines, the place where the list is named."""
-    if problem.line:
-        return problem
-    return _placed(replace(problem, what=f"{problem.file}: {problem.what}", file=""), reading, origins)
+    """A mistake in a file of networks has its own place; that the file cannot be read is told where it is named."""
+    return problem if problem.line else _placed(problem, reading, origins)
 
 
 def _placed(problem: Problem, reading: _Reading, origins: Mapping[str, Origin]) -> Problem:

@@ -60,8 +60,13 @@ class Karma:
         help="A client with less is found by the check karma, with the reason karma.bad.",
         source="qpsmtpd's karma plugin: with less than -5, and not one good session, the penalty grows",
     )
+    worst_below: float = key(
+        -15.0,
+        values.number(-1_000_000, 0, "karma"),
+        help="And one with less than this has the reason karma.worst in place of it.",
+    )
     half_life: float = key(
-        30 * 86400.0,
+        14 * 86400.0,
         values.duration(1.0),
         help="Karma fades by half in this time, so that every penalty has an end.",
     )
@@ -71,7 +76,7 @@ class Karma:
         values.boolean,
         help="Good karma counts for the whole organisational domain of a client whose name leads back to it, unless the name "
         "looks like a customer's. Asks the name server about each client that is held.",
-        source="features of senders with pools of addresses; the public suffix list",
+        source="the public suffix list; RFC 1912 §2.1",
     )
     rules: tuple[KarmaRule, ...] = key(
         KARMA_RULES,

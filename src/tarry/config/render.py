@@ -16,7 +16,6 @@ from typing import Any
 
 from tarry.checks import REGISTRY
 from tarry.config.keys import CHECKS, SETTINGS, Checks, Key, Table, manual, tables
-from tarry.config.schema import NO_EFFECT
 from tarry.config.spelling import spell
 from tarry.core.check import Check
 
@@ -68,7 +67,7 @@ def _table_lines(table: Table) -> Iterator[str]:
     yield f"## [{table.name}]" if table.name else "## Top of the file"
     yield ""
     if table.name:
-        yield _with_note(table.help, later=table.later)
+        yield _plain(table.help)
         yield ""
     yield from key_rows(table.keys)
 
@@ -78,7 +77,7 @@ def key_rows(some: Iterable[Key]) -> Iterator[str]:
     yield "| key | value | default | |"
     yield "|---|---|---|---|"
     for key in some:
-        told = _with_note(key.help, later=key.later)
+        told = _plain(key.help)
         if key.source:
             told += f" <br>Source: {key.source}."
         yield f"| `{key.last}` | {cell(key.kind.unit)} | {code(_default(key))} | {cell(told)} |"
@@ -94,7 +93,7 @@ def _settings_lines() -> Iterator[str]:
     yield "| key | value | |"
     yield "|---|---|---|"
     for name, (kind, help) in SETTINGS.items():
-        yield f"| `{name}` | {cell(kind.unit)} | {cell(_with_note(help, later=name == 'remember'))} |"
+        yield f"| `{name}` | {cell(kind.unit)} | {cell(_plain(help))} |"
     yield ""
 
 
@@ -102,7 +101,7 @@ def _check_lines(table: Table, check: Check) -> Iterator[str]:
     yield f"## [{table.name}]"
     yield ""
     yield from ("```text", manual(check), "```", "")
-    defaults = (key for key in table.keys if key.last in SETTINGS and key.last != "remember" and key.default not in (None, ""))
+    defaults = (key for key in table.keys if key.last in SETTINGS and key.default not in (None, ""))
     yield f"Defaults: {', '.join(f'`{key.last} = {_default(key)}`' for key in defaults)}."
     if check in REGISTRY:
         yield f"What clients are told, and how to change it: [checks/{check.name}.md](checks/{check.name}.md)."
@@ -140,23 +139,19 @@ def _file_lines() -> Iterator[str]:
     yield _FILE_INTRO.rstrip()
     settings_told = False
     for table in tables():
-        if table.later:
-            continue
         yield ""
         if not table.name.startswith(CHECKS):
             if table.name:
                 yield f"[{table.name}]"
                 yield from _comment(table.help)
             for key in table.keys:
-                if not key.later:
-                    yield from _comment(_told_in_file(key))
-                    yield f"#{key.last} = {_default(key)}"
+                yield from _comment(_told_in_file(key))
+                yield from _assignment(key)
             continue
         if not settings_told:
             yield from _comment("Checks. Each has these keys, shown where they have a value:")
             for name, (_, help) in SETTINGS.items():
-                if name != "remember":
-                    yield from _comment(f"{name}: {help}", indent="    ")
+                yield from _comment(f"{name}: {help}", indent="    ")
             settings_told = True
             yield ""
         yield f"[{table.name}]"
@@ -164,12 +159,20 @@ def _file_lines() -> Iterator[str]:
         for key in table.keys:
             if key.last not in SETTINGS:
                 yield from _comment(key.help)
-            if not key.later and key.default not in (None, ""):
-                yield f"#{key.last} = {_default(key)}"
-    waiting = [f"[{table.name}]" for table in tables() if table.later]
-    if waiting:
-        yield ""
-        yield from _comment(f"Known, and without effect in this version: {', '.join(waiting)}.")
+            if key.default not in (None, ""):
+                yield from _assignment(key)
+
+
+def _assignment(key: Key) -> Iterator[str]:
+    """Yield a key with its default, commented out; a list of tables that is too long for a line has a line for each."""
+    line = f"#{key.last} = {_default(key)}"
+    rows = key.kind.write(key.default)
+    if len(line) <= _WIDTH or not isinstance(rows, list):
+        yield line
+        return
+    for row in rows:
+        yield f"#[[{key.name}]]"
+        yield from (f"#{word} = {spell(value)}" for word, value in row.items())
 
 
 def _told_in_file(key: Key) -> str:
@@ -198,7 +201,7 @@ def json_schema(checks: Checks = REGISTRY) -> str:
         for part in table.name.split(".") if table.name else ():
             place = place["properties"].setdefault(part, _object())
         if table.name:
-            place["description"] = _with_note(table.help, later=table.later)
+            place["description"] = _plain(table.help)
         for key in table.keys:
             place["properties"][key.last] = _schema_of(key)
     return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
@@ -209,13 +212,12 @@ def _object() -> dict[str, Any]:
 
 
 def _schema_of(key: Key) -> dict[str, Any]:
-    described = _with_note(key.help, later=key.later)
+    described = _plain(key.help)
     return {**key.kind.schema, "description": described, "default": key.kind.write(key.default)}
 
 
-def _with_note(text: str, *, later: bool) -> str:
-    text = " ".join(text.split())
-    return f"{text} It {NO_EFFECT}." if later else text
+def _plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 def cell(text: str) -> str:

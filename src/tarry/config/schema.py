@@ -21,7 +21,6 @@ from tarry.config.tables import Deny, Dns, Exempt, Handoff, Headers, Limits, Lis
 from tarry.config.waits import Delay, ErrorTarpit, Hold, MailTarpit, NoopTarpit, RcptTarpit, RefusedTarpit, RsetTarpit, Score
 from tarry.core.check import Check, Settings
 
-NO_EFFECT = "has no effect in this version"
 PRESETS = (
     "tarry",
     "carraway-2003",
@@ -34,9 +33,9 @@ PRESETS = (
 )
 
 
-def table(factory: Callable[[], Any], *, later: bool = False) -> Any:
+def table(factory: Callable[[], Any]) -> Any:
     """Declare one table, or a group of tables."""
-    return field(default_factory=factory, metadata={"table": True, "later": later})
+    return field(default_factory=factory, metadata={"table": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision
 Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
           as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
           needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
+          One whose answers no command ever waits for says ``is_awaited = False``: what comes late is heeded later.
 Messages  What a check finds speaks against the client for the rest of the session. One whose findings are about a message, its
           sender or its recipients, says ``per_message = True``: the next message begins without them. Where only some of its codes
           are about a message, ``per_message`` is a set of these.
@@ -155,6 +156,11 @@ class Armed(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         return self.check.name
+
+    @property
+    def is_awaited(self) -> bool:
+        """False where no command waits for the answers that it asked for."""
+        return bool(getattr(self.check, "is_awaited", True))
 
     def is_about_message(self, code: str) -> bool:
         """True where what it finds counts for one message only."""

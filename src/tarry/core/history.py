@@ -87,7 +87,7 @@ class Change(msgspec.Struct, frozen=True):
 class Fading(msgspec.Struct, frozen=True):
     """How karma fades: by half every ``half_life`` seconds, and never beyond ``most`` above or below 0."""
 
-    half_life: float = 30 * 86400.0
+    half_life: float = 14 * 86400.0
     most: float = 20.0
 
     def after(self, karma: float, seconds: float) -> float:

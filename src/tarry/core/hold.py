@@ -6,7 +6,7 @@ Promises  Pure: the same arguments give the same answer, and `replay` depends on
           and Forget. A client that half-closes is still held; one that resets is gone. A hang-up is recorded and never punished:
           it is the survival event. Answers never make the greeting later, unless the operator gave such clients a class with a
           longer wait; what has not come when the hold is over is Unknown. One refuses before that only when all have come, for
-          the last may be that of an allow list.
+          the last may be that of an allow list. A client that is remembered to have passed waits for nothing but answers.
 Not here  Drawing the wait, peeking, looking up, the timer: net/waiting_room.
 Source    RFC 5321 §4.3.1; postscreen's early tests; Sendmail's greet_pause for waits of single networks; DESIGN §3.
 """
@@ -101,12 +101,12 @@ def wait_of(wait_class: HoldClass | None, policy: Policy) -> Span:
 def can_wait(answer: Answer, policy: Policy) -> bool:
     """True for an answer about a silent client that makes no difference before its hold is over: it may be kept until then.
 
-    That a list has the client may end the hold; any answer may change its length where classes look at facts, or end it where
-    a check heeds them all.
+    That a list has the client, or that it is remembered, may end the hold; any answer may change its length where classes look at
+    facts, or end it where a check heeds them all.
     """
     if policy.has_classes_by_facts or policy.heeds_every_answer:
         return False
-    return not (answer.question.kind is Kind.LISTED and answer.state is State.FOUND)
+    return answer.state is not State.FOUND or answer.question.kind in (Kind.NAMES, Kind.ADDRESSES)
 
 
 def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
@@ -116,6 +116,10 @@ def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[H
     # A refusal waits for what may still outweigh it, the answer of an allow list.
     if not _unanswered(held, policy) if refuses else not held.talked and is_allowed(held.reasons, policy):
         return held, (told, *found, *_conclude(held, policy))
+    passed = _passed_before(held, policy)
+    if passed:
+        skipped = tuple(Emit(schema.Outcome(check, "skipped", "passed before")) for check in passed)
+        return held, (told, *found, *skipped, *_conclude(held, policy))
     if not policy.has_classes_by_facts:
         return held, (told, *found)
     wait_class = class_of(held.client, held.packed, held.reasons, policy)
@@ -124,6 +128,18 @@ def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[H
         return held, (told, *found)
     seconds = round(wait_of(wait_class, policy).at(held.share), 3)
     return held._replace(wait_class=name), (told, *found, Emit(schema.Wait(name, seconds)), Wait(seconds))
+
+
+def _passed_before(held: Held, policy: Policy) -> tuple[str, ...]:
+    """Return the checks that a silent client passed earlier and need not pass again, where there is nothing else to wait for."""
+    known = next((one.known for one in held.answers if one.question.kind is Kind.HISTORY), None)
+    if held.talked or known is None or not policy.silent or not policy.silent.issubset(known.passes):
+        return ()
+    about = About(held.client, facts={answer.question: answer for answer in held.answers})
+    wanted = (one for one in policy.asking if one.is_awaited and one.name not in known.passes)
+    if any(question not in about.facts for question in first_questions(tuple(wanted), about)):
+        return ()
+    return tuple(one for one in known.passes if one in policy.armed)
 
 
 def _left(held: Held, reset: bool) -> tuple[Held, tuple[HoldEffect, ...]]:

@@ -47,13 +47,16 @@ def points(close: Close, rules: Sequence[Rule]) -> tuple[tuple[Rule, ...], float
 
 
 def changes(close: Close, id: str, at: float, rules: Sequence[Rule], remember: Mapping[str, float]) -> tuple[Change, ...]:
-    """Return what a session that ended at *at* adds to the entry of its address, and to that of its domain if it has one.
+    """Return what a session that ended at *at* adds to the entry of its address, and to that of its domain if it has one; nothing
+    where it neither brought anything nor did anything, so that a scan of silent connections leaves no trace.
 
     *remember* says for how many seconds a pass of each check is remembered; of one that is missing, or 0, it is not.
     """
     _, sum_of_points = points(close, rules)
     failed = bool(close.reasons)
     passes = () if failed else tuple(Pass(check, at + remember[check]) for check in close.passed if remember.get(check, 0.0) > 0)
+    if not (sum_of_points or passes or close.reasons or close.messages):
+        return ()
     refused = int(close.action in _REFUSING and not close.observed)
     own = Change(
         key_of(close.client),

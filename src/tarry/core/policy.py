@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tarry.core.admission import Networks
-from tarry.core.border import Answered, Moment
+from tarry.core.border import Answered, Due, Moment
 from tarry.core.check import Armed, by_trigger, may_ask
 from tarry.core.client import Phase
 from tarry.core.result import Action
@@ -156,6 +156,8 @@ class Policy:
     asking: tuple[Armed, ...] = field(init=False)
     """The checks that may have questions."""
     has_classes_by_facts: bool = field(init=False)
+    silent: frozenset[str] = field(init=False)
+    """The checks that a client passes by waiting."""
     heeds_every_answer: bool = field(init=False)
     """True where not only a listing may end a hold: a check of answers speaks for clients by its weight, or refuses in the hold."""
 
@@ -163,6 +165,8 @@ class Policy:
         object.__setattr__(self, "triggers", by_trigger(self.checks))
         object.__setattr__(self, "armed", {one.name: one for one in self.checks})
         object.__setattr__(self, "asking", tuple(one for one in self.checks if may_ask(one)))
+        silent = frozenset(one.name for one in self.triggers.get(Due, ()) if one.settings.has_effect)
+        object.__setattr__(self, "silent", silent)
         object.__setattr__(self, "has_classes_by_facts", any(one.looks_at_facts for one in self.classes))
         object.__setattr__(self, "heeds_every_answer", any(_may_end_a_hold(one) for one in self.triggers.get(Answered, ())))
 

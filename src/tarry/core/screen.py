@@ -142,16 +142,15 @@ class Screen:
         """Return for how long a command of *phase* is to wait for answers: 0 where none is awaited that could matter here."""
         if not self._pending or self.skip:
             return 0.0
+        armed = self._policy.armed
+        awaited = [armed[check].settings.at for check in self._pending.values() if armed[check].is_awaited]
+        if not awaited:
+            return 0.0
         left = self._answer_by - now
         if left <= 0:
             self.give_up_waiting()
             return 0.0
-        if phase >= Phase.RCPT:
-            return left
-        armed = self._policy.armed
-        return (
-            left if any((at := armed[check].settings.at) is not None and at <= phase for check in self._pending.values()) else 0.0
-        )
+        return left if phase >= Phase.RCPT or any(at is not None and at <= phase for at in awaited) else 0.0
 
     def give_up_waiting(self) -> None:
         """The time for answers is over: what is still missing is Unknown."""

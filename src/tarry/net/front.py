@@ -76,6 +76,7 @@ class Front:
         random: Random,
         write: Write,
         children: Children | None = None,
+        ids: SessionIds | None = None,
         on_close: OnClose | None = None,
     ) -> None:
         self._loop = loop
@@ -84,7 +85,7 @@ class Front:
         self._random = random
         self._write = write
         self._on_close = on_close
-        self._ids = SessionIds(clock.wall())
+        self._ids = ids or SessionIds(clock.wall())
         self._number = 0
         self._door = Door(terms.rules)
         self._linger = Linger(loop, clock)
@@ -116,6 +117,11 @@ class Front:
     def in_session(self) -> int:
         """How many clients are in line, on their way to the MTA, or with a command of their own."""
         return len(self._sessions) + len(self._giving)
+
+    @property
+    def all_in(self) -> int:
+        """How many clients there are, those of whom a proxy has told nothing yet among them."""
+        return len(self._desk) + self.held + self.in_session
 
     @property
     def max_clients(self) -> int:

@@ -1,20 +1,26 @@
 """ids - a name for each session, the same in every record and in every refusal.
 
-Form      ``PPPPPPPP-NNNN``: the second in which the daemon started and the session's number, both in hexadecimal. A process that
+Form      ``PPPPPPPP-NNNN``: the second in which the daemon started and the session's number, both in hexadecimal. A worker's has three
+          digits more before the hyphen: which of the processes it is that were ever begun for this front door. A process that
           serves one client only has ``MMMMMMMMMMM-PPPP``, the millisecond and its process id.
-Promises  Short enough to be read out over the telephone, unique over restarts of one daemon.
+Promises  Short enough to be read out over the telephone, unique over restarts of one daemon and over its workers: two that begin in
+          one second are never 4,096 processes apart.
 """
 
 from __future__ import annotations
 
+INCARNATIONS = 0x1000
+"""How many of them three digits tell apart."""
+
 
 class SessionIds:
-    """The ids of one daemon's run."""
+    """The ids of one process's run. ``incarnation`` is 0 for one that is alone."""
 
     __slots__ = ("_prefix",)
 
-    def __init__(self, started_at: float) -> None:
-        self._prefix = f"{int(started_at):X}-"
+    def __init__(self, started_at: float, incarnation: int = 0) -> None:
+        which = f"{incarnation % INCARNATIONS:03X}" if incarnation else ""
+        self._prefix = f"{int(started_at):X}{which}-"
 
     def text(self, number: int) -> str:
         """Return the id of session *number*."""

@@ -22,12 +22,17 @@ PAUSE = 0.25
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises OSError where the address cannot be had."""
+def open_socket(host: str, port: int, *, joins: bool = False) -> socket.socket:
+    """Return a listening socket. Raises OSError where the address cannot be had.
+
+    It *joins* those that listen there already and have let others join: the kernel shares the clients out among them.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if joins:
+            let_others_join(sock)
         if family == socket.AF_INET6:
             # [::] takes IPv6 only, so that 0.0.0.0 can be named beside it, as Postfix does.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -38,6 +43,11 @@ def open_socket(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def let_others_join(sock: socket.socket) -> None:
+    """Allow further sockets of this user on the address of *sock*, which may listen already."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 class Listener:
@@ -64,8 +74,16 @@ class Listener:
         self.endpoint = Endpoint(normal(host), port)
         loop.add_reader(sock.fileno(), self._on_readable)
 
-    def close(self) -> None:
-        """Stop listening and close the socket."""
+    def close(self, *, takes_rest: bool = False) -> None:
+        """Stop listening and close the socket. Who is in its backlog is lost, unless somebody else has the socket too.
+
+        *takes_rest*: accept them before, so that each is told something; at most as many as a backlog holds.
+        """
+        if takes_rest:
+            for _ in range(0, BACKLOG, BURST):
+                if self._paused is not None or not self._anyone.poll(0):
+                    break
+                self._on_readable()
         if self._paused is not None:
             self._paused.cancel()
         else:

@@ -30,7 +30,7 @@ from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldInput, Hun
 from tarry.core.check import About
 from tarry.core.client import Client, Endpoint
 from tarry.core.clock import Clock
-from tarry.core.facts import Answer, Resolver
+from tarry.core.facts import Answer, Kind, Question, Resolver, State
 from tarry.core.finding import first_questions
 from tarry.core.hold import Held
 from tarry.core.policy import Policy
@@ -45,6 +45,7 @@ from tarry.smtp.reply import Reply
 _SILENT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
 _GONE = select.EPOLLERR | select.EPOLLHUP
+_MEMORIES = (Kind.HISTORY, Kind.DOMAIN_HISTORY)
 _Value = TypeVar("_Value")
 
 
@@ -113,6 +114,7 @@ class WaitingRoom:
         self._server = array("H")
         self._policy = array("H")
         self._width = bytearray()
+        self._unheard = bytearray()  # of whom nothing is remembered: a bit for each of `_MEMORIES`
         self._address = bytearray()
         self._servers: list[Endpoint] = []
         self._via: dict[int, Client] = {}  # clients that a PROXY header announced
@@ -222,7 +224,10 @@ class WaitingRoom:
             return  # it has left
         policy = self._policies[self._policy[fd]]
         if fd not in self._active and hold.can_wait(answer, policy):
-            self._answers.setdefault(fd, []).append(answer)
+            if answer.state is State.NOTHING and answer.question.kind in _MEMORIES and not answer.domain:
+                self._unheard[fd] |= 1 << _MEMORIES.index(answer.question.kind)
+            else:
+                self._answers.setdefault(fd, []).append(answer)
             return
         now = self._clock.monotonic()
         sock = _borrow(fd)
@@ -322,13 +327,18 @@ class WaitingRoom:
                 packed=self._packed(fd),
             )
             now = self._clock.monotonic()
-            for answer in self._answers.pop(fd, ()):
+            for answer in (*self._nothing_remembered(fd, client.address), *self._answers.pop(fd, ())):
                 held, effects = hold.step(held, Answered(answer), now, self._policies[self._policy[fd]])
                 for effect in effects:
                     if isinstance(effect, Emit):  # nothing else comes of what did not matter when it came
                         journal.emit(effect.event, now)
             active = self._active[fd] = (held, journal, client)
         return active
+
+    def _nothing_remembered(self, fd: int, address: str) -> list[Answer]:
+        """Make the answers again that were kept as a bit: most clients come for the first time."""
+        bits = self._unheard[fd]
+        return [Answer(Question(kind, address), State.NOTHING) for bit, kind in enumerate(_MEMORIES) if bits >> bit & 1]
 
     def _client(self, fd: int) -> Client:
         via = self._via.get(fd)
@@ -345,7 +355,7 @@ class WaitingRoom:
         """Clear a row and return the client's address; the descriptor is the caller's."""
         self._epoll.unregister(fd)
         packed = self._packed(fd)
-        self._number[fd] = 0
+        self._number[fd] = self._unheard[fd] = 0
         self._active.pop(fd, None)
         self._left.pop(fd, None)
         self._via.pop(fd, None)
@@ -359,6 +369,7 @@ class WaitingRoom:
         for column in (self._number, self._accepted_at, self._due_at, self._share, self._port, self._server, self._policy):
             column.frombytes(bytes(places * column.itemsize))
         self._width.extend(bytes(places))
+        self._unheard.extend(bytes(places))
         self._address.extend(bytes(places * 16))
 
 
