@@ -16,31 +16,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, TypeAlias
 
 from tarry.config.schema import Config
 from tarry.control import protocol
-from tarry.control.server import Answer, ControlServer
+from tarry.control.doors import Doors, OpenWeb
 from tarry.control.states import State, Worker, joined, worker_of
-from tarry.core.client import Endpoint
 from tarry.record.tally import Tally
 
 PATIENCE = 1.0
 EVERY = 5.0
 _LONGEST = 2**20
 """Octets of a worker's reply, which has some 30 KB where it is full."""
-
-
-class Closing(Protocol):
-    """What can be closed."""
-
-    async def close(self) -> None: ...
-
-
-OpenWeb: TypeAlias = Callable[[Endpoint, asyncio.AbstractEventLoop, Answer], tuple[Closing | None, str]]
-"""`tarry.web.server.open_web`."""
 
 
 class Hub:
@@ -118,26 +105,12 @@ async def _serve(config: Config, hub: Hub, open_web: OpenWeb | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_end.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    control = ControlServer(loop, config.control.socket, hub.state)
-    wants_control, endpoint = bool(config.control.socket), config.web.listen if open_web is not None else None
-    web: Closing | None = None
-    told: set[str] = set()
+    doors = Doors(hub.state, path=config.control.socket, endpoint=config.web.listen, open_web=open_web)
+    for trouble in await doors.open():
+        print(f"tarry: {trouble}", file=sys.stderr, flush=True)
     while not told_to_end.is_set():
-        if wants_control and not control.is_listening:
-            _say_once(await control.start(), told)
-        if open_web is not None and endpoint is not None and web is None:
-            web, trouble = open_web(endpoint, loop, hub.state)
-            _say_once(trouble, told)
         await hub.state()
         with suppress(TimeoutError):
             async with asyncio.timeout(EVERY):
                 await told_to_end.wait()
-    control.close()
-    if web is not None:
-        await web.close()
-
-
-def _say_once(trouble: str, told: set[str]) -> None:
-    if trouble and trouble not in told:
-        told.add(trouble)
-        print(f"tarry: {trouble}", file=sys.stderr, flush=True)
+    await doors.close()

@@ -60,7 +60,7 @@ class ControlServer:
         try:
             sock = _open(self._path, replaces=self._replaces)
         except Taken as taken:
-            return f"control socket {path} belongs to another tarry (process {taken.pid}); this one cannot be asked how it is"
+            return f"control socket {path} belongs to another tarry (process {taken.pid}); until that ends this one has none"
         except OSError as fault:
             why = os.strerror(fault.errno) if fault.errno else str(fault)
             return f"control socket {path} cannot be had: {why}; this tarry cannot be asked how it is"
