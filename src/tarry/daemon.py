@@ -21,15 +21,17 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
 from tarry.control import states
-from tarry.control.server import ControlServer
+from tarry.control.doors import Doors, Web
+from tarry.control.server import Answer
 from tarry.core.admission import Networks
 from tarry.core.census import Census
+from tarry.core.client import Endpoint
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
 from tarry.net import census, inherited
@@ -44,9 +46,6 @@ from tarry.share import Share
 from tarry.sinks import Sink, open_sink
 from tarry.sockets import Open, fit_descriptors, open_sockets
 from tarry.version import VERSION
-
-if TYPE_CHECKING:
-    from tarry.web.server import Web
 
 FLUSH_EVERY = 0.1
 """Seconds between writes of the event log: one write for all records of that time."""
@@ -105,8 +104,7 @@ class Server:
         self._fingerprint = ""
         self._tally = Tally()
         self._stresses: dict[str, str] = {}
-        self._control: ControlServer | None = None
-        self._web: Web | None = None
+        self._doors: Doors | None = None
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
 
@@ -118,7 +116,7 @@ class Server:
     @property
     def web_address(self) -> tuple[str, int] | None:
         """Where /metrics and /health are, as (host, port); None where they are nowhere."""
-        return self._web.address if self._web is not None else None
+        return self._doors.web_address if self._doors is not None else None
 
     def state(self) -> states.State:
         """Tell how it is: what `tarry status` shows, and /metrics and /health are made of. A copy: it does not change."""
@@ -129,6 +127,7 @@ class Server:
             version=VERSION,
             since=self._since,
             config=self._fingerprint,
+            worker=self._share.worker if self._share is not None else 0,
             listen=tuple(str(one.endpoint) for one in self._listeners),
             max_clients=self._front.max_clients,
             held=self._front.held,
@@ -198,7 +197,7 @@ class Server:
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._fingerprint = terms.fingerprint
         self._since = self._clock.wall()
-        await self._open_doors_for_the_operator()
+        await self._open_doors()
         worker = self._share.worker if self._share else 0
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients, worker))
 
@@ -230,10 +229,8 @@ class Server:
             self._front.close()
             self._children.close()
             self._record(schema.Stop(why, sessions))
-            if self._control is not None:
-                self._control.close()
-            if self._web is not None:
-                await self._web.close()
+            if self._doors is not None:
+                await self._doors.close()
             await self._let_go()
             loop.call_soon(self._stopped.set)
 
@@ -246,6 +243,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        if self._doors is not None:
+            await self._doors.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.limits.drain):
                 while not self._is_stopping and self._front.all_in:
@@ -327,23 +326,17 @@ class Server:
             relief=relief(config),
         )
 
-    async def _open_doors_for_the_operator(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._config.control.socket:
-            self._control = ControlServer(loop, self._config.control.socket, self._tell, version=VERSION)
-            self._note(await self._control.start())
-        if self._config.web.listen is not None:
-            from tarry.web.server import open_web  # prometheus_client takes 50 ms and is not wanted by most
-
-            self._web, trouble = open_web(self._config.web.listen, loop, self._tell)
-            self._note(trouble)
+    async def _open_doors(self) -> None:
+        share, web = self._share, self._config.web.listen
+        if share is not None:
+            self._doors = Doors(self._tell, path=share.control, version=VERSION, replaces=True)
+        else:
+            path = self._config.control.socket
+            self._doors = Doors(self._tell, path=path, version=VERSION, endpoint=web, open_web=_open_web)
+        self.notes += await self._doors.open()
 
     async def _tell(self) -> states.State:
         return self.state()
-
-    def _note(self, trouble: str) -> None:
-        if trouble:
-            self.notes.append(trouble)
 
     def _on_close(self, close: schema.Close, id: str, at: float) -> None:
         self._tally.add(close)
@@ -388,6 +381,12 @@ class Server:
             self._flush_timer.cancel()
             self._flush_timer = None
         await asyncio.get_running_loop().run_in_executor(None, self._sink.close, 5.0)
+
+
+def _open_web(endpoint: Endpoint, loop: asyncio.AbstractEventLoop, answer: Answer) -> tuple[Web | None, str]:
+    from tarry.web.server import open_web  # prometheus_client takes 50 ms, and most want none
+
+    return open_web(endpoint, loop, answer)
 
 
 def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _VERBS = {
     "serve": "run the front door",
+    "status": "tell how the running server is",
     "inetd": "serve one client that inetd, tcpserver or systemd accepted",
     "config": "write, check, show and explain configurations",
     "explain": "explain a check or a reason, and what comes of it here",
