@@ -18,8 +18,8 @@ EXEMPT = Networks.of([ip_network("192.0.2.0/28"), ip_network("2001:db8:1::/48")]
 DENIED = Networks.of([ip_network("192.0.2.8/29"), ip_network("198.51.100.0/24")])
 
 
-def admit(door: Door, host: str) -> Admitted:
-    return door.admit(ip_address(host).packed, host)
+def admit(door: Door, host: str, now: float = 0.0) -> Admitted:
+    return door.admit(ip_address(host).packed, host, now)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_door_counts_right(limit: int, moves: list[tuple[bool, str]]) -> Non
         if comes:
             inside[key] += 1
             expected = Admitted.TOO_MANY_FROM_CLIENT if limit and inside[key] > limit else Admitted.HELD
-            assert expected == door.admit(packed, host)
+            assert expected == door.admit(packed, host, 0.0)
         elif inside[key]:
             inside[key] -= 1
             door.leave(packed)
@@ -136,7 +136,7 @@ def test_a_connection_whose_client_is_not_known_yet() -> None:
     door = Door(Rules(max_clients=2))
     assert [True, True, False] == [door.expect() for _ in range(3)]
     door.arrived()
-    assert Admitted.HELD is door.admit(b"\x7f\0\0\1", "127.0.0.1")
+    assert Admitted.HELD is door.admit(b"\x7f\0\0\1", "127.0.0.1", 0.0)
     assert (2, False) == (door.inside, door.expect())
     door.arrived()
     assert 1 == door.inside
