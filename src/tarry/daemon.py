@@ -26,6 +26,7 @@ from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
+from tarry.config.restart import waiting
 from tarry.config.schema import Config
 from tarry.control import states
 from tarry.control.doors import Doors, Web
@@ -145,7 +146,7 @@ class Server:
             observes=self._observe,
             stress=tuple(states.Stress(what, why) for what, why in self._stresses.items()),
             mta=states.Mta(backend.connector.where, is_well, "" if is_well else backend.trouble),
-            store=self._state_of_store(),
+            store=self._memory.state if self._memory is not None else None,
             lists=tuple(states.List(zone, not why, why) for zone, why in self._lookups.lists.items()),
             tally=Tally() + self._tally,
         )
@@ -292,7 +293,7 @@ class Server:
         self._marks.change(loaded.config)
         if self._memory is not None:
             self._memory.change(loaded.config)
-        waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
+        unchanged = waiting(self._config, loaded.config)
         self._config = loaded.config
         if self._asking is not None:
             self._asking.cancel()
@@ -302,7 +303,7 @@ class Server:
         self._fingerprint = terms.fingerprint
         self._front.change(terms)
         self._sink.reopen()
-        self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
+        self._record(schema.Config(new, why=f"{' and '.join(unchanged)} as before until a restart" if unchanged else ""))
         return True
 
     async def wait(self) -> None:
@@ -347,12 +348,6 @@ class Server:
             resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
             relief=relief(config),
         )
-
-    def _state_of_store(self) -> states.Store | None:
-        if self._memory is None:
-            return None
-        one = self._memory.state
-        return states.Store(one.url, one.ok, one.why, one.cached, one.waiting, one.lost)
 
     async def _open_doors(self) -> None:
         share, web = self._share, self._config.web.listen
@@ -426,21 +421,6 @@ def _open_web(endpoint: Endpoint, loop: asyncio.AbstractEventLoop, answer: Answe
     from tarry.web.server import open_web  # prometheus_client takes 50 ms, and most want none
 
     return open_web(endpoint, loop, answer)
-
-
-def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
-    return (
-        ("listen.smtp", old.listen.smtp, new.listen.smtp),
-        ("listen.smtps", old.listen.smtps, new.listen.smtps),
-        ("listen.workers", old.listen.workers, new.listen.workers),
-        ("listen.user", old.listen.user, new.listen.user),
-        ("record.path", old.record.path, new.record.path),
-        ("record.style", old.record.style, new.record.style),
-        ("store.url", old.store, new.store),
-        ("karma.half_life", (old.karma.half_life, old.karma.most), (new.karma.half_life, new.karma.most)),
-        ("control.socket", old.control.socket, new.control.socket),
-        ("web.listen", old.web.listen, new.web.listen),
-    )
 
 
 def serve(config: Config | None = None, *, observe: bool = False, folder: Path | None = None) -> Server:
