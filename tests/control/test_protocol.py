@@ -27,7 +27,8 @@ def test_a_reply_is_read_as_it_was_written(reply: Reply) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"status", b"{}", b'{"do":"stop"}', b'{"do":1}', b'["status"]', b"\xff\xfe", b"[" * 4000, b'{"do":"status"', b"null"]
+    "line",
+    [b"", b"status", b"{}", b'{"do":"stop"}', b'{"do":1}', b'["status"]', b"\xff\xfe", b"[" * 4000, b'{"do":"status"', b"null"],
 )
 def test_what_is_no_request_is_none(line: bytes) -> None:
     """Never an exception."""
@@ -43,5 +44,5 @@ def test_arbitrary_bytes_never_raise(line: bytes) -> None:
 def test_what_is_no_reply_raises() -> None:
     """Something else answers there."""
     for line in (b"", b"220 mx ESMTP\r\n", b"[]", b"\xff"):
-        with pytest.raises(ValueError):  # noqa: PT011
+        with pytest.raises(ValueError):
             read_reply(line)

@@ -32,9 +32,7 @@ IMPATIENT = Close(ended="client", phase="hold", hangup=3.0)
 
 def counts(histogram: Histogram) -> dict[float, int]:
     """Return the counts that are not 0, by the bound they are under."""
-    return {
-        bound: count for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True) if count
-    }
+    return {bound: count for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True) if count}
 
 
 def test_a_delivery_is_counted_once_in_each_figure() -> None:
@@ -139,7 +137,9 @@ def test_reasons_are_told_apart_up_to_a_number() -> None:
 def test_words_of_another_version_are_bounded_as_well() -> None:
     """A record may come from anywhere; its words make no table grow without end, and no session is lost."""
     words = [f"x{number}" for number in range(5 * MOST_WORDS)]
-    found = tally([Close(ended=word, phase=word, action=word) for word in words] + [Close(ended="x0", phase=word) for word in words])
+    found = tally(
+        [Close(ended=word, phase=word, action=word) for word in words] + [Close(ended="x0", phase=word) for word in words]
+    )
     both = found + tally([Close(ended="y", phase="y", action="y")])
 
     assert 10 * MOST_WORDS == found.sessions == both.sessions - 1
