@@ -17,6 +17,7 @@ from ipaddress import IPv4Network, IPv6Network
 import msgspec
 
 from tarry.core.client import count_key
+from tarry.core.marked import Marked
 
 
 class Admitted(Enum):
@@ -67,6 +68,8 @@ class Door:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.marked = Marked()
+        """What was said of single clients while the server runs; it counts before the rules."""
         self._per_client: dict[bytes, int] = {}
         self.inside = 0
 
@@ -78,11 +81,12 @@ class Door:
         if rules.max_per_client:
             key = count_key(packed)
             self._per_client[key] = count = self._per_client.get(key, 0) + 1
-        if packed in rules.deny:
+        word = self.marked.find(packed)
+        if word is False or (word is None and packed in rules.deny):
             return Admitted.DENIED
         if self.inside > rules.max_clients:
             return Admitted.TOO_MANY
-        if packed in rules.exempt or any(pattern.search(host) for pattern in rules.exempt_patterns):
+        if word or packed in rules.exempt or any(pattern.search(host) for pattern in rules.exempt_patterns):
             return Admitted.EXEMPT
         if rules.max_per_client and count > rules.max_per_client:
             return Admitted.TOO_MANY_FROM_CLIENT

@@ -22,6 +22,7 @@ from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.facts import Resolver
 from tarry.core.hold import class_of, wait_of
+from tarry.core.marked import Marked
 from tarry.core.policy import Policy, Random
 from tarry.core.setting import Setting
 from tarry.core.starttls import failure
@@ -132,6 +133,10 @@ class Front:
         """Take new terms for the clients that come from now on."""
         self._terms = terms
         self._door.change(terms.rules)
+
+    def mark(self, marked: Marked) -> None:
+        """Let clients in, or turn them away, as the operator has said by hand; for those that come from now on."""
+        self._door.marked = marked
 
     def take(self, sock: socket.socket, host: str, port: int, server: Endpoint, *, has_tls: bool = False) -> None:
         """A client was accepted; *has_tls*: it begins with TLS."""
