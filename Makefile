@@ -9,7 +9,7 @@ VENV := .venv
 JOBS ?= auto
 ARGS ?=
 
-.PHONY: build dev serve test unit e2e servers lint types docs bench clean
+.PHONY: build dev serve test unit e2e servers lint types docs bench wheel deb man completions clean
 
 build: $(VENV)/.built
 
@@ -57,6 +57,23 @@ docs: build
 bench: servers
 	@echo "bench/hold.py, bench/early.py and bench/mail.py: see docs/performance.md"
 	$(VENV)/bin/python -m bench $(ARGS)
+
+# What goes to other machines: see docs/install.md.
+wheel: dev
+	$(VENV)/bin/python -m hatchling build -t wheel -d dist
+
+deb: wheel
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} \
+		$(VENV)/bin/python packaging/build_deb.py "$$(ls -t dist/tarry-*.whl | head -n 1)" dist
+
+man: build
+	$(VENV)/bin/python packaging/manpages.py dist/man
+
+completions: build
+	@mkdir -p dist/completions
+	_TARRY_COMPLETE=bash_source $(VENV)/bin/tarry > dist/completions/tarry
+	_TARRY_COMPLETE=zsh_source $(VENV)/bin/tarry > dist/completions/_tarry
+	_TARRY_COMPLETE=fish_source $(VENV)/bin/tarry > dist/completions/tarry.fish
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

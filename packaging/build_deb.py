@@ -247,7 +247,14 @@ def build(wheel: Path, folder: Path) -> Path:
         inside = fill(root, wheel, version)
         describe(root, inside, version)
         list(plain(root))
-        asked = ["dpkg-deb", "--root-owner-group", "-Zxz", f"-z{os.environ.get('TARRY_DEB_LEVEL', '6')}", "--build", str(root), str(folder)]
+        asked = [
+            "dpkg-deb",
+            "--root-owner-group",
+            f"-Z{os.environ.get('TARRY_DEB_PACKING', 'xz')}",
+            "--build",
+            str(root),
+            str(folder),
+        ]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch())}
         told = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=300, check=True).stdout
     print(told.strip())

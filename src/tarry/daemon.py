@@ -6,6 +6,7 @@ Promises  Nothing is decided here. The descriptor limit is raised to its hard li
           within limits.drain; a second one ends at once. Who retires because another has taken its place lets its clients
           end by themselves for that long, the held ones too, and drains what is left then. SIGHUP reads the configuration
           again and keeps the old one when the new one has errors.
+          It is asked how it is over control.socket and web.listen; where these cannot be had that is told, and mail comes in.
 Not here  Sockets (sockets), the MTA (handoffs), signals (signals), several processes (workers).
 """
 
@@ -20,15 +21,21 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
+from tarry.control import states
+from tarry.control.server import ControlServer
 from tarry.core.admission import Networks
 from tarry.core.census import Census
+from tarry.core.facts import Resolver
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
+from tarry.marks import Marks
+from tarry.memory import Memory, Questions, open_memory
 from tarry.net import census, inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
@@ -36,10 +43,14 @@ from tarry.net.ids import SessionIds
 from tarry.net.listener import Listener
 from tarry.net.tls import server_context
 from tarry.record import schema
+from tarry.record.tally import Tally
 from tarry.share import Share
 from tarry.sinks import Sink, open_sink
 from tarry.sockets import Open, fit_descriptors, open_sockets
 from tarry.version import VERSION
+
+if TYPE_CHECKING:
+    from tarry.web.server import Web
 
 FLUSH_EVERY = 0.1
 """Seconds between writes of the event log: one write for all records of that time."""
@@ -62,8 +73,8 @@ class SystemClock:
 class Server:
     """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``.
 
-    *share* is what it has of the work where it is one of several workers. *sockets* are those that it listens on where they
-    are open already.
+    Files of networks have their names from *folder* on. *share* is what it has of the work where it is one of several workers.
+    *sockets* are those that it listens on where they are open already.
     """
 
     def __init__(
@@ -74,8 +85,10 @@ class Server:
         sink: Sink | None = None,
         share: Share | None = None,
         sockets: Sequence[Open] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._config = config
+        self._folder = folder or Path()
         self._observe = observe
         self._share = share
         self._sockets = share.sockets if share is not None else sockets
@@ -92,6 +105,14 @@ class Server:
         self._is_stopping = False
         self.sockets: tuple[Open, ...] = ()
         """On which it listens, or has listened; for who hands them over."""
+        self._since = 0.0
+        self._fingerprint = ""
+        self._tally = Tally()
+        self._stresses: dict[str, str] = {}
+        self._memory: Memory | None = None
+        self._marks: Marks
+        self._control: ControlServer | None = None
+        self._web: Web | None = None
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
 
@@ -99,6 +120,33 @@ class Server:
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens, as (host, port)."""
         return [(one.endpoint.host, one.endpoint.port) for one in self._listeners]
+
+    @property
+    def web_address(self) -> tuple[str, int] | None:
+        """Where /metrics and /health are, as (host, port); None where they are nowhere."""
+        return self._web.address if self._web is not None else None
+
+    def state(self) -> states.State:
+        """Tell how it is: what `tarry status` shows, and /metrics and /health are made of. A copy: it does not change."""
+        backend = self._backend
+        is_well = backend.is_answering
+        return states.State(
+            pid=os.getpid(),
+            version=VERSION,
+            since=self._since,
+            config=self._fingerprint,
+            listen=tuple(str(one.endpoint) for one in self._listeners),
+            max_clients=self._front.max_clients,
+            held=self._front.held,
+            in_session=self._front.in_session,
+            draining=self._is_stopping,
+            observes=self._observe,
+            stress=tuple(states.Stress(what, why) for what, why in self._stresses.items()),
+            mta=states.Mta(backend.connector.where, is_well, "" if is_well else backend.trouble),
+            store=self._state_of_store(),
+            lists=tuple(states.List(zone, not why, why) for zone, why in self._lookups.lists.items()),
+            tally=Tally() + self._tally,
+        )
 
     async def start(self) -> None:
         """Listen and serve. Raises OSError where an address, the Maildir or the certificate cannot be had."""
@@ -108,6 +156,10 @@ class Server:
         if note:
             self.notes.append(note)
         self._asked = Succession(loop)
+        try:
+            self._memory = open_memory(loop, self._clock, config, self._asked, self._on_store)
+        except ValueError as fault:
+            self.notes.append(f"nothing is remembered: store.url: {fault}")
         terms = self._terms(config)
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
@@ -127,8 +179,11 @@ class Server:
             children=self._children,
             ids=ids,
             census=self._census(),
-            on_load=self._on_load,
+            on_load=partial(self._on_stress, "load"),
+            on_close=self._on_close,
         )
+        self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
+        self._marks.start()
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
         sockets: list[Open] = []
@@ -137,6 +192,8 @@ class Server:
                 self._sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
             sockets += self._sockets
             self._backend = terms.backend
+            if self._memory is not None:
+                await self._memory.start(self._marks.said)
             await terms.backend.wait_for_answer(FIRST_PROBE)
         except BaseException:  # an address that cannot be had; cancelled
             for one in sockets:
@@ -149,11 +206,14 @@ class Server:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
         self.sockets = tuple(sockets)
+        short = partial(self._on_stress, "descriptors")
         self._listeners = [
-            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=self._on_stress)
-            for one in sockets
+            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=short) for one in sockets
         ]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
+        self._fingerprint = terms.fingerprint
+        self._since = self._clock.wall()
+        await self._open_doors_for_the_operator()
         worker = self._share.worker if self._share else 0
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients, worker))
 
@@ -185,6 +245,10 @@ class Server:
             self._front.close()
             self._children.close()
             self._record(schema.Stop(why, sessions))
+            if self._control is not None:
+                self._control.close()
+            if self._web is not None:
+                await self._web.close()
             await self._let_go()
             loop.call_soon(self._stopped.set)
 
@@ -223,6 +287,9 @@ class Server:
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
         self._asked.succeed(self._lookups)
+        self._marks.change(loaded.config)
+        if self._memory is not None:
+            self._memory.change(loaded.config)
         waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
         self._config = loaded.config
         if self._asking is not None:
@@ -230,6 +297,7 @@ class Server:
         self._asking = asyncio.get_running_loop().create_task(terms.backend.keep_asking())
         terms.backend.capabilities = self._backend.capabilities
         self._backend = terms.backend
+        self._fingerprint = terms.fingerprint
         self._front.change(terms)
         self._sink.reopen()
         self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
@@ -261,8 +329,9 @@ class Server:
         backend = make_backend(config, on_health=self._on_health, children=self._children)
         if config.tls.mode == "terminate" or config.listen.smtps:
             self._tls = server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
-        rules = policy(config, observe=self._observe)
+        rules = policy(config, observe=self._observe, remembers=self._memory is not None)
         self._lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
+        resolver: Resolver | None = self._asked if self._lookups.resolver is not None else None
         return Terms(
             policy=rules,
             rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
@@ -273,9 +342,44 @@ class Server:
             give=given_away_to(config),
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
-            resolver=self._asked if self._lookups.resolver is not None else None,
+            resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
             relief=relief(config),
         )
+
+    def _state_of_store(self) -> states.Store | None:
+        if self._memory is None:
+            return None
+        one = self._memory.state
+        return states.Store(one.url, one.ok, one.why, one.cached, one.waiting, one.lost)
+
+    async def _open_doors_for_the_operator(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._config.control.socket:
+            self._control = ControlServer(loop, self._config.control.socket, self._tell, version=VERSION)
+            self._note(await self._control.start())
+        if self._config.web.listen is not None:
+            from tarry.web.server import open_web  # prometheus_client takes 50 ms and is not wanted by most
+
+            self._web, trouble = open_web(self._config.web.listen, loop, self._tell)
+            self._note(trouble)
+
+    async def _tell(self) -> states.State:
+        return self.state()
+
+    def _note(self, trouble: str) -> None:
+        if trouble:
+            self.notes.append(trouble)
+
+    def _on_close(self, close: schema.Close, id: str, at: float) -> None:
+        self._tally.add(close)
+        if self._memory is not None:
+            self._memory.remember(close, id, at)
+
+    def _on_store(self, good: bool, why: str) -> None:
+        self._record(schema.Stress("store", not good, why))
+
+    def _on_lists(self, why: str) -> None:
+        self._record(schema.Config(self._fingerprint, ok=False, why=why[:1000]))
 
     def _on_list(self, zone: str, good: bool, why: str) -> None:
         self._record(schema.Stress(f"list {zone}", not good, why))
@@ -287,12 +391,12 @@ class Server:
         share = self._share
         return census.attach(share.census, share.worker) if share is not None and share.census is not None else None
 
-    def _on_load(self, on: bool, why: str) -> None:
-        self._record(schema.Stress("load", on, why))
-
-    def _on_stress(self, on: bool, why: str) -> None:
-        self._record(schema.Stress("descriptors", on, why))
+    def _on_stress(self, what: str, on: bool, why: str) -> None:
+        self._stresses.pop(what, None)
         if on:
+            self._stresses[what] = why
+        self._record(schema.Stress(what, on, why))
+        if on and what == "descriptors":
             self._front.relieve()
 
     def _record(self, event: schema.ProcessEvent) -> None:
@@ -307,9 +411,12 @@ class Server:
         self._sink.flush()
 
     async def _let_go(self) -> None:
+        self._marks.close()
         self._asked.close()
         if self._asking is not None:
             self._asking.cancel()
+        if self._memory is not None:
+            await self._memory.close()
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
@@ -324,13 +431,18 @@ def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
         ("listen.user", old.listen.user, new.listen.user),
         ("record.path", old.record.path, new.record.path),
         ("record.style", old.record.style, new.record.style),
+        ("store.url", old.store, new.store),
+        ("karma.half_life", (old.karma.half_life, old.karma.most), (new.karma.half_life, new.karma.most)),
+        ("control.socket", old.control.socket, new.control.socket),
+        ("web.listen", old.web.listen, new.web.listen),
     )
 
 
-def serve(config: Config | None = None, *, observe: bool = False) -> Server:
+def serve(config: Config | None = None, *, observe: bool = False, folder: Path | None = None) -> Server:
     """Return a front door for this configuration (None for the defaults), to be awaited or entered.
 
     ``await serve(config)`` serves until it is cancelled; ``async with serve(config) as server`` serves for the length of
-    the block and drains at its end. Raises OSError where an address cannot be had.
+    the block and drains at its end. *folder* is where exempt.files and deny.files are named from. Raises OSError where an
+    address cannot be had.
     """
-    return Server(config or Config(), observe=observe)
+    return Server(config or Config(), observe=observe, folder=folder)

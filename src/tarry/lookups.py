@@ -14,6 +14,7 @@ import selectors
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tarry.checks.karma import Karma
 from tarry.config.schema import Config
 from tarry.core.check import About
 from tarry.core.clock import Clock
@@ -47,15 +48,22 @@ class Lookups:
         self.is_over = False
         self._desk: Desk | None = None
         self._zones: Zones | None = None
-        if policy.asking:
+        self._names: tuple[str, ...] = ()
+        if any(not isinstance(one.check, Karma) or one.check.by_domain for one in policy.asking):
             self._desk = Desk(loop, clock, settings(config))
             zones = [Zone(name, is_of_domains) for name, is_of_domains in lists_of(policy.asking)]
+            self._names = tuple(zone.name for zone in zones)
             self._zones = Zones(loop, self._desk, zones, config.dns.self_test, on_change)
 
     @property
     def resolver(self) -> Resolver | None:
         """Who is to be asked; None where no check asks anything."""
         return self._desk
+
+    @property
+    def lists(self) -> dict[str, str]:
+        """The DNS lists, and why each is not asked now; "" for one that is."""
+        return dict.fromkeys(self._names, "") | (self._zones.off if self._zones is not None else {})
 
     @property
     def is_tested(self) -> bool:

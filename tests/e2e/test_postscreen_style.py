@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,9 +158,8 @@ def _ended(log: Callable[[], str], count: int) -> str:
     return log()
 
 
-@pytest.fixture(scope="module")
-def tarrys() -> Iterator[str]:
-    """The log of a tarry that met all habits, a clean client twice, an exempt one, one that errs, and one whose MTA refuses."""
+def _tarrys() -> str:
+    """Return the log of a tarry that met all habits, a clean client twice, an exempt one, and one that errs."""
     with Sink() as sink, Tarry(CONFIG, backend=sink.port) as tarry:
         _play(tarry.port)
         for source in ("127.0.2.1", "127.0.2.1", EXEMPT):
@@ -170,7 +169,27 @@ def tarrys() -> Iterator[str]:
             for _ in range(4):
                 client.command(b"XYZZY")
         count = len(HABITS) + 6
-        yield _ended(lambda: tarry.record_path.read_text() if tarry.record_path.exists() else "", count)
+        return _ended(lambda: tarry.record_path.read_text() if tarry.record_path.exists() else "", count)
+
+
+def _postscreens() -> str:
+    """Return the log of a real postscreen that met the same habits."""
+    # 2 s, since it may be up to 0.65 s early (bench/hold.py): a hang-up after 0.2 s must be before the greeting.
+    with Postfix(postscreen=Postscreen(greet_wait=2, greet_action="drop", settings=POSTSCREEN)) as postfix:
+        _play(postfix.port)
+        return _ended(postfix.log_text, len(HABITS) + 2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def played() -> Iterator[dict[str, Future[str]]]:
+    """The two logs, which come to be while the first tests of this file run: who falls silent has its time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {"tarry": pool.submit(_tarrys), "postscreen": pool.submit(_postscreens)}
+
+
+@pytest.fixture(scope="module")
+def tarrys(played: dict[str, Future[str]]) -> str:
+    return played["tarry"].result(60)
 
 
 @pytest.fixture(scope="module")
@@ -181,13 +200,88 @@ def mail_log(tarrys: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def postscreens() -> str:
-    """The log of a real postscreen that met the same habits."""
+def postscreens(played: dict[str, Future[str]]) -> str:
     need("postfix")
-    # 2 s, since it may be up to 0.65 s early (bench/hold.py): a hang-up after 0.2 s must be before the greeting.
-    with Postfix(postscreen=Postscreen(greet_wait=2, greet_action="drop", settings=POSTSCREEN)) as postfix:
-        _play(postfix.port)
-        return _ended(postfix.log_text, len(HABITS) + 2)
+    return played["postscreen"].result(60)
+
+
+# Other settings.
+
+
+def test_without_paths_no_address_is_in_the_log() -> None:
+    """record.paths = false: the envelope of a reject is empty."""
+    with Tarry(CONFIG + "paths = false", wait="0.05s") as tarry:
+        _pile_up(tarry.port, "127.0.3.1")
+        log = _ended(tarry.record_path.read_text, 1)
+
+    assert "550 5.5.1 Protocol error; from=<>, to=<>, proto=ESMTP, helo=<piles.example>\n" in log
+    assert "alice@" not in log
+
+
+def test_with_the_closing_lines_only_the_verbs_stay() -> None:
+    """record.detail = "close": who came, who passed, who talked early and who hung up, told when it is over."""
+    with Tarry('[record]\nstyle = "postscreen"\ndetail = "close"', wait="0.5s") as tarry:
+        clients.submit(tarry.port, source="127.0.3.1")
+        _talk_early(tarry.port, "127.0.3.2")
+        _hang_up(tarry.port, "127.0.3.3")
+        log = _ended(tarry.record_path.read_text, 3)
+        verbs = {
+            last: [line.partition("]: ")[2].split()[0] for line in log.splitlines() if f"[127.0.3.{last}]:" in line]
+            for last in "123"
+        }
+
+    assert {"1": ["CONNECT", "PASS", "DISCONNECT"], "2": ["CONNECT", "PREGREET", "DISCONNECT"]} | {
+        "3": ["CONNECT", "HANGUP", "DISCONNECT"]
+    } == verbs
+
+
+def test_hourly_segments_are_logs(tmp_path: Path) -> None:
+    """They do not end in .jsonl, since they are none."""
+    folder = tmp_path / "logs"
+    with Tarry(f'[record]\nstyle = "postscreen"\npath = "{folder}/"', wait="0.02s") as tarry:
+        clients.submit(tarry.port)
+    text = "".join(path.read_text() for path in sorted(folder.glob("*.log")))
+
+    assert [] == list(folder.glob("*.jsonl"))
+    assert text.count(": CONNECT from ") == text.count(": PASS NEW ") == 1
+
+
+def test_the_style_waits_for_a_restart() -> None:
+    """A reload that would change it says so, and goes on as before."""
+    with Tarry('[record]\nstyle = "postscreen"', wait="0.02s") as tarry:
+        clients.submit(tarry.port)
+        tarry.write({**tarry.config, "record": {**tarry.config["record"], "style": "json"}})
+        tarry.reload()
+        assert wait_until(lambda: "(record.style as before until a restart)" in tarry.record_path.read_text(), 5)
+        clients.submit(tarry.port)
+        log = _ended(tarry.record_path.read_text, 2)
+
+    assert 1 == log.count(": PASS OLD ")
+
+
+@pytest.mark.parametrize("path", ["log", "-"])
+def test_one_client_of_inetd(path: str, tmp_path: Path) -> None:
+    """`tarry inetd` writes the same lines; without a path the closing line alone tells them on standard error."""
+    file, record = tmp_path / "tarry.toml", tmp_path / "log"
+    file.write_text(f'[hold]\nwait = "0.3s"\n[record]\nstyle = "postscreen"\npath = "{record if path == "log" else "-"}"\n')
+    with socket.create_server(("127.0.0.1", 0)) as listener, RawClient(listener.getsockname()[1], source="127.0.3.9") as client:
+        accepted, _ = listener.accept()
+        client.send(b"EHLO early\r\n")
+        command = [COMMAND, "inetd", "-c", file, "--", "/bin/false"]
+        with accepted:
+            running = subprocess.Popen(command, stdin=accepted, stdout=accepted, stderr=subprocess.PIPE, text=True)
+        client.read_until_closed()
+        client.close()
+        _, printed = running.communicate(timeout=30)
+    log = record.read_text() if path == "log" else printed
+
+    assert [] == [line for line in log.splitlines() if not PREFIX.match(line)]
+    count, text = (12, r"EHLO early\r\n") if path == "log" else (0, "")
+    assert re.search(rf"PREGREET {count} after [0-9.]+ from \[127\.0\.3\.9\]:\d+: {re.escape(text)}\n", log)
+    assert ["CONNECT", "PREGREET", "DISCONNECT"] == [line.partition("]: ")[2].split()[0] for line in log.splitlines()]
+
+
+# Beside postscreen.
 
 
 def lines_of(log: str, habit: str) -> list[str]:
@@ -349,78 +443,3 @@ def test_an_exporter_counts_each_verb(tarrys: str) -> None:
         ("unsupported", "DISCONNECT"): 16,
         ("unsupported", "tarry"): 1,
     } == exported(tarrys)
-
-
-# Other settings.
-
-
-def test_without_paths_no_address_is_in_the_log() -> None:
-    """record.paths = false: the envelope of a reject is empty."""
-    with Tarry(CONFIG + "paths = false", wait="0.05s") as tarry:
-        _pile_up(tarry.port, "127.0.3.1")
-        log = _ended(tarry.record_path.read_text, 1)
-
-    assert "550 5.5.1 Protocol error; from=<>, to=<>, proto=ESMTP, helo=<piles.example>\n" in log
-    assert "alice@" not in log
-
-
-def test_with_the_closing_lines_only_the_verbs_stay() -> None:
-    """record.detail = "close": who came, who passed, who talked early and who hung up, told when it is over."""
-    with Tarry('[record]\nstyle = "postscreen"\ndetail = "close"', wait="0.5s") as tarry:
-        clients.submit(tarry.port, source="127.0.3.1")
-        _talk_early(tarry.port, "127.0.3.2")
-        _hang_up(tarry.port, "127.0.3.3")
-        log = _ended(tarry.record_path.read_text, 3)
-        verbs = {
-            last: [line.partition("]: ")[2].split()[0] for line in log.splitlines() if f"[127.0.3.{last}]:" in line]
-            for last in "123"
-        }
-
-    assert {"1": ["CONNECT", "PASS", "DISCONNECT"], "2": ["CONNECT", "PREGREET", "DISCONNECT"]} | {
-        "3": ["CONNECT", "HANGUP", "DISCONNECT"]
-    } == verbs
-
-
-def test_hourly_segments_are_logs(tmp_path: Path) -> None:
-    """They do not end in .jsonl, since they are none."""
-    folder = tmp_path / "logs"
-    with Tarry(f'[record]\nstyle = "postscreen"\npath = "{folder}/"', wait="0.02s") as tarry:
-        clients.submit(tarry.port)
-    text = "".join(path.read_text() for path in sorted(folder.glob("*.log")))
-
-    assert [] == list(folder.glob("*.jsonl"))
-    assert text.count(": CONNECT from ") == text.count(": PASS NEW ") == 1
-
-
-def test_the_style_waits_for_a_restart() -> None:
-    """A reload that would change it says so, and goes on as before."""
-    with Tarry('[record]\nstyle = "postscreen"', wait="0.02s") as tarry:
-        clients.submit(tarry.port)
-        tarry.write({**tarry.config, "record": {**tarry.config["record"], "style": "json"}})
-        tarry.reload()
-        assert wait_until(lambda: "(record.style as before until a restart)" in tarry.record_path.read_text(), 5)
-        clients.submit(tarry.port)
-        log = _ended(tarry.record_path.read_text, 2)
-
-    assert 1 == log.count(": PASS OLD ")
-
-
-@pytest.mark.parametrize("path", ["log", "-"])
-def test_one_client_of_inetd(path: str, tmp_path: Path) -> None:
-    """`tarry inetd` writes the same lines; without a path the closing line alone tells them on standard error."""
-    file, record = tmp_path / "tarry.toml", tmp_path / "log"
-    file.write_text(f'[hold]\nwait = "0.3s"\n[record]\nstyle = "postscreen"\npath = "{record if path == "log" else "-"}"\n')
-    with socket.create_server(("127.0.0.1", 0)) as listener, RawClient(listener.getsockname()[1], source="127.0.3.9") as client:
-        accepted, _ = listener.accept()
-        client.send(b"EHLO early\r\n")
-        with accepted:
-            command = [COMMAND, "inetd", "-c", file, "--", "/bin/false"]
-            done = subprocess.run(
-                command, stdin=accepted, stdout=accepted, stderr=subprocess.PIPE, text=True, timeout=30, check=False
-            )
-    log = record.read_text() if path == "log" else done.stderr
-
-    assert [] == [line for line in log.splitlines() if not PREFIX.match(line)]
-    count, text = (12, r"EHLO early\r\n") if path == "log" else (0, "")
-    assert re.search(rf"PREGREET {count} after [0-9.]+ from \[127\.0\.3\.9\]:\d+: {re.escape(text)}\n", log)
-    assert ["CONNECT", "PREGREET", "DISCONNECT"] == [line.partition("]: ")[2].split()[0] for line in log.splitlines()]

@@ -20,11 +20,11 @@ from tests.e2e.servers.tarry import Tarry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-CROWD = 300
+CROWD = 150
 PACE = 200.0
-SOONEST, LATEST = 5.0, 8.5
+SOONEST, LATEST = 5.0, 7.0
 """A range, as it should be: of a crowd that is let go at one moment some do not fit into the backlog of Postfix's listener."""
-LATE = 2.0
+LATE = 3.0
 GOOD = 10
 DELIVERING = 30
 """One in so many goes on to deliver."""
@@ -137,7 +137,7 @@ def test_delayed_clients_take_nothing_from_good_mail() -> None:
             crowd.start()
             assert wait_until(lambda: crowd.is_held, 10), crowd.problems
             with counted(postfix.port) as quiet:
-                time.sleep(0.5)
+                time.sleep(0.3)
             with counted(postfix.port) as busy:
                 beside = good_mail(tarry.port)
             assert crowd.is_held

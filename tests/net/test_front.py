@@ -341,9 +341,9 @@ def test_under_stress() -> None:
             on_load=lambda on, why: told.append((on, why)),
         )
         held = [house.take() for _ in range(4)]
-        assert ([], False, 4) == (told, house.front.is_under_stress, house.front.held)
+        assert ([], False, 4) == (told, house.front._load.is_high, house.front.held)
         fifth = house.take()
-        assert ([(True, "5 of 10 clients are in")], True) == (told, house.front.is_under_stress)
+        assert ([(True, "5 of 10 clients are in")], True) == (told, house.front._load.is_high)
         assert (await hear(fifth)).startswith(b"220 ")
         assert b"421 4.4.2 Timeout" in await hear(fifth, b"")
         assert 4 == house.front.held
@@ -351,9 +351,9 @@ def test_under_stress() -> None:
             reset(client)
         fifth.close()
         async with asyncio.timeout(5):
-            while house.front.is_under_stress:
+            while house.front._load.is_high:
                 await asyncio.sleep(0)
-        assert ([True, False], False) == ([on for on, _ in told], house.front.is_under_stress)
+        assert ([True, False], False) == ([on for on, _ in told], house.front._load.is_high)
         held.append(house.take())
         assert 3 == house.front.held
         await house.leave()
@@ -371,9 +371,9 @@ def test_a_reload_is_weighed() -> None:
         house = House(policy(Pregreet(), changes={"wait": Span(60.0, 60.0)}), rules=Rules(max_clients=10))
         held = [house.take() for _ in range(2)]
         house.front.change(replace(house.terms, rules=Rules(max_clients=2)))
-        assert house.front.is_under_stress
+        assert house.front._load.is_high
         house.front.change(replace(house.terms, rules=Rules(max_clients=3)))
-        assert not house.front.is_under_stress
+        assert not house.front._load.is_high
         for client in held:
             client.close()
         await house.leave()

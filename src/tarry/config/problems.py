@@ -3,7 +3,8 @@
 What      `find` yields every breach. Errors cannot work; warnings are unwise and work.
 Promises  Pure: no file is opened, nobody is connected to. Each fix is one sentence that mends the problem. A combination that only
           defaults make up is never a problem.
-Adding    One generator, and its name in `_RULES`. What is done to clients, and when, is in config/reactions.
+Adding    One generator, and its name in `_RULES`. What is done to clients, and when, is in config/reactions; what is remembered, in
+          config/remembering.
 Source    RFC 5321 §4.5.3.2 (timeouts), DESIGN section 6.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
-from tarry.config import reactions
+from tarry.config import reactions, remembering
 from tarry.config.case import Case, blind, chosen, warning
 from tarry.config.origin import Origin, Problem
 from tarry.config.places import Inherited, UnixSocket
@@ -232,6 +233,7 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _tls,
     _handoff,
     *reactions.RULES,
+    *remembering.RULES,
 )
 
 _OF_THE_DAEMON = (_listening, _loop, _handoff)

@@ -29,6 +29,7 @@ from tarry.core import replies
 from tarry.core.census import Census, Scope
 from tarry.core.client import count_key, network_key
 from tarry.core.counts import Arrivals, Elsewhere, Inside, Limit
+from tarry.core.marked import Marked
 from tarry.smtp.reply import Reply
 
 HEAVY = 0.25
@@ -111,6 +112,8 @@ class Door:
         self._arrivals = (Arrivals(Scope.CLIENT, census), Arrivals(Scope.NETWORK, census)) if census is not None else ()
         self._elsewhere = elsewhere
         self._heavy: dict[tuple[Limit, bytes], None] = {}
+        self.marked = Marked()
+        """What was said of single clients while the server runs; it counts before the rules."""
         self.inside = 0
         self.change(rules)
 
@@ -131,11 +134,12 @@ class Door:
             self._clients.enter(count_key(packed))
         if rules.max_per_network:
             self._networks.enter(network_key(packed))
-        if packed in rules.deny:
+        word = self.marked.find(packed)
+        if word is False or (word is None and packed in rules.deny):
             return Admitted.DENIED
         if self.inside > rules.max_clients:
             return Admitted.TOO_MANY
-        if packed in rules.exempt or any(pattern.search(host) for pattern in rules.exempt_patterns):
+        if word or packed in rules.exempt or any(pattern.search(host) for pattern in rules.exempt_patterns):
             return Admitted.EXEMPT
         for limited in self._limited:
             if self._is_over(limited, limited.key_of(packed), now):

@@ -115,6 +115,11 @@ class Backend:
         """Why the last probe got no answer."""
 
     @property
+    def is_answering(self) -> bool:
+        """True when the MTA answered when it was last asked; before it has been asked, when it did under the last configuration."""
+        return self.capabilities is not None if self._healthy is None else self._healthy
+
+    @property
     def name(self) -> str:
         """What tarry calls itself to clients."""
         return self._own_name or (self.capabilities.name if self.capabilities else "") or self._host_name

@@ -21,9 +21,10 @@ from tarry.core.census import Census
 from tarry.core.client import Client, Endpoint, normal
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
-from tarry.core.counts import Elsewhere, Limit
+from tarry.core.counts import Elsewhere
 from tarry.core.facts import Resolver
 from tarry.core.hold import class_of, wait_of
+from tarry.core.marked import Marked
 from tarry.core.policy import Policy, Random
 from tarry.core.setting import Setting
 from tarry.core.starttls import failure
@@ -44,7 +45,7 @@ from tarry.net.smtps import TlsRoom
 from tarry.net.tls_transport import TlsTransport
 from tarry.net.waiting_room import Guest, Place, WaitingRoom
 from tarry.record import schema
-from tarry.record.journal import Journal, Write
+from tarry.record.journal import Journal, OnClose, Write
 from tarry.smtp.proxy_header import Header, HeaderFault
 from tarry.smtp.reply import Reply
 
@@ -72,8 +73,8 @@ class Terms:
 class Front:
     """All clients of one process.
 
-    *census* counts them together with those of other processes of this host, *elsewhere* says what other hosts have; *on_load* is
-    told when stress begins and ends, and why.
+    ``on_close`` is told each session's closing line, ``on_load`` when stress begins and ends, and why. ``census`` counts clients
+    together with those of other processes of this host, ``elsewhere`` says what other hosts have.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Front:
         write: Write,
         children: Children | None = None,
         ids: SessionIds | None = None,
+        on_close: OnClose | None = None,
         census: Census | None = None,
         elsewhere: Elsewhere | None = None,
         on_load: Callable[[bool, str], None] = lambda on, why: None,
@@ -95,9 +97,12 @@ class Front:
         self._terms = terms
         self._random = random
         self._write = write
+        self._on_close = on_close
         self._ids = ids or SessionIds(clock.wall())
         self._number = 0
         self._door = Door(terms.rules, census or memory.alone(), elsewhere)
+        self.heavy = self._door.heavy
+        """What other hosts are to know of this one's clients."""
         self._load = Load(terms.policy, terms.relief, terms.rules.max_clients, on_load)
         self._linger = Linger(loop, clock)
         self._openings = Openings(loop, clock)
@@ -135,19 +140,19 @@ class Front:
         return len(self._desk) + self.held + self.in_session
 
     @property
-    def is_under_stress(self) -> bool:
-        """True while new clients are held for less, since too many are in."""
-        return self._load.is_high
-
-    def heavy(self, now: float) -> dict[Limit, dict[bytes, int]]:
-        """Return what other hosts are to know of this one's clients; see `Door.heavy`."""
-        return self._door.heavy(now)
+    def max_clients(self) -> int:
+        """How many clients may be in at once."""
+        return self._terms.rules.max_clients
 
     def change(self, terms: Terms) -> None:
         """Take new terms for the clients that come from now on."""
         self._terms = terms
         self._door.change(terms.rules)
         self._load.change(terms.policy, terms.relief, terms.rules.max_clients, self._door.inside)
+
+    def mark(self, marked: Marked) -> None:
+        """Let clients in, or turn them away, as the operator has said by hand; for those that come from now on."""
+        self._door.marked = marked
 
     def take(self, sock: socket.socket, host: str, port: int, server: Endpoint, *, has_tls: bool = False) -> None:
         """A client was accepted; *has_tls*: it begins with TLS."""
@@ -437,6 +442,7 @@ class Front:
             accepted_wall=self._wall(accepted_at),
             write=self._write,
             all_records=policy.record_all,
+            on_close=self._on_close,
         )
 
 

@@ -46,7 +46,14 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A place to keep the memory in. Every method raises `Away`, or `Unsure` where it changes something, and nothing else."""
+    """A place to keep the memory in. Every method raises `Away`, or `Unsure` where it changes something, and nothing else.
+
+    It is opened at the first use, in the process and the event loop that use it: never before a fork.
+    """
+
+    @property
+    def where(self) -> str:
+        """Its URL, without a password."""
 
     async def read(self, keys: Collection[str]) -> Mapping[str, Entry]:
         """Return what there is under these keys, in one round trip."""

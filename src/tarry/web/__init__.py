@@ -1,0 +1,1 @@
+"""web: /metrics for Prometheus and /health for balancers, over HTTP."""
