@@ -92,6 +92,7 @@ def truncated_without_end(query: Query) -> None:
 
 GIVEN_UP, HELD = 2.5, 4.0
 """An answer that is sent at once may take so long to be read, and the hold of this scene is longer still."""
+NO_ANSWER_BY_TCP = "truncated, and no answer by TCP"
 HERE = {
     "loop of CNAMEs": looped,
     "CNAME to itself": to_itself,
@@ -103,7 +104,7 @@ _ORDER = (MALFORMED, "", LATE)
 BEHAVIOURS = sorted(
     [
         *(replace(case, behave=HERE.get(case.name, case.behave)) for case in CASES if case.tcp),
-        Case("truncated, and no answer by TCP", truncated_without_end, State.UNKNOWN, why=LATE),
+        Case(NO_ANSWER_BY_TCP, truncated_without_end, State.UNKNOWN, why=LATE),
     ],
     key=lambda case: _ORDER.index(case.why if case.why in _ORDER else ""),
 )
@@ -129,7 +130,10 @@ def test_a_name_server_that_misbehaves_costs_no_client_anything(seen: Callable[[
         name: one.codes[""] for name, one in named.items()
     }
     assert_let_through((one for name, one in named.items() if one.codes[""] == 220), HELD)
-    assert {case.name: said_of(case) for case in BEHAVIOURS} == {name: outcomes(story) for name, story in stories.items()}
+    said = {name: outcomes(story) for name, story in stories.items()}
+    # c-ares gives up on TCP by itself, at about the time of the deadline.
+    assert said.pop(NO_ANSWER_BY_TCP) in [[("unknown", f"{ZONE}: {why}")] for why in (LATE, "the name server cannot be reached")]
+    assert {case.name: said_of(case) for case in BEHAVIOURS if case.name != NO_ANSWER_BY_TCP} == said
     assert all(one.greeted_after < HELD for one in named.values() if one.codes[""] == 554)
 
 
