@@ -24,6 +24,7 @@ from tarry.config.keys import groups, keys, manual
 from tarry.config.load import load, preset_text
 from tarry.config.schema import PRESETS
 from tarry.core import replies
+from tarry.core.admission import REFUSALS
 from tarry.net import listener
 from tarry.record import schema
 from tarry.record.journal import Journal
@@ -278,7 +279,7 @@ def section(page: str, name: str) -> str:
     return PAGE[page].partition(f"## {name}\n")[2].partition("\n## ")[0]
 
 
-FROM_A_SESSION = (replies.unavailable, replies.too_many_clients, replies.too_many_from_client)
+FROM_A_SESSION = (replies.unavailable, *(say for say in REFUSALS.values() if say is not replies.denied))
 
 
 def test_every_421_is_explained() -> None:

@@ -24,20 +24,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tarry.config.compile import door_rules, fingerprint, policy
+from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
+from tarry.config.restart import waiting
 from tarry.config.schema import Config
 from tarry.control import states
 from tarry.control.doors import Doors, Web
 from tarry.control.server import Answer
 from tarry.core.admission import Networks
+from tarry.core.census import Census
 from tarry.core.client import Endpoint
 from tarry.core.facts import Resolver
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
 from tarry.marks import Marks
 from tarry.memory import Memory, Questions, open_memory
-from tarry.net import inherited
+from tarry.net import census, inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
@@ -72,7 +74,8 @@ class Server:
     """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``.
 
     Files of networks have their names from *folder* on. *share* is what it has of the work where it is one of several workers.
-    *sockets* are those that it listens on where they are open already.
+    *sockets* are those that it listens on where they are open already. *incarnation* is above 0 for one that takes another's
+    place, in whose log it goes on: see net/ids.
     """
 
     def __init__(
@@ -84,12 +87,14 @@ class Server:
         share: Share | None = None,
         sockets: Sequence[Open] | None = None,
         folder: Path | None = None,
+        incarnation: int = 0,
     ) -> None:
         self._config = config
         self._folder = folder or Path()
         self._observe = observe
         self._share = share
         self._sockets = share.sockets if share is not None else sockets
+        self._incarnation = share.incarnation if share is not None else incarnation
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
@@ -141,7 +146,7 @@ class Server:
             observes=self._observe,
             stress=tuple(states.Stress(what, why) for what, why in self._stresses.items()),
             mta=states.Mta(backend.connector.where, is_well, "" if is_well else backend.trouble),
-            store=self._state_of_store(),
+            store=self._memory.state if self._memory is not None else None,
             lists=tuple(states.List(zone, not why, why) for zone, why in self._lookups.lists.items()),
             tally=Tally() + self._tally,
         )
@@ -167,7 +172,7 @@ class Server:
             )
         self._sink.start()
         draw = random.Random().random
-        ids = SessionIds(self._clock.wall(), self._share.incarnation if self._share else 0)
+        ids = SessionIds(self._clock.wall(), self._incarnation)
         self._front = Front(
             loop,
             self._clock,
@@ -177,6 +182,8 @@ class Server:
             children=self._children,
             ids=ids,
             on_close=self._on_close,
+            census=self._census(),
+            on_load=self._on_load,
         )
         self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
         self._marks.start()
@@ -286,7 +293,7 @@ class Server:
         self._marks.change(loaded.config)
         if self._memory is not None:
             self._memory.change(loaded.config)
-        waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
+        unchanged = waiting(self._config, loaded.config)
         self._config = loaded.config
         if self._asking is not None:
             self._asking.cancel()
@@ -296,7 +303,7 @@ class Server:
         self._fingerprint = terms.fingerprint
         self._front.change(terms)
         self._sink.reopen()
-        self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
+        self._record(schema.Config(new, why=f"{' and '.join(unchanged)} as before until a restart" if unchanged else ""))
         return True
 
     async def wait(self) -> None:
@@ -339,13 +346,8 @@ class Server:
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
             resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
+            relief=relief(config),
         )
-
-    def _state_of_store(self) -> states.Store | None:
-        if self._memory is None:
-            return None
-        one = self._memory.state
-        return states.Store(one.url, one.ok, one.why, one.cached, one.waiting, one.lost)
 
     async def _open_doors(self) -> None:
         share, web = self._share, self._config.web.listen
@@ -375,6 +377,13 @@ class Server:
 
     def _on_health(self, good: bool, why: str) -> None:
         self._record(schema.Stress("mta", not good, why))
+
+    def _census(self) -> Census | None:
+        share = self._share
+        return census.attach(share.census, share.worker) if share is not None and share.census is not None else None
+
+    def _on_load(self, on: bool, why: str) -> None:
+        self._record(schema.Stress("load", on, why))
 
     def _on_stress(self, on: bool, why: str) -> None:
         self._stresses.pop("descriptors", None)
@@ -414,25 +423,11 @@ def _open_web(endpoint: Endpoint, loop: asyncio.AbstractEventLoop, answer: Answe
     return open_web(endpoint, loop, answer)
 
 
-def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
-    return (
-        ("listen.smtp", old.listen.smtp, new.listen.smtp),
-        ("listen.smtps", old.listen.smtps, new.listen.smtps),
-        ("listen.workers", old.listen.workers, new.listen.workers),
-        ("listen.user", old.listen.user, new.listen.user),
-        ("record.path", old.record.path, new.record.path),
-        ("record.style", old.record.style, new.record.style),
-        ("store.url", old.store, new.store),
-        ("karma.half_life", (old.karma.half_life, old.karma.most), (new.karma.half_life, new.karma.most)),
-        ("control.socket", old.control.socket, new.control.socket),
-        ("web.listen", old.web.listen, new.web.listen),
-    )
-
-
 def serve(config: Config | None = None, *, observe: bool = False, folder: Path | None = None) -> Server:
     """Return a front door for this configuration (None for the defaults), to be awaited or entered.
 
     ``await serve(config)`` serves until it is cancelled; ``async with serve(config) as server`` serves for the length of
-    the block and drains at its end. *folder* is where exempt.files and deny.files are named from. Raises OSError where an address cannot be had.
+    the block and drains at its end. *folder* is where exempt.files and deny.files are named from. Raises OSError where an
+    address cannot be had.
     """
     return Server(config or Config(), observe=observe, folder=folder)

@@ -119,7 +119,7 @@ class _Visit:
     def run(self, command: Sequence[str]) -> int:
         """Take the client from the door to its end. Returns the exit status, or never."""
         teaser = ""
-        match Door(door_rules(self._config)).admit(self._packed, self._client.address):
+        match Door(door_rules(self._config)).admit(self._packed, self._client.address, self._accepted_at):
             case Admitted.EXEMPT:
                 self._emit(self._connect(0.0, "exempt"), self._accepted_at)
             case Admitted.DENIED:

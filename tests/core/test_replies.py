@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from tarry.core import replies
+from tarry.core.admission import REFUSALS
 from tarry.record import schema
 from tarry.smtp.reply import Reply
 
 ID = "K3X9-0001"
 FOR_GOOD = (replies.denied, replies.broken_message)
-TOLD = (*FOR_GOOD, replies.too_many_clients, replies.too_many_from_client, replies.too_many_recipients)
+TOLD = (*FOR_GOOD, *(say for say in REFUSALS.values() if say is not replies.denied), replies.too_many_recipients)
 CONSTANTS = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
 
 

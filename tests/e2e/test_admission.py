@@ -94,7 +94,7 @@ def test_a_client_has_no_more_than_its_connections(said: bytes, tarry: Tarry) ->
         with RawClient(tarry.port, source="127.10.0.1") as again:
             assert again.read_reply().code == 220
 
-    assert re.fullmatch(rb"421 4\.7\.0 Too many connections from your network, try again later \[[0-9A-F-]+\]\r\n", reply)
+    assert re.fullmatch(rb"421 4\.7\.0 Too many connections from your address, try again later \[[0-9A-F-]+\]\r\n", reply)
 
 
 def test_exempt_clients_have_no_limit_of_connections(tarry: Tarry) -> None:
@@ -138,7 +138,7 @@ def test_a_reload_takes_new_limits_at_once() -> None:
         tarry.wait_records(1, ev="config")
         stack.enter_context(RawClient(tarry.port))
         with RawClient(tarry.port) as fourth:
-            assert whole_reply(fourth).startswith(b"421 4.7.0 Too many connections from your network")
+            assert whole_reply(fourth).startswith(b"421 4.7.0 Too many connections from your address")
 
 
 # IPv6

@@ -258,7 +258,7 @@ def test_exempt_clients_are_greeted_at_once() -> None:
         (Rules(max_clients=0), rb"421 4\.7\.0 Too many connections, try again later \[[0-9A-F]+-0001\]\r\n"),
         (
             Rules(max_per_client=1),
-            rb"421 4\.7\.0 Too many connections from your network, try again later \[[0-9A-F]+-000[0-9]\]\r\n",
+            rb"421 4\.7\.0 Too many connections from your address, try again later \[[0-9A-F]+-000[0-9]\]\r\n",
         ),
     ],
 )

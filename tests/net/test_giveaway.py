@@ -338,7 +338,7 @@ def test_a_client_is_given_to_a_command(talks: bool) -> None:
         assert b"220 127.0.0.1\r\n" == said[:15]
         if not talks:
             assert (1, 0) == (front.front.in_session, front.front.held)
-            assert (await hear(front.take(port=40001), b"")).startswith(b"421 4.7.0 Too many connections from your network")
+            assert (await hear(front.take(port=40001), b"")).startswith(b"421 4.7.0 Too many connections from your address")
             await say(client, b"hello\n")
         assert said[15:] + await hear(client, b"") == (b"221 early\r\n" if talks else b"221 hello\r\n")
         await gone(front, 2 - talks)

@@ -140,7 +140,7 @@ def test_the_file_explains_each_setting(word: str) -> None:
 def test_who_is_immune_is_not_held(exempt: str) -> None:
     """A relay client or whitelisted host of the plugin's is one of [exempt] here; who logs in is skipped from then on."""
     config = load(None, text=f'preset = "qpsmtpd-earlytalker"\n{exempt}').config
-    assert Admitted.EXEMPT is Door(door_rules(config)).admit(bytes([192, 0, 2, 7]), "192.0.2.7")
+    assert Admitted.EXEMPT is Door(door_rules(config)).admit(bytes([192, 0, 2, 7]), "192.0.2.7", 0.0)
     rules = policy_of("qpsmtpd-earlytalker", 'checks.pregreet.at = "mail"')
     talk = Talk(rules, reasons=hold(rules, talks_at(0.0)).reasons, is_exempt=True).plays(HELLO + MAIL)
     assert [] == talk.of(schema.Verdict)

@@ -19,7 +19,7 @@ AS_PERL_READS_THEM = (re.compile("^10.0.1"), re.compile("^127."))
 
 def admitted(address: str) -> Admitted:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return Door(door_rules(CONFIG)).admit(socket.inet_pton(family, address), address)
+    return Door(door_rules(CONFIG)).admit(socket.inet_pton(family, address), address, 0.0)
 
 
 def test_silence_is_rewarded_after_35_seconds() -> None:

@@ -102,7 +102,7 @@ def test_what_is_unknown_is_told_once() -> None:
         (
             "listen.max_per_client = 2",
             visit(connection=3, client=3),
-            "0.0 connects | 421 4.7.0 Too many connections from your network, try again later [listen.max_per_client]",
+            "0.0 connects | 421 4.7.0 Too many connections from your address, try again later [listen.max_per_client]",
         ),
         ('hold.wait = "0s"', visit(), "0.0 connects | does not hold it [hold.wait]"),
         (

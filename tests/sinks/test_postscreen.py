@@ -219,6 +219,8 @@ def test_the_memory_of_sessions_is_bounded() -> None:
         ),
         (Stress("descriptors", True, "EMFILE"), "entering STRESS mode with 1 connections"),
         (Stress("descriptors", False), "leaving STRESS mode with 1 connections"),
+        (Stress("load", True, "18 of 20 clients are in"), "entering STRESS mode with 1 connections"),
+        (Stress("load", False, "14 of 20 clients are in"), "leaving STRESS mode with 1 connections"),
         (Stress("mta", True, "Connection refused"), "warning: cannot connect to service mta: Connection refused"),
         (Stress("mta", False), "mta can be used"),
         (

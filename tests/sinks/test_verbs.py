@@ -185,6 +185,9 @@ def test_a_denied_client_is_denylisted() -> None:
     ("told", "why"),
     [
         (replies.too_many_from_client("ID"), "too many connections"),
+        (replies.too_many_from_network("ID"), "too many connections"),
+        (replies.too_often_from_client("ID"), "too many connections"),
+        (replies.too_often_from_network("ID"), "too many connections"),
         (replies.too_many_clients("ID"), "all server ports busy"),
         (replies.GOING_DOWN, "all server ports busy"),
         (replies.unavailable("ID"), "all server ports busy"),

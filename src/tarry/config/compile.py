@@ -1,7 +1,7 @@
 """compile - from the operator's configuration to the policy that the core decides by.
 
-What      `policy`, `door_rules` for admission, `fingerprint`, a short name for a configuration, which each connect record
-          carries, and `destination`, which says where mail goes.
+What      `policy`, `door_rules` for admission, `relief` for times of stress, `fingerprint`, a short name for a configuration, which
+          each connect record carries, and `destination`, which says where mail goes.
 Promises  Pure. The same configuration gives the same policy and the same fingerprint, on every machine and in every process.
 """
 
@@ -19,6 +19,7 @@ from tarry.core.check import Armed
 from tarry.core.history import Fading
 from tarry.core.karma import Rule
 from tarry.core.result import Action
+from tarry.core.stress import Relief
 
 _FINGERPRINT_LENGTH = 10  # hexadecimal digits: 40 bits, plenty to tell the configurations of one site apart
 
@@ -64,10 +65,19 @@ def door_rules(config: Config) -> Rules:
     return Rules(
         max_clients=config.listen.max_clients,
         max_per_client=config.listen.max_per_client,
+        max_per_network=config.listen.max_per_network,
+        rate_per_client=config.listen.rate_per_client,
+        rate_per_network=config.listen.rate_per_network,
         exempt=Networks.of(config.exempt.networks),
         exempt_patterns=config.exempt.patterns,
         deny=Networks.of(config.deny.networks),
     )
+
+
+def relief(config: Config) -> Relief:
+    """Return what changes while too many clients are in."""
+    stress = config.stress
+    return Relief(stress.high, stress.low, stress.wait, stress.command)
 
 
 def fingerprint(config: Config) -> str:

@@ -86,10 +86,6 @@ def _listening(case: Case) -> Iterator[Problem]:
         if (isinstance(one, Inherited) or one.port) and one in everywhere[:number]:
             where = "listen.smtp" if number < len(listen.smtp) else "listen.smtps"
             yield Problem(where, f"{one} is there twice", "keep one of the two")
-    if case.config.listen.workers > 1:
-        yield warning(
-            "listen.workers", "this version runs one process", "set listen.workers = 0, which later versions read as one a core"
-        )
     if case.config.web.listen is not None and case.config.web.listen.port and case.config.web.listen in everywhere:
         yield Problem(
             "web.listen", f"{case.config.web.listen} is an address for SMTP clients", "choose another port, such as 127.0.0.1:8025"

@@ -2,7 +2,8 @@
 
 What      The client's addresses, the key under which it is counted, and the phases of a session.
 Source    RFC 5321 §3.1 (session) and §3.3 (transaction); IPv6 by /64 since one subscriber usually holds a whole /64
-          (RFC 6177), so counting single IPv6 addresses counts nothing.
+          (RFC 6177), so counting single IPv6 addresses counts nothing. Networks are the /48 that a site is given, and the IPv4 /24,
+          the smallest that is routed on the Internet.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ def count_key(packed: bytes) -> bytes:
     *packed* is an address in network order, 4 or 16 bytes.
     """
     return packed if len(packed) == 4 else packed[:8]
+
+
+def network_key(packed: bytes) -> bytes:
+    """Return the key under which connections of one network are counted: the IPv4 /24, or the IPv6 /48."""
+    return packed[:3] if len(packed) == 4 else packed[:6]
 
 
 def parse(host: str) -> IPv4Address | IPv6Address | None:

@@ -65,8 +65,23 @@ def too_many_clients(id: str, help_url: str = "") -> Reply:
 
 
 def too_many_from_client(id: str, help_url: str = "") -> Reply:
-    """The client, or its /64, has as many connections as it may have."""
+    """The client, an IPv4 address or an IPv6 /64, has as many connections as it may have."""
+    return reply(421, _told("4.7.0 Too many connections from your address, try again later", id, help_url))
+
+
+def too_many_from_network(id: str, help_url: str = "") -> Reply:
+    """Its network, the IPv4 /24 or the IPv6 /48, has."""
     return reply(421, _told("4.7.0 Too many connections from your network, try again later", id, help_url))
+
+
+def too_often_from_client(id: str, help_url: str = "") -> Reply:
+    """The client has made as many connections in the last minute as it may."""
+    return reply(421, _told("4.7.0 Too many connections in a minute from your address, try again later", id, help_url))
+
+
+def too_often_from_network(id: str, help_url: str = "") -> Reply:
+    """Its network has."""
+    return reply(421, _told("4.7.0 Too many connections in a minute from your network, try again later", id, help_url))
 
 
 def too_many_recipients(id: str, help_url: str = "") -> Reply:

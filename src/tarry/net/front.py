@@ -15,17 +15,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from tarry.core import replies
-from tarry.core.admission import Admitted, Door, Networks, Rules
+from tarry.core.admission import REFUSALS, Admitted, Door, Networks, Rules
 from tarry.core.border import Close, Emit, Send
+from tarry.core.census import Census
 from tarry.core.client import Client, Endpoint, normal
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
+from tarry.core.counts import Elsewhere, Limit
 from tarry.core.facts import Resolver
 from tarry.core.hold import class_of, wait_of
 from tarry.core.marked import Marked
 from tarry.core.policy import Policy, Random
 from tarry.core.setting import Setting
 from tarry.core.starttls import failure
+from tarry.core.stress import Load, Relief
+from tarry.net import census as memory
 from tarry.net.backend import Backend
 from tarry.net.children import Children, RunFor
 from tarry.net.giveaway import GiveAway
@@ -63,10 +67,15 @@ class Terms:
     ends_tls: bool = False
     resolver: Resolver | None = None
     """Who looks things up; None where nothing needs to be."""
+    relief: Relief = Relief()
 
 
 class Front:
-    """All clients of one process. ``on_close`` is told each session's closing line."""
+    """All clients of one process.
+
+    *census* counts them together with those of other processes of this host, *elsewhere* says what other hosts have; *on_load* is
+    told when stress begins and ends, and why, *on_close* each session's closing line.
+    """
 
     def __init__(
         self,
@@ -79,6 +88,9 @@ class Front:
         children: Children | None = None,
         ids: SessionIds | None = None,
         on_close: OnClose | None = None,
+        census: Census | None = None,
+        elsewhere: Elsewhere | None = None,
+        on_load: Callable[[bool, str], None] = lambda on, why: None,
     ) -> None:
         self._loop = loop
         self._clock = clock
@@ -88,12 +100,13 @@ class Front:
         self._on_close = on_close
         self._ids = ids or SessionIds(clock.wall())
         self._number = 0
-        self._door = Door(terms.rules)
+        self._door = Door(terms.rules, census or memory.alone(), elsewhere)
+        self._load = Load(terms.policy, terms.relief, terms.rules.max_clients, on_load)
         self._linger = Linger(loop, clock)
         self._openings = Openings(loop, clock)
         self._desk = HeaderDesk(loop)
         self._room = WaitingRoom(
-            loop, clock, linger=self._linger, open_journal=self._open_journal, greet=self._greet, leave=self._door.leave
+            loop, clock, linger=self._linger, open_journal=self._open_journal, greet=self._greet, leave=self._leave
         )
         self._giving = GiveAway(
             loop,
@@ -101,10 +114,10 @@ class Front:
             children=children or Children(),
             linger=self._linger,
             serve=self._serve,
-            leave=self._door.leave,
+            leave=self._leave,
             on_fewer=self._tell_if_empty,
         )
-        self._tls_room = TlsRoom(loop, clock, greet=self._greet_inside, leave=self._door.leave)
+        self._tls_room = TlsRoom(loop, clock, greet=self._greet_inside, leave=self._leave)
         self._slow = Slow()
         self._sessions: set[Session] = set()
         self._on_empty: Callable[[], None] | None = None
@@ -129,10 +142,20 @@ class Front:
         """How many clients may be in at once."""
         return self._terms.rules.max_clients
 
+    @property
+    def is_under_stress(self) -> bool:
+        """True while new clients are held for less, since too many are in."""
+        return self._load.is_high
+
+    def heavy(self, now: float) -> dict[Limit, dict[bytes, int]]:
+        """Return what other hosts are to know of this one's clients; see `Door.heavy`."""
+        return self._door.heavy(now)
+
     def change(self, terms: Terms) -> None:
         """Take new terms for the clients that come from now on."""
         self._terms = terms
         self._door.change(terms.rules)
+        self._load.change(terms.policy, terms.relief, terms.rules.max_clients, self._door.inside)
 
     def mark(self, marked: Marked) -> None:
         """Let clients in, or turn them away, as the operator has said by hand; for those that come from now on."""
@@ -144,7 +167,7 @@ class Front:
         packed = _pack(host)
         if packed in self._terms.proxy_from:
             if not (self._door.expect() or (self._room.release_one_that_left() and self._door.expect())):
-                admitted, proxy = self._door.admit(packed, host), Client(Endpoint(host, port), server)
+                admitted, proxy = self._door.admit(packed, host, now), Client(Endpoint(host, port), server)
                 if has_tls:
                     self._admit_inside(sock, proxy, packed, now, admitted)
                 else:
@@ -211,48 +234,45 @@ class Front:
         journal.close(now)
 
     def _admit(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, has_tls: bool) -> None:
-        terms = self._terms
-        admitted = self._door.admit(packed, client.address)
+        admitted = self._door.admit(packed, client.address, accepted_at)
         if admitted is Admitted.TOO_MANY and self._room.release_one_that_left():
             self._door.leave(packed)
-            admitted = self._door.admit(packed, client.address)
+            admitted = self._door.admit(packed, client.address, accepted_at)
+        self._load.weigh(self._door.inside)
         if has_tls:
             self._admit_inside(sock, client, packed, accepted_at, admitted)
             return
+        terms, policy = self._terms, self._load.policy
         match admitted:
             case Admitted.HELD:
                 share = self._random()
-                wait_class = class_of(client.address, packed, (), terms.policy)
-                wait, name = wait_of(wait_class, terms.policy).at(share), wait_class.name if wait_class else ""
+                wait_class = class_of(client.address, packed, (), policy)
+                wait, name = wait_of(wait_class, policy).at(share), wait_class.name if wait_class else ""
                 self._number += 1
-                if terms.policy.record_all:
+                if policy.record_all:
                     line = self._connect(client, wait, "", name)
                     self._write(schema.write_line(line, t=self._wall(accepted_at), dt=0.0, id=self._ids.text(self._number), n=1))
-                if terms.policy.teaser:
-                    say(sock, replies.teaser(terms.policy.teaser, terms.backend.name))
+                if policy.teaser:
+                    say(sock, replies.teaser(policy.teaser, terms.backend.name))
                 place = Place(share, wait, name, terms.resolver)
-                self._room.enter(sock.detach(), self._number, packed, client, terms.policy, accepted_at, place)
+                self._room.enter(sock.detach(), self._number, packed, client, policy, accepted_at, place)
             case Admitted.EXEMPT:
                 journal = self._journal(accepted_at)
                 journal.emit(self._connect(client, 0.0, "exempt"), accepted_at)
-                self._greet(Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=True))
-            case Admitted.DENIED:
-                self._turn_away(sock, client, packed, accepted_at, replies.denied)
-            case Admitted.TOO_MANY:
-                self._turn_away(sock, client, packed, accepted_at, replies.too_many_clients)
-            case Admitted.TOO_MANY_FROM_CLIENT:
-                self._turn_away(sock, client, packed, accepted_at, replies.too_many_from_client)
+                self._greet(Guest(sock, client, packed, journal, accepted_at, policy, is_exempt=True))
+            case _:
+                self._turn_away(sock, client, packed, accepted_at, REFUSALS[admitted])
 
     def _admit_inside(self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, admitted: Admitted) -> None:
-        terms = self._terms
+        terms, policy = self._terms, self._load.policy
         journal = self._journal(accepted_at)
         is_exempt = admitted is Admitted.EXEMPT
         if terms.tls is not None and admitted in (Admitted.HELD, Admitted.EXEMPT):
-            wait_class = class_of(client.address, packed, (), terms.policy)
-            wait = 0.0 if is_exempt else wait_of(wait_class, terms.policy).draw(self._random)
+            wait_class = class_of(client.address, packed, (), policy)
+            wait = 0.0 if is_exempt else wait_of(wait_class, policy).draw(self._random)
             name = wait_class.name if wait_class and not is_exempt else ""
             journal.emit(self._connect(client, wait, "exempt" if is_exempt else "", name), accepted_at)
-            guest = Guest(sock, client, packed, journal, accepted_at, terms.policy, is_exempt=is_exempt)
+            guest = Guest(sock, client, packed, journal, accepted_at, policy, is_exempt=is_exempt)
             self._tls_room.enter(guest, terms.tls, wait, terms.backend.name)
             return
         # Without TLS there are no words that the client would understand, and a handshake for those who may not stay costs
@@ -261,7 +281,7 @@ class Front:
         journal.emit(failure(f"not begun: {admitted.value}"), accepted_at)
         self._linger.send_off(sock, b"")
         journal.close(accepted_at)
-        self._door.leave(packed)
+        self._leave(packed)
 
     def _turn_away(
         self, sock: socket.socket, client: Client, packed: bytes, accepted_at: float, reply_for: Callable[[str, str], Reply]
@@ -272,7 +292,7 @@ class Front:
         journal.emit(replies.at_connect(reply), accepted_at)
         self._linger.send_off(sock, reply.raw)
         journal.close(accepted_at)
-        self._door.leave(packed)
+        self._leave(packed)
 
     def _greet(self, guest: Guest) -> None:
         """The hold is over."""
@@ -298,7 +318,7 @@ class Front:
             guest.journal.emit(schema.Hangup("greeted", "reset"), now)
             guest.sock.close()
         guest.journal.close(now)
-        self._door.leave(guest.packed)
+        self._leave(guest.packed)
 
     def _greet_inside(self, guest: Guest, inside: TlsTransport, early: bytes) -> bool:
         """The hold inside TLS is over: the same, with what the client has said already. False where it ends here."""
@@ -378,8 +398,12 @@ class Front:
     def _ended(self, packed: bytes, id: str, session: Session) -> None:
         self._sessions.discard(session)
         self._slow.end(id)  # also where a fault of tarry itself ended it
-        self._door.leave(packed)
+        self._leave(packed)
         self._tell_if_empty()
+
+    def _leave(self, packed: bytes) -> None:
+        self._door.leave(packed)
+        self._load.weigh(self._door.inside)
 
     def _tell_if_empty(self) -> None:
         if self._on_empty is not None and not self._sessions and not self._giving:

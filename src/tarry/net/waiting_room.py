@@ -23,7 +23,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tarry.core import hold, replies
 from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldInput, HungUp, Refuse, Wait
@@ -37,6 +37,7 @@ from tarry.core.policy import Policy
 from tarry.core.result import Reason
 from tarry.net.linger import Linger
 from tarry.net.peek import peek
+from tarry.net.places import Places
 from tarry.net.wheel import FD_BITS, FD_MASK, Wheel
 from tarry.record import schema
 from tarry.record.journal import Journal
@@ -46,7 +47,6 @@ _SILENT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
 _GONE = select.EPOLLERR | select.EPOLLHUP
 _MEMORIES = (Kind.HISTORY, Kind.DOMAIN_HISTORY)
-_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class WaitingRoom:
         self._epoll = select.epoll()
         self._wheel = Wheel(loop, clock, self._on_due)
         self._count = 0
-        self._policies: list[Policy] = []
+        self._policies: Places[Policy] = Places()
         # The columns, one place a descriptor. A row is free when its number is 0.
         self._number = array("Q")
         self._accepted_at = array("d")
@@ -116,7 +116,7 @@ class WaitingRoom:
         self._width = bytearray()
         self._unheard = bytearray()  # of whom nothing is remembered: a bit for each of `_MEMORIES`
         self._address = bytearray()
-        self._servers: list[Endpoint] = []
+        self._servers: Places[Endpoint] = Places()
         self._via: dict[int, Client] = {}  # clients that a PROXY header announced
         self._active: dict[int, tuple[Held, Journal, Client]] = {}  # clients that have done something
         self._answers: dict[int, list[Answer]] = {}  # what is known of those that have not, and makes no difference yet
@@ -136,13 +136,13 @@ class WaitingRoom:
         self._due_at[fd] = accepted_at + place.wait
         self._share[fd] = place.share
         self._port[fd] = client.endpoint.port
-        self._policy[fd] = _index(self._policies, policy)
+        self._policy[fd] = self._policies.take(policy)
         self._width[fd] = len(packed)
         self._address[fd * 16 : fd * 16 + len(packed)] = packed
         if client.via is not None:
             self._via[fd] = client  # whole: the address that it came to is of its header, and so another object for each
         else:
-            self._server[fd] = _index(self._servers, client.server)
+            self._server[fd] = self._servers.take(client.server)
         self._count += 1
         if place.wait_class:
             self._class[fd] = place.wait_class
@@ -356,9 +356,11 @@ class WaitingRoom:
         self._epoll.unregister(fd)
         packed = self._packed(fd)
         self._number[fd] = self._unheard[fd] = 0
+        self._policies.give_back(self._policy[fd])
+        if self._via.pop(fd, None) is None:
+            self._servers.give_back(self._server[fd])
         self._active.pop(fd, None)
         self._left.pop(fd, None)
-        self._via.pop(fd, None)
         self._answers.pop(fd, None)
         self._class.pop(fd, None)
         self._count -= 1
@@ -377,12 +379,3 @@ def _borrow(fd: int) -> socket.socket:
     """Return a socket object for a descriptor. Family and type are given so that Python need not ask; for what is done
     here (recv, send, shutdown) they do not matter, and asyncio asks the kernel itself."""
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
-
-
-def _index(known: list[_Value], value: _Value) -> int:
-    """Return the place of *value* in a short list, adding it where it is new."""
-    for index, one in enumerate(known):
-        if one is value:
-            return index
-    known.append(value)
-    return len(known) - 1

@@ -20,6 +20,7 @@ _DOOR = {
     Admitted.DENIED: "it is on the deny list",
     Admitted.TOO_MANY: "there are too many clients",
     Admitted.TOO_MANY_FROM_CLIENT: "it has too many connections",
+    Admitted.TOO_MANY_FROM_NETWORK: "its network has too many connections",
 }
 MOMENT = 1e-6
 """Seconds: what is nearer than this is the same moment."""

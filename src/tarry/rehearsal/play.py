@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable
 import msgspec
 
 from tarry.core import hold, replies
-from tarry.core.admission import Admitted, Door, Rules
+from tarry.core.admission import REFUSALS, Admitted, Door, Rules
 from tarry.core.border import (
     PEEK_BYTES,
     Answered,
@@ -99,8 +99,8 @@ def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller 
     for _ in range(visit.client - visit.connection):
         door.expect()
     for _ in range(visit.connection - 1):
-        door.admit(packed, client.address)
-    admitted = door.admit(packed, client.address)
+        door.admit(packed, client.address, 0.0)
+    admitted = door.admit(packed, client.address, 0.0)
     mta, hold_until, gave_away = Mta(house.mta_refuses), 0.0, False
     held: Held | None = None
     early = b""
@@ -111,12 +111,8 @@ def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller 
         case Admitted.EXEMPT:
             scene.tell(_connect(client, 0.0, exempt="exempt"))
             held = Held(ID, client.address, 0.0)
-        case Admitted.DENIED:
-            _turn_away(scene, client, replies.denied(ID, house.policy.help_url))
-        case Admitted.TOO_MANY:
-            _turn_away(scene, client, replies.too_many_clients(ID, house.policy.help_url))
-        case Admitted.TOO_MANY_FROM_CLIENT:
-            _turn_away(scene, client, replies.too_many_from_client(ID, house.policy.help_url))
+        case _:
+            _turn_away(scene, client, REFUSALS[admitted](ID, house.policy.help_url))
     if held is not None:
         scene.hear_no_more()
         says_nothing = held.left and not held.talked

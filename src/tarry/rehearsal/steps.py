@@ -29,6 +29,7 @@ _DOOR = {
     Admitted.DENIED: "deny.networks",
     Admitted.TOO_MANY: "listen.max_clients",
     Admitted.TOO_MANY_FROM_CLIENT: "listen.max_per_client",
+    Admitted.TOO_MANY_FROM_NETWORK: "listen.max_per_network",
 }
 _TOO_MANY = 452  # RFC 5321 §4.5.3.1.10; of tarry's own replies to RCPT only this one has it
 _MOMENT = 1e-6

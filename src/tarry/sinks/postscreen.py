@@ -134,7 +134,7 @@ def tell_process(event: ProcessEvent, connections: int) -> list[Said]:
             text = f"configuration {event.config} taken {event.why and f'({event.why})'}".rstrip()
         case Config():
             text = f"warning: configuration refused, the old one stays: {event.why}"
-        case Stress(what="descriptors"):
+        case Stress(what="descriptors" | "load"):
             text = f"{'entering' if event.on else 'leaving'} STRESS mode with {connections} connections"
         case Stress(what="mta", on=True):
             text = f"warning: cannot connect to service mta: {event.why}"

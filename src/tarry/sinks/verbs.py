@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarry.core import replies
+from tarry.core.admission import REFUSALS, Admitted
 from tarry.core.facts import listing
 from tarry.record.schema import (
     Answer,
@@ -43,6 +44,7 @@ PASSED = 50_000
 
 BEFORE, AFTER = "tests before SMTP handshake", "tests after SMTP handshake"
 _REFUSING = frozenset({"defer", "reject", "drop"})
+_LIMITS = [told for admitted, told in REFUSALS.items() if admitted not in (Admitted.DENIED, Admitted.TOO_MANY)]
 _ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 _VERBS = frozenset(
     {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "ETRN"}
@@ -239,7 +241,8 @@ def _turned_away(session: Session, event: Reply) -> list[Said]:
         return [Said(f"NOQUEUE: reject: CONNECT from {client}: {event.code} {plain(event.text)}; proto=SMTP")]
     if event.code >= 500:
         return [Said(f"DENYLISTED {client}")]
-    why = "too many connections" if _is(event, replies.too_many_from_client("")) else "all server ports busy"
+    is_limited = any(_is(event, refusal("", "")) for refusal in _LIMITS)
+    why = "too many connections" if is_limited else "all server ports busy"
     return [Said(f"NOQUEUE: reject: CONNECT from {client}: {why}")]
 
 
