@@ -52,7 +52,7 @@ FULL = State(
             ),
             Close(ended="tarry", phase="hold", early=0.25, action="reject", reasons=("pregreet.spoke",)),
             Close(ended="tarry", phase="hold", early=7.0, action="reject", reasons=("pregreet.spoke",)),
-            Close(ended="client", phase="hold", hangup=2.0),
+            Close(ended="client", phase="hold", held=2.0, hangup=2.0),
         ]
     ),
 )
