@@ -181,9 +181,9 @@ class Server:
             write=self._sink.put,
             children=self._children,
             ids=ids,
-            on_close=self._on_close,
             census=self._census(),
-            on_load=self._on_load,
+            on_load=partial(self._on_stress, "load"),
+            on_close=self._on_close,
         )
         self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
         self._marks.start()
@@ -209,9 +209,9 @@ class Server:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
         self.sockets = tuple(sockets)
+        short = partial(self._on_stress, "descriptors")
         self._listeners = [
-            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=self._on_stress)
-            for one in sockets
+            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=short) for one in sockets
         ]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._fingerprint = terms.fingerprint
@@ -382,15 +382,12 @@ class Server:
         share = self._share
         return census.attach(share.census, share.worker) if share is not None and share.census is not None else None
 
-    def _on_load(self, on: bool, why: str) -> None:
-        self._record(schema.Stress("load", on, why))
-
-    def _on_stress(self, on: bool, why: str) -> None:
-        self._stresses.pop("descriptors", None)
+    def _on_stress(self, what: str, on: bool, why: str) -> None:
+        self._stresses.pop(what, None)
         if on:
-            self._stresses["descriptors"] = why
-        self._record(schema.Stress("descriptors", on, why))
-        if on:
+            self._stresses[what] = why
+        self._record(schema.Stress(what, on, why))
+        if on and what == "descriptors":
             self._front.relieve()
 
     def _record(self, event: schema.ProcessEvent) -> None:
