@@ -20,7 +20,22 @@ L2 = frozenset({"config"})
 L3 = frozenset({"dns", "store", "net", "sinks", "control"})
 L4 = frozenset({"analysis", "probe", "rehearsal"})
 L5 = frozenset(
-    {"daemon", "lookups", "memory", "marks", "share", "sockets", "handoffs", "signals", "workers", "inetd", "cli", "web", "version"}
+    {
+        "daemon",
+        "counting",
+        "lookups",
+        "memory",
+        "marks",
+        "share",
+        "sockets",
+        "handoffs",
+        "signals",
+        "workers",
+        "inetd",
+        "cli",
+        "web",
+        "version",
+    }
     | {"__init__", "__main__"}
 )
 
