@@ -26,16 +26,16 @@ L5 = frozenset(
         "lookups",
         "memory",
         "marks",
-        "share",
         "sockets",
         "handoffs",
         "signals",
+        "share",
+        "loops",
         "workers",
         "inetd",
         "cli",
-        "web",
-        "version",
     }
+    | {"web", "version"}
     | {"__init__", "__main__"}
 )
 

@@ -22,14 +22,17 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
+from tarry.config.restart import waiting
 from tarry.config.schema import Config
 from tarry.control import states
-from tarry.control.server import ControlServer
+from tarry.control.doors import Doors, Web
+from tarry.control.server import Answer
 from tarry.core.admission import Networks
+from tarry.core.client import Endpoint
 from tarry.core.facts import Resolver
 from tarry.counting import Counting
 from tarry.handoffs import given_away_to, make_backend
@@ -48,9 +51,6 @@ from tarry.share import Share
 from tarry.sinks import Sink, open_sink
 from tarry.sockets import Open, fit_descriptors, open_sockets
 from tarry.version import VERSION
-
-if TYPE_CHECKING:
-    from tarry.web.server import Web
 
 FLUSH_EVERY = 0.1
 """Seconds between writes of the event log: one write for all records of that time."""
@@ -74,7 +74,8 @@ class Server:
     """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``.
 
     Files of networks have their names from *folder* on. *share* is what it has of the work where it is one of several workers.
-    *sockets* are those that it listens on where they are open already.
+    *sockets* are those that it listens on where they are open already. *incarnation* is above 0 for one that takes another's
+    place, in whose log it goes on: see net/ids.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Server:
         share: Share | None = None,
         sockets: Sequence[Open] | None = None,
         folder: Path | None = None,
+        incarnation: int = 0,
     ) -> None:
         self._config = config
         self._folder = folder or Path()
         self._observe = observe
         self._share = share
         self._sockets = share.sockets if share is not None else sockets
+        self._incarnation = share.incarnation if share is not None else incarnation
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
@@ -111,8 +114,7 @@ class Server:
         self._stresses: dict[str, str] = {}
         self._memory: Memory | None = None
         self._marks: Marks
-        self._control: ControlServer | None = None
-        self._web: Web | None = None
+        self._doors: Doors | None = None
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
 
@@ -124,7 +126,7 @@ class Server:
     @property
     def web_address(self) -> tuple[str, int] | None:
         """Where /metrics and /health are, as (host, port); None where they are nowhere."""
-        return self._web.address if self._web is not None else None
+        return self._doors.web_address if self._doors is not None else None
 
     def state(self) -> states.State:
         """Tell how it is: what `tarry status` shows, and /metrics and /health are made of. A copy: it does not change."""
@@ -135,6 +137,7 @@ class Server:
             version=VERSION,
             since=self._since,
             config=self._fingerprint,
+            worker=self._share.worker if self._share is not None else 0,
             listen=tuple(str(one.endpoint) for one in self._listeners),
             max_clients=self._front.max_clients,
             held=self._front.held,
@@ -143,7 +146,7 @@ class Server:
             observes=self._observe,
             stress=tuple(states.Stress(what, why) for what, why in self._stresses.items()),
             mta=states.Mta(backend.connector.where, is_well, "" if is_well else backend.trouble),
-            store=self._state_of_store(),
+            store=self._memory.state if self._memory is not None else None,
             lists=tuple(states.List(zone, not why, why) for zone, why in self._lookups.lists.items()),
             tally=Tally() + self._tally,
         )
@@ -169,7 +172,7 @@ class Server:
             )
         self._sink.start()
         draw = random.Random().random
-        ids = SessionIds(self._clock.wall(), self._share.incarnation if self._share else 0)
+        ids = SessionIds(self._clock.wall(), self._incarnation)
         self._counting = Counting(self._clock, config, self._share)
         self._front = Front(
             loop,
@@ -216,7 +219,7 @@ class Server:
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._fingerprint = terms.fingerprint
         self._since = self._clock.wall()
-        await self._open_doors_for_the_operator()
+        await self._open_doors()
         worker = self._share.worker if self._share else 0
         self._record(schema.Start(VERSION, where_all, os.getpid(), terms.fingerprint, max_clients, worker))
 
@@ -248,10 +251,8 @@ class Server:
             self._front.close()
             self._children.close()
             self._record(schema.Stop(why, sessions))
-            if self._control is not None:
-                self._control.close()
-            if self._web is not None:
-                await self._web.close()
+            if self._doors is not None:
+                await self._doors.close()
             await self._let_go()
             loop.call_soon(self._stopped.set)
 
@@ -264,6 +265,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        if self._doors is not None:
+            await self._doors.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.limits.drain):
                 while not self._is_stopping and self._front.all_in:
@@ -293,7 +296,7 @@ class Server:
         self._marks.change(loaded.config)
         if self._memory is not None:
             self._memory.change(loaded.config)
-        waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
+        unchanged = waiting(self._config, loaded.config)
         self._config = loaded.config
         if self._asking is not None:
             self._asking.cancel()
@@ -303,7 +306,7 @@ class Server:
         self._fingerprint = terms.fingerprint
         self._front.change(terms)
         self._sink.reopen()
-        self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
+        self._record(schema.Config(new, why=f"{' and '.join(unchanged)} as before until a restart" if unchanged else ""))
         return True
 
     async def wait(self) -> None:
@@ -349,29 +352,17 @@ class Server:
             relief=relief(config),
         )
 
-    def _state_of_store(self) -> states.Store | None:
-        if self._memory is None:
-            return None
-        one = self._memory.state
-        return states.Store(one.url, one.ok, one.why, one.cached, one.waiting, one.lost)
-
-    async def _open_doors_for_the_operator(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._config.control.socket:
-            self._control = ControlServer(loop, self._config.control.socket, self._tell, version=VERSION)
-            self._note(await self._control.start())
-        if self._config.web.listen is not None:
-            from tarry.web.server import open_web  # prometheus_client takes 50 ms and is not wanted by most
-
-            self._web, trouble = open_web(self._config.web.listen, loop, self._tell)
-            self._note(trouble)
+    async def _open_doors(self) -> None:
+        share, web = self._share, self._config.web.listen
+        if share is not None:
+            self._doors = Doors(self._tell, path=share.control, version=VERSION, replaces=True)
+        else:
+            path = self._config.control.socket
+            self._doors = Doors(self._tell, path=path, version=VERSION, endpoint=web, open_web=_open_web)
+        self.notes += await self._doors.open()
 
     async def _tell(self) -> states.State:
         return self.state()
-
-    def _note(self, trouble: str) -> None:
-        if trouble:
-            self.notes.append(trouble)
 
     def _on_close(self, close: schema.Close, id: str, at: float) -> None:
         self._tally.add(close)
@@ -423,19 +414,10 @@ class Server:
         await asyncio.get_running_loop().run_in_executor(None, self._sink.close, 5.0)
 
 
-def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
-    return (
-        ("listen.smtp", old.listen.smtp, new.listen.smtp),
-        ("listen.smtps", old.listen.smtps, new.listen.smtps),
-        ("listen.workers", old.listen.workers, new.listen.workers),
-        ("listen.user", old.listen.user, new.listen.user),
-        ("record.path", old.record.path, new.record.path),
-        ("record.style", old.record.style, new.record.style),
-        ("store.url", old.store, new.store),
-        ("karma.half_life", (old.karma.half_life, old.karma.most), (new.karma.half_life, new.karma.most)),
-        ("control.socket", old.control.socket, new.control.socket),
-        ("web.listen", old.web.listen, new.web.listen),
-    )
+def _open_web(endpoint: Endpoint, loop: asyncio.AbstractEventLoop, answer: Answer) -> tuple[Web | None, str]:
+    from tarry.web.server import open_web  # prometheus_client takes 50 ms, and most want none
+
+    return open_web(endpoint, loop, answer)
 
 
 def serve(config: Config | None = None, *, observe: bool = False, folder: Path | None = None) -> Server:

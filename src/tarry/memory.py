@@ -19,6 +19,7 @@ import msgspec
 from tarry.checks.dynamic_name import looks_dynamic
 from tarry.config.compile import fading, karma_rules, remembered
 from tarry.config.schema import Config
+from tarry.control import states
 from tarry.core.clock import Clock
 from tarry.core.facts import Answer, Kind, Question, Resolver, State, names_of
 from tarry.core.history import Entry, key_of, known
@@ -27,7 +28,6 @@ from tarry.dns.domains import organizational_domain
 from tarry.record.schema import Close
 from tarry.store import Mark
 from tarry.store.desk import Desk
-from tarry.store.desk import State as StateOfStore
 from tarry.store.places import NONE, open_store
 
 
@@ -50,9 +50,10 @@ class Memory:
         self._terms = _Terms(karma_rules(config), remembered(config))
 
     @property
-    def state(self) -> StateOfStore:
+    def state(self) -> states.Store:
         """How the store is."""
-        return self._desk.state
+        one = self._desk.state
+        return states.Store(one.url, one.ok, one.why, one.cached, one.waiting, one.lost)
 
     async def start(self, on_marks: Callable[[tuple[Mark, ...]], None]) -> None:
         """Open the store. *on_marks* is told what the operator said of clients by hand, now and whenever it changes."""

@@ -5,12 +5,11 @@ Exit status: 0 after SIGTERM or SIGINT, 1 for an invalid configuration, 2 for wr
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
-import time
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,12 +18,20 @@ from tarry.config.compile import destination
 from tarry.config.load import Loaded, load
 from tarry.config.schema import Config
 from tarry.config.values import write_span
+from tarry.core.client import Endpoint
 from tarry.daemon import Server
+from tarry.loops import run
+from tarry.net import inherited
 from tarry.net.notify import Notifier
 from tarry.signals import serve_until_signalled
-from tarry.sinks import open_sink
 from tarry.sinks.terminal import wants_colour
+from tarry.sinks.turns import make_turns
+from tarry.sockets import Open, open_sockets
 from tarry.version import VERSION
+from tarry.workers import plan, privileges, takeover
+from tarry.workers.supervisor import Supervisor
+from tarry.workers.takeover import Predecessor, Successor
+from tarry.workers.worker import Duty, Log
 
 EX_TEMPFAIL = 75
 
@@ -52,7 +59,7 @@ def command(ctx: click.Context, config_file: str | None, observe: bool) -> None:
         _say(f"{len(loaded.errors)} error(s): nothing was started")
         ctx.exit(1)
     try:
-        _run(_serve(loaded.config, path, observe))
+        _start(loaded.config, path, observe)
     except OSError as fault:
         _explain(fault, loaded.config)
         ctx.exit(EX_TEMPFAIL if fault.errno == errno.EADDRINUSE else 1)
@@ -77,16 +84,57 @@ def _keep_descriptors() -> None:
                     os.set_inheritable(int(entry.name), False)
 
 
-async def _serve(config: Config, path: Path | None, observe: bool) -> None:
+def _start(config: Config, path: Path | None, observe: bool) -> None:
+    """Open the sockets, give root up, and serve, with as many processes as the configuration wants. Raises OSError."""
+    notifier, took_over = Notifier(os.environ, os.getpid()), takeover.predecessor(os.environ, os.getpid())
+    workers = plan.count(config.listen.workers)
+    identity = privileges.wanted(config.listen.user)
+    if unwise := privileges.warning(config.listen.user):
+        _say(unwise)
+    sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()), workers)
+    if identity is not None:
+        privileges.become(identity)
+    duty = Duty(config, path, observe, _log_of(config, took_over), alive_every=notifier.watchdog)
+    if workers == 1:
+        run(_serve(duty, sockets, notifier, took_over))
+        return
+    say_ready = partial(_say_ready, config=config, observe=observe)
+    Supervisor(duty, sockets, workers, notifier=notifier, on_ready=say_ready, say=_say, predecessor=took_over).run()
+
+
+def _log_of(config: Config, took_over: Predecessor | None) -> Log:
     terminal = os.isatty(1)
-    colour = wants_colour(os.environ, is_terminal=terminal)
-    sink = open_sink(config.record.path, wall=time.time, style=config.record.style, terminal=terminal, colour=colour)
-    server = Server(config, observe=observe, sink=sink)
+    turns = None
+    if config.record.path == "-":  # workers, and an old and a new version, take turns there
+        turns = took_over.turns if took_over is not None and took_over.turns is not None else make_turns()
+    return Log(config.record.path, config.record.style, terminal, wants_colour(os.environ, is_terminal=terminal), turns)
+
+
+async def _serve(duty: Duty, sockets: Sequence[Open], notifier: Notifier, took_over: Predecessor | None) -> None:
+    """Serve in this process, alone."""
+    config, path = duty.config, duty.path
+    incarnation = took_over.incarnation + 1 if took_over is not None else 0
+    server = Server(
+        config, observe=duty.observe, sink=duty.log.open(), sockets=sockets, folder=duty.folder, incarnation=incarnation
+    )
+
+    def on_ready(server: Server) -> None:
+        _say_ready([Endpoint(*one) for one in server.addresses], server.notes, config=config, observe=duty.observe)
+        if took_over is not None:
+            notifier.tell(MAINPID=os.getpid())
+            took_over.tell_ready()
+
+    def upgrade(server: Server) -> Successor:
+        environment = {**os.environ, **notifier.variables}
+        return takeover.begin(server.sockets, environment, turns=duty.log.turns, incarnation=incarnation)
+
     await serve_until_signalled(
         server,
         reload=(lambda: _reread(path)) if path else None,
-        on_ready=lambda s: _say_ready(s, config, observe),
-        notifier=Notifier(os.environ, os.getpid()),
+        on_ready=on_ready,
+        notifier=notifier,
+        upgrade=upgrade,
+        say=_say,
     )
 
 
@@ -99,17 +147,16 @@ def _reread(path: Path) -> Loaded:
     return loaded
 
 
-def _say_ready(server: Server, config: Config, observe: bool) -> None:
-    where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.addresses)
+def _say_ready(where: Sequence[Endpoint], notes: Sequence[str], *, config: Config, observe: bool) -> None:
     wait = write_span(config.hold.wait)
-    _say(f"version {VERSION} listens on {where}; clients wait {wait}; mail goes to {destination(config)}")
+    listening = ", ".join(map(str, where))
+    _say(f"version {VERSION} listens on {listening}; clients wait {wait}; mail goes to {destination(config)}")
     if observe:
         _say("observing only: everyone is let through, and the records say what would have happened")
-    for note in server.notes:
+    for note in notes:
         _say(note)
     if os.isatty(1):
-        host, port = server.addresses[0]
-        _say(f"see it work: tarry probe {f'[{host}]' if ':' in host else host}:{port}     (stop with Ctrl-C)")
+        _say(f"see it work: tarry probe {where[0]}     (stop with Ctrl-C)")
 
 
 def _say(text: str) -> None:
@@ -128,13 +175,3 @@ def _explain(fault: OSError, config: Config) -> None:
         case _:
             what = str(fault)
     _say(what)
-
-
-def _run(main: Coroutine[None, None, None]) -> None:
-    """Run under uvloop where it is installed, else under asyncio's own loop."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)

@@ -29,6 +29,11 @@ COMMAND_PLACES = ("client", "client_port", "server", "server_port")
 LEAST_COMMAND_TIMEOUT = 300.0
 """Seconds: RFC 5321 §4.5.3.2.7."""
 
+LONGEST_SOCKET = 100
+"""Octets: sun_path holds 108 with its NUL, and worker 1000 has ".1000" behind it."""
+
+_EVERYBODYS_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
 
 def find(config: Config, origins: Mapping[str, Origin], *, alone: bool = False) -> Iterator[Problem]:
     """Yield what is wrong with the configuration as a whole. ``where`` of each problem is a key. *alone*: for `tarry inetd`."""
@@ -81,14 +86,37 @@ def _listening(case: Case) -> Iterator[Problem]:
         if (isinstance(one, Inherited) or one.port) and one in everywhere[:number]:
             where = "listen.smtp" if number < len(listen.smtp) else "listen.smtps"
             yield Problem(where, f"{one} is there twice", "keep one of the two")
-    if case.config.listen.workers > 1:
-        yield warning(
-            "listen.workers", "this version runs one process", "set listen.workers = 0, which later versions read as one a core"
-        )
     if case.config.web.listen is not None and case.config.web.listen.port and case.config.web.listen in everywhere:
         yield Problem(
             "web.listen", f"{case.config.web.listen} is an address for SMTP clients", "choose another port, such as 127.0.0.1:8025"
         )
+
+
+def _control(case: Case) -> Iterator[Problem]:
+    config = case.config
+    path, web = config.control.socket, config.web.listen
+    for folder in _EVERYBODYS_FOLDERS:
+        if _is_within(path, folder):
+            what = f"anybody can make files in {folder}, and have one of that name there before tarry has"
+            yield warning("control.socket", what, "choose a folder of tarry's own, such as /run/tarry")
+    if len(path.encode("utf-8", "replace")) > LONGEST_SOCKET:
+        what = f"the path of a socket has {LONGEST_SOCKET} octets at most, with room for the numbers of workers"
+        yield Problem("control.socket", what, "choose a shorter one, or one from the folder that tarry is started in")
+    if web is None:
+        return
+    if not _is_loopback(web.host):
+        what = f"whoever can reach {web} can read it, without a password: figures of this server, and its version"
+        yield warning("web.listen", what, "choose an address of a private network, or 127.0.0.1, or let a firewall guard it")
+    if not path and config.listen.workers != 1:
+        where = chosen(case, "control.socket", "web.listen")
+        yield warning(where, "workers are asked over control.socket for what web.listen serves", "set control.socket")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _networks(case: Case) -> Iterator[Problem]:
@@ -225,6 +253,7 @@ def _command(case: Case) -> Iterator[Problem]:
 
 _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _listening,
+    _control,
     _loop,
     _networks,
     _limits,
@@ -236,5 +265,5 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     *remembering.RULES,
 )
 
-_OF_THE_DAEMON = (_listening, _loop, _handoff)
+_OF_THE_DAEMON = (_listening, _control, _loop, _handoff)
 """Rules about what `tarry inetd` does not use: others listen for it, and its command line says what is run."""

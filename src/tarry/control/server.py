@@ -36,13 +36,19 @@ Answer = Callable[[], Awaitable[State]]
 
 
 class ControlServer:
-    """Answers on the socket *path*; a relative path is taken from where the process stands when it starts."""
+    """Answers on the socket *path*; a relative path is taken from where the process stands when it starts.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, path: str, answer: Answer, *, version: str) -> None:
+    ``replaces``: it takes the socket's place also where one that answers has it. That is for a worker, which follows another.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, path: str, answer: Answer, *, version: str = "", replaces: bool = False
+    ) -> None:
         self._loop = loop
         self._path = path
         self._answer = answer
         self._version = version
+        self._replaces = replaces
         self._server: asyncio.Server | None = None
         self._inode = (0, 0)
         self._clients: set[_Client] = set()
@@ -50,19 +56,25 @@ class ControlServer:
     async def start(self) -> str:
         """Listen; return "" or, in a sentence, why that cannot be. Never raises OSError."""
         # Bound as it was written, since a path has 107 octets at most; kept whole, since the process may change its folder.
-        given, self._path = self._path, os.path.abspath(self._path)  # noqa: PTH100  resolve() would follow links
+        path = os.path.abspath(self._path)  # noqa: PTH100  resolve() would follow links
         try:
-            sock = _open(given)
+            sock = _open(self._path, replaces=self._replaces)
         except Taken as taken:
-            return f"control socket {self._path} belongs to another tarry (process {taken.pid}); this one cannot be asked how it is"
+            return f"control socket {path} belongs to another tarry (process {taken.pid}); until that ends this one has none"
         except OSError as fault:
             why = os.strerror(fault.errno) if fault.errno else str(fault)
-            return f"control socket {self._path} cannot be had: {why}; this tarry cannot be asked how it is"
+            return f"control socket {path} cannot be had: {why}; this tarry cannot be asked how it is"
+        self._path = path
         with suppress(OSError):
             found = os.stat(self._path)  # noqa: PTH116  in the event loop, as cheap as it gets
             self._inode = (found.st_dev, found.st_ino)
         self._server = await self._loop.create_unix_server(self._make, sock=sock)
         return ""
+
+    @property
+    def is_listening(self) -> bool:
+        """True from a start that went well until the end."""
+        return self._server is not None
 
     def close(self) -> None:
         """End, and remove the socket. May be called twice."""
@@ -145,9 +157,9 @@ class Taken(Exception):
         self.pid = pid
 
 
-def _open(path: str) -> socket.socket:
+def _open(path: str, *, replaces: bool) -> socket.socket:
     """Return a listening socket. Raises Taken, and OSError where the file cannot be made."""
-    if (pid := listener_of(path)) is not None:
+    if not replaces and (pid := listener_of(path)) is not None:
         raise Taken(pid)
     with suppress(FileNotFoundError):
         found = os.lstat(path)

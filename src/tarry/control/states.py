@@ -103,17 +103,17 @@ def worker_of(state: State) -> Worker:
     )
 
 
-def joined(states: Sequence[State], *, pid: int, version: str, workers: Sequence[Worker], tally: Tally) -> State:
+def joined(states: Sequence[State], *, pid: int, since: float, workers: Sequence[Worker], tally: Tally) -> State:
     """Return what processes that share the work come to, told by *pid*. There may be none that answered.
 
     The MTA is away where nobody reaches it; a list or the store is where one process says so. ``max_clients`` is for all together,
     and each tells the same.
     """
-    first = states[0] if states else State(pid, version, 0.0, "", mta=Mta("", False, "no worker answers"))
+    first = states[0] if states else State(pid, "", since, "", mta=Mta("", False, "no worker answers"))
     return State(
         pid=pid,
-        version=version,
-        since=min((one.since for one in states), default=0.0),
+        version=first.version,
+        since=since,
         config=first.config,
         listen=tuple(dict.fromkeys(where for one in states for where in one.listen)),
         max_clients=max((one.max_clients for one in states), default=0),

@@ -106,14 +106,14 @@ class Door:
     """Counts who is in, and says who may come. Without a *census* rates are not limited: one client alone has none."""
 
     def __init__(self, rules: Rules, census: Census | None = None, elsewhere: Elsewhere | None = None) -> None:
+        self.marked = Marked()
+        """What was said of single clients while the server runs; it counts before the rules."""
         shared = census if census is not None and census.workers > 1 else None
         self._clients = Inside(Scope.CLIENT, shared)
         self._networks = Inside(Scope.NETWORK, shared)
         self._arrivals = (Arrivals(Scope.CLIENT, census), Arrivals(Scope.NETWORK, census)) if census is not None else ()
         self._elsewhere = elsewhere
         self._heavy: dict[tuple[Limit, bytes], None] = {}
-        self.marked = Marked()
-        """What was said of single clients while the server runs; it counts before the rules."""
         self.inside = 0
         self.change(rules)
 

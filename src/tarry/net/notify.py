@@ -2,7 +2,7 @@
 
 What      `Notifier.tell` sends one message of the sd_notify protocol; without NOTIFY_SOCKET it does nothing.
 Promises  Never blocks and never raises: a supervisor that does not listen is no reason to turn mail away. The variables are taken
-          out of the environment, so that no child speaks in tarry's name.
+          out of the environment, so that no child speaks in tarry's name; ``variables`` has them for one that takes its place.
 Source    sd_notify(3), sd_watchdog_enabled(3). The protocol is one datagram of NAME=VALUE lines, which is why it is written here:
           the Python packages for it are either bindings to libsystemd or no longer kept.
 """
@@ -20,6 +20,7 @@ class Notifier:
         path = environ.pop("NOTIFY_SOCKET", "")
         usec, meant_for = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", str(pid))
         self._address = "\0" + path[1:] if path.startswith("@") else path
+        self.variables = {name: value for name, value in (("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", usec)) if value}
         self.watchdog = int(usec) / 2_000_000 if path and usec.isdigit() and meant_for == str(pid) else 0.0
 
     def tell(self, **values: object) -> None:

@@ -87,13 +87,16 @@ def open_sink(
     max_bytes: int = MAX_BYTES,
     max_lines: int = MAX_LINES,
     stdout: int = STDOUT,
+    turns: int | None = None,
+    waits: bool = True,
 ) -> Sink:
     """Return the sink for a configured ``record.path`` and ``record.style``; not started yet.
 
     *terminal*: stdout is one, so path "-" gets lines for a person, with *colour* or without (`terminal.wants_colour`), unless
     *style* asks for others. *renderer* gives the lines another form, wherever they go. *wall* gives UTC epoch seconds.
+    *turns* is for the processes that share standard output, and without *waits* nothing waits long (see `open_writer`).
     """
-    writer = open_writer(path, wall=wall, stdout=stdout, ending=ending_of(style))
+    writer = open_writer(path, wall=wall, stdout=stdout, ending=ending_of(style), turns=turns, waits=waits)
     renderer = renderer or renderer_of(style)
     if renderer is None and terminal and path == "-":
         from tarry.sinks.terminal import TerminalRenderer, width_of  # for people only: 1.4 ms of the start of `tarry inetd`

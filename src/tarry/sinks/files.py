@@ -11,7 +11,7 @@ Rotation  Before each batch the path is looked at; when it names another inode, 
 Sharing   Several workers may append to one file. Each batch is written under flock(2), since cutting back is only safe while
           nobody else appends. Whoever else holds that lock makes the thread wait, and no one but the thread. Who has no
           thread to wait (``waits=False``: `tarry inetd`) appends without the lock where it is taken: O_APPEND keeps the lines
-          whole, and nothing is cut back behind somebody else's.
+          whole, and nothing is cut back behind somebody else's. Several processes that share standard output take turns (turns.py).
 Modes     Files are made 0640 and a directory 0750, less the umask. A directory is made once, at the start: one that
           vanishes later is a mount that went away, and records under the mount point would be found by nobody.
 Not here  fsync: a crash of the machine may cost the last seconds of the log. Nothing is decided from it.
@@ -30,22 +30,38 @@ from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 
+from tarry.sinks.turns import Turns
 from tarry.sinks.writer import Failure, Writer
 
 PATIENCE = 1.0
 """Seconds to wait for a full non-blocking pipe before its batch is lost."""
 
+SHORT_PATIENCE = 0.2
+"""Seconds that one who has no thread to wait waits for standard output, at most."""
+
 _MODE = 0o640
 STDOUT = 1
 
 
-def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT, waits: bool = True, ending: str = "jsonl") -> Writer:
+def open_writer(
+    path: str,
+    *,
+    wall: Callable[[], float],
+    stdout: int = STDOUT,
+    waits: bool = True,
+    ending: str = "jsonl",
+    turns: int | None = None,
+) -> Writer:
     """Return the writer for a configured *path*. Opens nothing yet; *wall* (UTC epoch seconds) and *ending* name the segments.
 
-    Without *waits* it never waits, for a lock or for a pipe.
+    Without *waits* it never waits for the lock of a file, and never long for anything else. *turns* is the memory of the processes
+    that share standard output (`turns.make_turns`).
     """
     if path == "-":
-        return StreamWriter(stdout)
+        if turns is None:
+            return StreamWriter(stdout)
+        patience = None if waits else SHORT_PATIENCE
+        return StreamWriter(stdout, turns=Turns(turns, patience=patience), waits=waits)
     place = Path(path)
     if path.endswith("/") or _is_directory(place):
         with suppress(OSError):  # the first batch meets the same errno, and it is counted and named there
@@ -55,19 +71,39 @@ def open_writer(path: str, *, wall: Callable[[], float], stdout: int = STDOUT, w
 
 
 class StreamWriter:
-    """Writes to a pipe, terminal, device or whatever else stdout is. The descriptor stays the caller's."""
+    """Writes to a pipe, terminal, device or whatever else stdout is. The descriptor stays the caller's.
 
-    def __init__(self, fd: int, *, patience: float = PATIENCE) -> None:
+    *turns* are taken with the other processes that write there; without *waits* it never waits long for a reader, whatever the
+    descriptor is set to.
+    """
+
+    def __init__(self, fd: int, *, patience: float = PATIENCE, turns: Turns | None = None, waits: bool = True) -> None:
         self._fd = fd
-        self._patience = patience
+        self._patience = patience if waits else SHORT_PATIENCE
+        self._turns = turns
+        self._waits = waits
         self._is_torn = False  # the last thing that went out was half a line
 
     def prepare(self) -> str:
         return ""
 
     def write(self, lines: Sequence[bytes]) -> Failure | None:
+        if self._turns is None:
+            return self._write(lines)
+        with self._turns.turn() as has_turn:
+            if not has_turn:
+                return Failure(len(lines), "EAGAIN")
+            self._is_torn = self._turns.is_torn
+            self._turns.is_torn = True  # until it is known to be whole: this process may be killed within the next call
+            failure = self._write(lines)
+            self._turns.is_torn = self._is_torn
+            return failure
+
+    def _write(self, lines: Sequence[bytes]) -> Failure | None:
         mend = b"\n" if self._is_torn and lines else b""
         data = mend + b"".join(lines)
+        if not self._waits and not _is_writable(self._fd, self._patience):
+            return Failure(len(lines), "EAGAIN")
         written, why = _write_all(self._fd, data, self._patience)
         if written:
             self._is_torn = data[written - 1 : written] != b"\n"
@@ -106,10 +142,10 @@ class PathWriter:
             self._open_current()
         except OSError as problem:
             return Failure(len(lines), _name(problem))
-        if self._stream is None:
-            with _locked(self._fd, self._lock):
+        with _locked(self._fd, self._lock):
+            if self._stream is None:
                 return _append(self._fd, lines)
-        failure = self._stream.write(lines)
+            failure = self._stream.write(lines)
         if failure is not None and failure.why == "EPIPE":
             self.close()  # the next reader of the FIFO is a new one, and what is torn is not torn for it
         return failure

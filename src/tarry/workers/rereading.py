@@ -1,0 +1,51 @@
+"""rereading - look at a changed configuration as a whole, before any worker hears of it.
+
+Promises  What is good here was read once: workers get this text, whatever becomes of the file. Certificates, keys and the Maildir are
+          tried as a server would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tarry.config.load import SIZE_LIMIT, load
+from tarry.config.schema import Config
+from tarry.handoffs import make_backend
+from tarry.net.tls import server_context
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What the file says now. ``why`` is "" where it can be taken; ``problems`` are sentences for the operator."""
+
+    config: Config
+    text: str
+    problems: tuple[str, ...]
+    why: str = ""
+
+
+def reread(path: Path) -> Reread:
+    """Read the file at *path* and try it."""
+    text = _text_of(path)
+    loaded = load(path, text=text)
+    problems = [str(problem) for problem in loaded.problems]
+    if loaded.errors:
+        return Reread(loaded.config, "", tuple(problems), "; ".join(str(problem) for problem in loaded.errors)[:1000])
+    config = loaded.config
+    try:
+        if config.tls.mode == "terminate" or config.listen.smtps:
+            server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+        make_backend(config, on_health=lambda good, why: None)
+    except OSError as fault:
+        return Reread(config, "", (*problems, str(fault)), str(fault))
+    return Reread(config, text or "", tuple(problems))
+
+
+def _text_of(path: Path) -> str | None:
+    """Return the file's text, None where `load` is to say what is wrong with it."""
+    try:
+        raw = path.read_bytes()
+        return raw.decode("utf-8").replace("\r\n", "\n") if len(raw) <= SIZE_LIMIT else None
+    except (OSError, ValueError):
+        return None
