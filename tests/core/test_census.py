@@ -110,6 +110,7 @@ def test_places_follow_from_the_seed() -> None:
     spots = [one.spots(CLIENT, address(number)) for number in range(1000)]
     assert [[0, 1, 2, 3]] * 1000 == [[spot // WIDTH for spot in each] for each in spots]
     assert 990 < len({each[0] for each in spots})
+    assert one.name == two.name != stranger.name
 
 
 def test_a_place_that_is_full_stays_so() -> None:

@@ -70,6 +70,10 @@ class Census:
         self._last_keys = [b"", b""]
         self._last_spots: list[Spots] = [(), ()]
         self._hash = blake2b(digest_size=_WORDS.size, key=seed)
+        named = self._hash.copy()
+        named.update(b"the name of this start")
+        self.name = named.hexdigest()
+        """The same for all processes of this start, and no other's."""
 
     def spots(self, scope: Scope, key: bytes) -> Spots:
         """Return where *key* is counted."""
