@@ -92,7 +92,12 @@ class Successor:
 
 
 def begin(
-    sockets: Sequence[Open], environ: Mapping[str, str], *, turns: int | None = None, incarnation: int = 0, command: Sequence[str] = ()
+    sockets: Sequence[Open],
+    environ: Mapping[str, str],
+    *,
+    turns: int | None = None,
+    incarnation: int = 0,
+    command: Sequence[str] = (),
 ) -> Successor:
     """Start *command*, by default the one that started this process, with the sockets. Raises OSError where it cannot be run."""
     command = command or [sys.executable, *sys.orig_argv[1:]]
