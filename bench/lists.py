@@ -43,7 +43,7 @@ ZONES = tuple(f"list{number}.test" for number in range(1, 6))
 PATIENCE = 10.0
 FLUSHED = 0.5  # seconds after which the last records are in the file
 
-_ANSWER = re.compile(rb'"ev":"answer".*"ms":([0-9.e+-]+),"state":"([a-z]+)"')
+_ANSWER = re.compile(rb'"ev":"answer","source":"list\d\.test".*"ms":([0-9.e+-]+),"state":"([a-z]+)"')
 
 # Every second client of the generator's, whose addresses count up from 127.1.0.1.
 _ENTRIES = ":127.0.0.2:listed\n127.0.0.2\n" + "".join(f"127.1.{third}.0/24\n" for third in range(0, 256, 2))

@@ -110,7 +110,8 @@ def free_ports(count: int) -> list[int]:
     Below 32768, because a flood of clients uses up the ephemeral ports, and a restarted server could lose its own.
     """
     found: list[int] = []
-    for port in range(20000 + os.getpid() % 10000, 32768):
+    # Far from where another bench looks that was started at the same time and has the next process id.
+    for port in range(20000 + os.getpid() * 101 % 10000, 32768):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # left-over TIME_WAIT is no listener
             try:

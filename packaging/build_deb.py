@@ -47,7 +47,7 @@ Architecture: {architecture}
 Maintainer: {maintainer}
 Installed-Size: {size}
 Depends: {python}, python3, libc6 (>= {glibc}), systemd | systemd-standalone-sysusers | passwd
-Suggests: postfix | exim4 | mail-transport-agent
+Suggests: default-mta | mail-transport-agent
 Section: mail
 Priority: optional
 Description: front door for mail servers
@@ -61,7 +61,9 @@ Description: front door for mail servers
  to begin.
 """
 _COPYRIGHT = """\
-tarry is licensed under the Apache License, version 2.0, which is in
+Copyright: the authors of tarry.
+
+It is licensed under the Apache License, version 2.0, which is in
 /usr/share/common-licenses/Apache-2.0 on Debian systems.
 
 The libraries in /usr/lib/tarry are unchanged, and have licenses of their own.
@@ -99,7 +101,7 @@ def copy_distribution(one: Distribution, target: Path) -> None:
         if (
             ".." in path.parts
             or "__pycache__" in path.parts
-            or path.name in ("direct_url.json", "RECORD", "INSTALLER", "REQUESTED")
+            or path.name in (".gitignore", "direct_url.json", "RECORD", "INSTALLER", "REQUESTED")
         ):
             continue
         (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +160,7 @@ def fill(root: Path, wheel: Path, version: str) -> dict[str, Distribution]:
     copy(root, doc, ROOT / "README.md")
     packed = "".join(f"  {name} {one.version}: {license_of(one)}\n" for name, one in inside.items())
     put(root, f"{doc}/copyright", (_COPYRIGHT + packed).encode())
+    put(root, "usr/share/lintian/overrides/tarry", filled("lintian-overrides").encode())
     put(root, f"{doc}/changelog.gz", gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), 9, mtime=0))
     put(root, f"{doc}/changelog.Debian.gz", gzip.compress(changes(version).encode(), 9, mtime=0))
     return inside
@@ -247,7 +250,14 @@ def build(wheel: Path, folder: Path) -> Path:
         inside = fill(root, wheel, version)
         describe(root, inside, version)
         list(plain(root))
-        asked = ["dpkg-deb", "--root-owner-group", "-Zxz", f"-z{os.environ.get('TARRY_DEB_LEVEL', '6')}", "--build", str(root), str(folder)]
+        asked = [
+            "dpkg-deb",
+            "--root-owner-group",
+            f"-Z{os.environ.get('TARRY_DEB_PACKING', 'xz')}",
+            "--build",
+            str(root),
+            str(folder),
+        ]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch())}
         told = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=300, check=True).stdout
     print(told.strip())

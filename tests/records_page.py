@@ -32,7 +32,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "server": "The address and port that it connected to.",
         "wait": "Seconds that it is to wait for the greeting.",
         "via": "Address and port of the proxy whose PROXY header named the client; empty without one.",
-        "exempt": "`exempt` for a client of `[exempt]`, `allowed` for one that `tarry clients allow` or `exempt.files` names; else empty.",
+        "exempt": "`exempt` for a client of `[exempt]`, or that `tarry clients allow` names; else empty.",
         "config": "Fingerprint of the configuration that it meets, as `tarry config show` prints it.",
         "hold_class": "Name of the `[[hold.class]]` that it is of by its address; empty for none.",
     },

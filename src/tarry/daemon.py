@@ -21,10 +21,12 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
+from tarry.config.restart import waiting
 from tarry.config.schema import Config
 from tarry.control import states
 from tarry.control.doors import Doors, Web
@@ -32,8 +34,11 @@ from tarry.control.server import Answer
 from tarry.core.admission import Networks
 from tarry.core.census import Census
 from tarry.core.client import Endpoint
+from tarry.core.facts import Resolver
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
+from tarry.marks import Marks
+from tarry.memory import Memory, Questions, open_memory
 from tarry.net import census, inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
@@ -68,8 +73,9 @@ class SystemClock:
 class Server:
     """A running front door. Use ``async with serve(config) as server`` or ``await serve(config)``.
 
-    *share* is what it has of the work where it is one of several workers. *sockets* are those that it listens on where they
-    are open already. *incarnation* is above 0 for one that takes another's place, in whose log it goes on: see net/ids.
+    Files of networks have their names from *folder* on. *share* is what it has of the work where it is one of several workers.
+    *sockets* are those that it listens on where they are open already. *incarnation* is above 0 for one that takes another's
+    place, in whose log it goes on: see net/ids.
     """
 
     def __init__(
@@ -80,9 +86,11 @@ class Server:
         sink: Sink | None = None,
         share: Share | None = None,
         sockets: Sequence[Open] | None = None,
+        folder: Path | None = None,
         incarnation: int = 0,
     ) -> None:
         self._config = config
+        self._folder = folder or Path()
         self._observe = observe
         self._share = share
         self._sockets = share.sockets if share is not None else sockets
@@ -104,6 +112,8 @@ class Server:
         self._fingerprint = ""
         self._tally = Tally()
         self._stresses: dict[str, str] = {}
+        self._memory: Memory | None = None
+        self._marks: Marks
         self._doors: Doors | None = None
         self.notes: list[str] = []
         """What the operator should be told at start, in plain sentences."""
@@ -136,6 +146,7 @@ class Server:
             observes=self._observe,
             stress=tuple(states.Stress(what, why) for what, why in self._stresses.items()),
             mta=states.Mta(backend.connector.where, is_well, "" if is_well else backend.trouble),
+            store=self._memory.state if self._memory is not None else None,
             lists=tuple(states.List(zone, not why, why) for zone, why in self._lookups.lists.items()),
             tally=Tally() + self._tally,
         )
@@ -148,6 +159,10 @@ class Server:
         if note:
             self.notes.append(note)
         self._asked = Succession(loop)
+        try:
+            self._memory = open_memory(loop, self._clock, config, self._asked, self._on_store)
+        except ValueError as fault:
+            self.notes.append(f"nothing is remembered: store.url: {fault}")
         terms = self._terms(config)
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
@@ -170,6 +185,8 @@ class Server:
             census=self._census(),
             on_load=self._on_load,
         )
+        self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
+        self._marks.start()
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
         sockets: list[Open] = []
@@ -178,6 +195,8 @@ class Server:
                 self._sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()))
             sockets += self._sockets
             self._backend = terms.backend
+            if self._memory is not None:
+                await self._memory.start(self._marks.said)
             await terms.backend.wait_for_answer(FIRST_PROBE)
         except BaseException:  # an address that cannot be had; cancelled
             for one in sockets:
@@ -271,7 +290,10 @@ class Server:
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
         self._asked.succeed(self._lookups)
-        waiting = [name for name, was, now in _fixed(self._config, loaded.config) if was != now]
+        self._marks.change(loaded.config)
+        if self._memory is not None:
+            self._memory.change(loaded.config)
+        unchanged = waiting(self._config, loaded.config)
         self._config = loaded.config
         if self._asking is not None:
             self._asking.cancel()
@@ -281,7 +303,7 @@ class Server:
         self._fingerprint = terms.fingerprint
         self._front.change(terms)
         self._sink.reopen()
-        self._record(schema.Config(new, why=f"{' and '.join(waiting)} as before until a restart" if waiting else ""))
+        self._record(schema.Config(new, why=f"{' and '.join(unchanged)} as before until a restart" if unchanged else ""))
         return True
 
     async def wait(self) -> None:
@@ -310,8 +332,9 @@ class Server:
         backend = make_backend(config, on_health=self._on_health, children=self._children)
         if config.tls.mode == "terminate" or config.listen.smtps:
             self._tls = server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
-        rules = policy(config, observe=self._observe)
+        rules = policy(config, observe=self._observe, remembers=self._memory is not None)
         self._lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
+        resolver: Resolver | None = self._asked if self._lookups.resolver is not None else None
         return Terms(
             policy=rules,
             rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
@@ -322,7 +345,7 @@ class Server:
             give=given_away_to(config),
             tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
             ends_tls=config.tls.mode == "terminate",
-            resolver=self._asked if self._lookups.resolver is not None else None,
+            resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
             relief=relief(config),
         )
 
@@ -340,6 +363,14 @@ class Server:
 
     def _on_close(self, close: schema.Close, id: str, at: float) -> None:
         self._tally.add(close)
+        if self._memory is not None:
+            self._memory.remember(close, id, at)
+
+    def _on_store(self, good: bool, why: str) -> None:
+        self._record(schema.Stress("store", not good, why))
+
+    def _on_lists(self, why: str) -> None:
+        self._record(schema.Config(self._fingerprint, ok=False, why=why[:1000]))
 
     def _on_list(self, zone: str, good: bool, why: str) -> None:
         self._record(schema.Stress(f"list {zone}", not good, why))
@@ -374,9 +405,12 @@ class Server:
         self._sink.flush()
 
     async def _let_go(self) -> None:
+        self._marks.close()
         self._asked.close()
         if self._asking is not None:
             self._asking.cancel()
+        if self._memory is not None:
+            await self._memory.close()
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
@@ -389,23 +423,11 @@ def _open_web(endpoint: Endpoint, loop: asyncio.AbstractEventLoop, answer: Answe
     return open_web(endpoint, loop, answer)
 
 
-def _fixed(old: Config, new: Config) -> tuple[tuple[str, object, object], ...]:
-    return (
-        ("listen.smtp", old.listen.smtp, new.listen.smtp),
-        ("listen.smtps", old.listen.smtps, new.listen.smtps),
-        ("listen.workers", old.listen.workers, new.listen.workers),
-        ("listen.user", old.listen.user, new.listen.user),
-        ("record.path", old.record.path, new.record.path),
-        ("record.style", old.record.style, new.record.style),
-        ("control.socket", old.control.socket, new.control.socket),
-        ("web.listen", old.web.listen, new.web.listen),
-    )
-
-
-def serve(config: Config | None = None, *, observe: bool = False) -> Server:
+def serve(config: Config | None = None, *, observe: bool = False, folder: Path | None = None) -> Server:
     """Return a front door for this configuration (None for the defaults), to be awaited or entered.
 
     ``await serve(config)`` serves until it is cancelled; ``async with serve(config) as server`` serves for the length of
-    the block and drains at its end. Raises OSError where an address cannot be had.
+    the block and drains at its end. *folder* is where exempt.files and deny.files are named from. Raises OSError where an
+    address cannot be had.
     """
-    return Server(config or Config(), observe=observe)
+    return Server(config or Config(), observe=observe, folder=folder)

@@ -14,6 +14,7 @@ import selectors
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tarry.checks.karma import Karma
 from tarry.config.schema import Config
 from tarry.core.check import About
 from tarry.core.clock import Clock
@@ -48,7 +49,7 @@ class Lookups:
         self._desk: Desk | None = None
         self._zones: Zones | None = None
         self._names: tuple[str, ...] = ()
-        if policy.asking:
+        if any(not isinstance(one.check, Karma) or one.check.by_domain for one in policy.asking):
             self._desk = Desk(loop, clock, settings(config))
             zones = [Zone(name, is_of_domains) for name, is_of_domains in lists_of(policy.asking)]
             self._names = tuple(zone.name for zone in zones)

@@ -1,9 +1,10 @@
 """memory - wiring: what is remembered of clients is asked for while they are held, and what they did is remembered at their end.
 
-What      `Memory` answers the questions history and domain_history, and takes each closing line to the store. `Questions` is whom a
-          client's questions go to: the memory for these two, the name servers for all others.
-Promises  Nothing here waits, and nothing raises: the desk of the store (store/desk) answers within store.timeout whatever becomes of
-          the store, and takes changes without blocking. An answer that could not be had is Unknown, and no opinion.
+What      `open_memory` makes the memory that store.url names. `Memory` answers the questions history and domain_history, and takes
+          each closing line to the store. `Questions` is whom a client's questions go to: the memory for these two, the name
+          servers for all others.
+Promises  Nothing here waits, and nothing raises: the desk of the store (store/desk) answers within store.timeout whatever becomes
+          of the store, and takes changes without blocking. An answer that could not be had is Unknown, and no opinion.
 How       The domain of a client is the organisational domain of a name that leads back to its address and does not look like a
           customer's (checks/dynamic_name): who may send as a customer of a provider is not the provider.
 """
@@ -18,13 +19,16 @@ import msgspec
 from tarry.checks.dynamic_name import looks_dynamic
 from tarry.config.compile import fading, karma_rules, remembered
 from tarry.config.schema import Config
+from tarry.control import states
 from tarry.core.clock import Clock
 from tarry.core.facts import Answer, Kind, Question, Resolver, State, names_of
 from tarry.core.history import Entry, key_of, known
 from tarry.core.karma import Rule, changes
 from tarry.dns.domains import organizational_domain
 from tarry.record.schema import Close
+from tarry.store import Mark
 from tarry.store.desk import Desk
+from tarry.store.places import NONE, open_store
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -44,6 +48,21 @@ class Memory:
         self._names = names
         self._fading = fading(config)
         self._terms = _Terms(karma_rules(config), remembered(config))
+
+    @property
+    def state(self) -> states.Store:
+        """How the store is."""
+        one = self._desk.state
+        return states.Store(one.url, one.ok, one.why, one.cached, one.waiting, one.lost)
+
+    async def start(self, on_marks: Callable[[tuple[Mark, ...]], None]) -> None:
+        """Open the store. *on_marks* is told what the operator said of clients by hand, now and whenever it changes."""
+        self._desk.on_marks = on_marks
+        await self._desk.start()
+
+    async def close(self) -> None:
+        """Write what is left, and end."""
+        await self._desk.close()
 
     def change(self, config: Config) -> None:
         """Go by the rules of another configuration. How karma fades stays: the store has it from the start."""
@@ -115,6 +134,21 @@ def domain_of(named: Answer, client: str) -> str:
     return ""
 
 
-def prepare_domains(loop: AbstractEventLoop) -> None:
-    """Load the public suffix list in another thread: it takes 33 ms, and clients are held meanwhile."""
-    loop.run_in_executor(None, organizational_domain, "mail.example.org")
+def open_memory(
+    loop: AbstractEventLoop, clock: Clock, config: Config, names: Resolver, on_change: Callable[[bool, str], None]
+) -> Memory | None:
+    """Return the memory of a configuration, None where it wants none. *on_change* is told when the store goes and comes back.
+
+    Raises ValueError, with a sentence, where there is no such store.
+    """
+    if config.store.url == NONE:
+        return None
+    how = fading(config)
+    store = open_store(
+        config.store.url, fading=how, keep=config.store.keep, max_clients=config.store.max_clients, prefix=config.store.prefix
+    )
+    desk = Desk(loop, clock, store, fading=how, timeout=config.store.timeout, on_change=on_change)
+    if config.karma.by_domain:
+        # In another thread: to load the public suffix list takes 33 ms.
+        loop.run_in_executor(None, organizational_domain, "mail.example.org")
+    return Memory(loop, clock, config, desk, names)

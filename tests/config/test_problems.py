@@ -71,6 +71,20 @@ CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
         ({"listen.workers": 2}, "warning: listen.workers: this version runs one process; set listen.workers = 0"),
         ({"web.listen": "127.0.0.1:2525"}, "error: web.listen: 127.0.0.1:2525 is an address for SMTP clients; choose another port"),
         (
+            {"web.listen": "0.0.0.0:8025"},
+            "warning: web.listen: whoever can reach 0.0.0.0:8025 can read it, without a password: figures of this server, and its",
+        ),
+        ({"web.listen": "mx.example:8025"}, "warning: web.listen: whoever can reach mx.example:8025 can read it, without a password"),
+        (
+            {"control.socket": "", "web.listen": "127.0.0.1:8025"},
+            "warning: control.socket: workers are asked over control.socket for what web.listen serves; set control.socket",
+        ),
+        (
+            {"control.socket": "/tmp/tarry/tarry.sock"},
+            "warning: control.socket: anybody can make files in /tmp, and have one of that name there before tarry has; choose",
+        ),
+        ({"control.socket": "/run/" + "x" * 96}, "error: control.socket: the path of a socket has 100 octets at most, with room"),
+        (
             {"exempt.networks": ["0.0.0.0/0"]},
             "warning: exempt.networks: 0.0.0.0/0 is everyone, so nobody is held or checked; name your own networks only",
         ),

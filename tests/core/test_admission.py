@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tarry.core.admission import Admitted, Door, Networks, Rules
 from tarry.core.client import count_key
+from tarry.core.marked import Marked
 
 EXEMPT = Networks.of([ip_network("192.0.2.0/28"), ip_network("2001:db8:1::/48")])
 DENIED = Networks.of([ip_network("192.0.2.8/29"), ip_network("198.51.100.0/24")])
@@ -154,3 +155,18 @@ def test_new_rules_hold_from_now_on() -> None:
     for _ in range(4):
         door.leave(packed)
     assert (0, Admitted.HELD) == (door.inside, admit(door, host))
+
+
+def test_what_was_said_by_hand_counts_before_the_rules() -> None:
+    """A denied address within an exempt network, and an allowed one within a denied network; limits of the whole door stay."""
+    door = Door(Rules(max_clients=3, exempt=EXEMPT, deny=DENIED))
+    said = [(ip_network("192.0.2.1/32"), False), (ip_network("198.51.100.7/32"), True)]
+    door.marked = Marked.of(said)
+    assert [Admitted.DENIED, Admitted.EXEMPT, Admitted.DENIED] == [
+        admit(door, host) for host in ("192.0.2.1", "198.51.100.7", "198.51.100.8")
+    ]
+    assert Admitted.TOO_MANY is admit(door, "198.51.100.7")
+    door.marked = Marked()
+    for host in ("192.0.2.1", "198.51.100.7", "198.51.100.8", "198.51.100.7"):
+        door.leave(ip_address(host).packed)
+    assert [Admitted.EXEMPT, Admitted.DENIED] == [admit(door, host) for host in ("192.0.2.1", "198.51.100.7")]

@@ -66,9 +66,16 @@ def test_what_is_to_be_remembered() -> None:
 
 def test_a_session_with_a_reason_earns_no_pass() -> None:
     """And voids those that were earned."""
-    close = replace(SENT, passed=("pregreet",), reasons=("pipelining.early",))
+    close = replace(SENT, passed=("pregreet",), reasons=("pipelining.early", "karma.bad"), action="tag")
     (own,) = changes(close, "id", AT, (), {"pregreet": 60.0})
     assert (True, (), ("pipelining.early",)) == (own.voids, own.passes, own.reasons)
+
+
+def test_what_is_only_recorded_or_speaks_for_a_client_does_no_harm() -> None:
+    """Its passes count, and stay."""
+    close = replace(SENT, passed=("pregreet",), reasons=("karma.good", "ptr.none"))
+    (own,) = changes(close, "id", AT, (), {"pregreet": 60.0})
+    assert (False, (Pass("pregreet", AT + 60),), ("ptr.none",)) == (own.voids, own.passes, own.reasons)
 
 
 def test_a_silent_session_leaves_no_trace() -> None:

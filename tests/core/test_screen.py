@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarry.checks.bare_newline import BareNewline
+from tarry.checks.karma import Karma
 from tarry.checks.many_errors import ManyErrors, Options
 from tarry.checks.non_smtp import NonSmtp
 from tarry.checks.pregreet import Pregreet
 from tarry.core.border import Ask, Emit, Erred, Hello, Outbox, PreData, Stray, Unrecognised
-from tarry.core.check import About, NoOptions, Seen, Settings
+from tarry.core.check import About, Armed, NoOptions, Seen, Settings
 from tarry.core.client import Phase
-from tarry.core.facts import Answer, Kind, Question, State, addresses_of, listing, names_of
+from tarry.core.facts import Answer, Kind, Question, State, addresses_of, history_of, listing, names_of
+from tarry.core.history import Known
 from tarry.core.policy import Policy
 from tarry.core.result import CLEAR, PASSED, Action, Failed, Outcome, Reason, Skipped, Unknown
 from tarry.core.screen import Screen
@@ -208,6 +210,19 @@ def test_how_long_a_command_waits() -> None:
         assert 0.0 == account.seconds_to_wait(Phase.RCPT, 100.0)
         account.arrive(100.0)
         assert [waits_at_mail, 2.0, 2.0] == [account.seconds_to_wait(one, 101.0) for one in (Phase.MAIL, Phase.RCPT, Phase.DATA)]
+
+
+def test_nobody_waits_for_what_is_remembered() -> None:
+    """A memory that is away delays no mail; what comes late is heeded all the same."""
+    outbox = Outbox()
+    checks = (Armed(Karma(), Karma.settings, Karma.options()),)
+    account = Screen(
+        Policy(checks=checks), outbox, about=About("192.0.2.7"), id="x", accepted_at=100.0, reasons=(), skip=False, resolves=True
+    )
+    account.arrive(100.0)
+    assert 0.0 == account.seconds_to_wait(Phase.RCPT, 100.0)
+    account.answered(Answer(history_of("192.0.2.7"), State.FOUND, known=Known(-6.0)), Phase.RCPT, 101.0)
+    assert Action.DELAY is account.verdict(Phase.RCPT).action
 
 
 def test_a_later_question_has_its_own_time() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 HELLO, MAIL, RCPT = b"EHLO client.example\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<c@d.example>\r\n"
 WORDS = ("--helo", "client.example", "--mail", "a@b.example", "--rcpt", "c@d.example")
 NEAR = 0.35
-"""Seconds by which the two may differ on a machine that is busy."""
+ATTEMPTS = 5
+"""Where the machine stood still for longer than NEAR seconds the client comes again, so often at most."""
 CONFIG = """
 [checks.pregreet]
 action = "delay"
@@ -64,66 +65,58 @@ def said(report: dict[str, Any]) -> list[tuple[int, float]]:
     return [(step["code"], step["at"]) for step in report["steps"] if step["code"]]
 
 
-def told(client: RawClient, *lines: bytes) -> list[tuple[int, float]]:
+def told(port: int, source: str, *lines: bytes) -> list[tuple[int, float]]:
     """Say lines one after the other, each after the reply to the one before, and return the replies with their times."""
-    found = []
-    for line in (b"", *lines):
-        if line:
-            client.send(line)
-        reply = client.read_reply()
-        found.append((reply.code, reply.at - client.connected_at))
-    return found
+    with RawClient(port, source=source) as client:
+        replies = [client.read_reply(), *(client.command(line.rstrip()) for line in lines)]
+        return [(reply.code, reply.at - client.connected_at) for reply in replies]
 
 
-def assert_alike(foretold: list[tuple[int, float]], real: list[tuple[int, float]]) -> None:
+def assert_alike(foretold: list[tuple[int, float]], play: Callable[[], list[tuple[int, float]]]) -> None:
     """The same codes, at the same times."""
-    assert [code for code, _ in foretold] == [code for code, _ in real]
-    for (_, expected), (_, actual) in zip(foretold, real, strict=True):
-        assert expected - 0.01 <= actual <= expected + NEAR
+    for _ in range(ATTEMPTS):
+        real = play()
+        assert [code for code, _ in foretold] == [code for code, _ in real]
+        assert all(expected - 0.01 <= actual for (_, expected), (_, actual) in zip(foretold, real, strict=True)), real
+        if all(actual <= expected + NEAR for (_, expected), (_, actual) in zip(foretold, real, strict=True)):
+            return
+    pytest.fail(f"later than {foretold} in each of {ATTEMPTS} attempts, at last {real}")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.7.1.2"], ids=["held", "exempt"])
 def test_a_patient_client_meets_what_was_said(address: str, tarry: Tarry) -> None:
     """With a fixed wait, and without one where it is exempt."""
     status, report = tried(tarry.file, address)
-    with RawClient(tarry.port, source=address) as client:
-        real = told(client, HELLO, MAIL, RCPT)
     assert 0 == status
-    assert_alike(said(report)[:4], real)
+    assert_alike(said(report)[:4], lambda: told(tarry.port, address, HELLO, MAIL, RCPT))
 
 
 def test_a_denied_client_meets_what_was_said(tarry: Tarry) -> None:
     """One reply, at once."""
     status, report = tried(tarry.file, "127.6.1.2")
-    with RawClient(tarry.port, source="127.6.1.2") as client:
-        real = told(client)
     assert 1 == status
-    assert_alike(said(report), real)
+    assert_alike(said(report), lambda: told(tarry.port, "127.6.1.2"))
 
 
 def test_an_early_talker_meets_what_was_said(tarry: Tarry) -> None:
     """Greeted at once here, and delayed at RCPT."""
     status, report = tried(tarry.file, "127.0.0.1", "--early", "EHLO client.example@0.3s")
-    with RawClient(tarry.port) as client:
-        time.sleep(max(0.0, client.connected_at + 0.3 - time.monotonic()))
-        client.send(HELLO)
-        real = told(client)
-        reply = client.read_reply()
-        real += [(reply.code, reply.at - client.connected_at)]
-        for line in (MAIL, RCPT):
-            client.send(line)
-            reply = client.read_reply()
-            real.append((reply.code, reply.at - client.connected_at))
+
+    def early() -> list[tuple[int, float]]:
+        with RawClient(tarry.port) as client:
+            time.sleep(max(0.0, client.connected_at + 0.3 - time.monotonic()))
+            client.send(HELLO)
+            replies = [client.read_reply(), client.read_reply(), *(client.command(line.rstrip()) for line in (MAIL, RCPT))]
+            return [(reply.code, reply.at - client.connected_at) for reply in replies]
+
     assert 0 == status
-    assert_alike(said(report)[:4], real)
+    assert_alike(said(report)[:4], early)
 
 
 def test_a_flood_meets_what_was_said(tarry: Tarry) -> None:
     """The third NOOP and the fourth are held."""
     _, report = tried(tarry.file, "127.0.0.1", "--count", "noop=4")
-    with RawClient(tarry.port) as client:
-        real = told(client, HELLO, *[b"NOOP\r\n"] * 4, MAIL)
-    assert_alike(said(report)[:7], real)
+    assert_alike(said(report)[:7], lambda: told(tarry.port, "127.0.0.1", HELLO, *[b"NOOP\r\n"] * 4, MAIL))
 
 
 def test_it_sends_and_writes_nothing() -> None:
@@ -150,11 +143,9 @@ zones = [{{ zone = "bl.example", weight = 2 }}]
 """
         with Tarry(config, wait="0.8s") as running:
             status, report = tried(running.file, "127.0.0.2")
-            with RawClient(running.port, source="127.0.0.2") as client:
-                real = told(client, HELLO, MAIL, RCPT)
+            assert_alike(said(report)[:4], lambda: told(running.port, "127.0.0.2", HELLO, MAIL, RCPT))
             # 127.0.0.3 is on no list.
             _, clean = tried(running.file, "127.0.0.3")
     assert 0 == status
     assert "dnslists.listed (bl.example)" in report["conclusion"]
-    assert_alike(said(report)[:4], real)
     assert "Greeted after 0.8 s, then handed to the MTA." == clean["conclusion"]

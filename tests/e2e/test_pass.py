@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -252,17 +253,32 @@ def test_a_teaser_is_no_broken_greeting() -> None:
             assert quitter.read_until_closed() == b""
 
 
-def test_postfix_comes_after_tarry() -> None:
-    """The start says that it is away, the record when it is there; clients are served as soon as it is."""
-    need("postfix")
+def _comes_late() -> tuple[str, int, list[bool]]:
+    """Start tarry, and Postfix after it: return what tarry printed, the greeting's code, and the stress in the record."""
     with Postfix() as postfix:
         postfix.halt()
         with front(postfix) as tarry:
-            assert "does not answer yet" in tarry.printed()
+            printed = tarry.printed()
             postfix.resume()
             with RawClient(tarry.port) as client:
-                assert client.read_reply().code == 220
-            assert [True, False] == [each["on"] for each in tarry.wait_records(2, ev="stress")]
+                code = client.read_reply().code
+            return printed, code, [each["on"] for each in tarry.wait_records(2, ev="stress")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late() -> Iterator[Future[tuple[str, int, list[bool]]]]:
+    """What happens where Postfix comes after tarry, which asks for it again after five seconds: other tests run meanwhile."""
+    need("postfix")
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_comes_late)
+
+
+def test_postfix_comes_after_tarry(late: Future[tuple[str, int, list[bool]]]) -> None:
+    """The start says that it is away, the record when it is there; clients are served as soon as it is."""
+    printed, code, stress = late.result(60)
+
+    assert "does not answer yet" in printed
+    assert (220, [True, False]) == (code, stress)
 
 
 # The way to the MTA changes.

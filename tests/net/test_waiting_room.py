@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from tarry.checks.karma import Karma
 from tarry.checks.pregreet import Pregreet
 from tarry.core import replies
 from tarry.core.border import Answered
 from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.client import Client, Endpoint, Phase
 from tarry.core.clock import ManualClock
-from tarry.core.facts import Question, listing, names_of
+from tarry.core.facts import Answer, Question, State, domain_history_of, history_of, listing, names_of
 from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import PASSED, Action, Failed, Outcome
 from tarry.net.linger import Linger
@@ -382,6 +383,23 @@ def test_the_list_is_asked_while_the_client_waits(room: Room) -> None:
     guest = room.let_out()
     assert 1 == len(guest.answers)
     assert [schema.Answer, schema.Outcome, schema.Outcome] == [type(event) for event in room.events()]
+
+
+def test_that_nothing_is_remembered_takes_no_room(room: Room) -> None:
+    """It is kept as a bit, and told when the client leaves; the next client on its descriptor begins without."""
+    rules = policy(Pregreet(), Karma(), changes={"wait": SHORT})
+    for domain in ("", "example.org"):
+        answers = hold(room, rules)
+        for (question, on_answer), whose in zip(answers.asked, ("", domain), strict=True):
+            on_answer(Answer(question, State.NOTHING, domain=whose))
+        assert bool(domain) is bool(room.room._answers)
+        room.loop.advance(2.01)
+        found = room.let_out().answers
+        assert [history_of("192.0.2.7"), domain_history_of("192.0.2.7")] == [answer.question for answer in found]
+        assert ["", domain] == [answer.domain for answer in found]
+    hold(room, rules)
+    room.loop.advance(2.01)
+    assert () == room.let_out().answers
 
 
 def test_what_has_not_come_when_the_hold_is_over_is_unknown(room: Room) -> None:

@@ -7,7 +7,8 @@ Why       Most mail comes from hosts that have sent mail before, and need not wa
           again. A sender with a thousand addresses is known as one, since its good karma counts for its domain.
 Mistaken  An address that many share (a NAT, a proxy that does not announce its clients) has the karma of all of them, and one that
           was given to somebody else has that of the one before until it has faded (karma.half_life). `tarry clients forget` ends
-          it at once. Bad karma counts for its address only: the customers of a provider do not answer for each other.
+          it at once, and checks.karma.action = "tag" lets nobody wait for it. Bad karma counts for its address only: the customers
+          of a provider do not answer for each other.
 Source    qpsmtpd's earlytalker (more than 5 is not held) and karma plugins; Haraka's karma.
 Since     0.1
 """
@@ -55,6 +56,11 @@ class Karma:
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._thresholds = thresholds or Thresholds()
+
+    @property
+    def by_domain(self) -> bool:
+        """True where names are looked up for it."""
+        return self._thresholds.by_domain
 
     def asks(self, seen: Seen, options: NoOptions) -> tuple[Question, ...]:
         client = seen.about.client

@@ -14,7 +14,8 @@ _VERBS = {
     "status": "tell how the running server is",
     "inetd": "serve one client that inetd, tcpserver or systemd accepted",
     "config": "write, check, show and explain configurations",
-    "explain": "explain a check or a reason, and what comes of it here",
+    "clients": "list, show, allow, deny and forget the clients that are remembered",
+    "explain": "explain a client, a session, a check or a reason",
     "import": "read the configuration of postscreen, qpsmtpd or Sendmail",
     "probe": "play client habits against a server of your own",
 }

@@ -24,7 +24,6 @@ from tarry.loops import run
 from tarry.net import inherited
 from tarry.net.notify import Notifier
 from tarry.signals import serve_until_signalled
-from tarry.sinks import open_sink
 from tarry.sinks.terminal import wants_colour
 from tarry.sinks.turns import make_turns
 from tarry.sockets import Open, open_sockets
@@ -114,7 +113,7 @@ async def _serve(duty: Duty, sockets: Sequence[Open], notifier: Notifier, took_o
     """Serve in this process, alone."""
     config, path = duty.config, duty.path
     incarnation = took_over.incarnation + 1 if took_over is not None else 0
-    server = Server(config, observe=duty.observe, sink=duty.log.open(), sockets=sockets, incarnation=incarnation)
+    server = Server(config, observe=duty.observe, sink=duty.log.open(), sockets=sockets, folder=duty.folder, incarnation=incarnation)
 
     def on_ready(server: Server) -> None:
         where = [Endpoint(*one) for one in server.addresses]

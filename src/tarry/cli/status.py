@@ -9,6 +9,7 @@ JSON     v is 1, and fields are only ever added. With --watch one object a line.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -56,11 +57,14 @@ def command(ctx: click.Context, option: str | None, path: str | None, as_json: b
     if not path:
         _fail(ctx, "control.socket is empty, so the server cannot be asked; set it, and start the server anew", EX_TEMPFAIL)
     look = _Look(path, name, as_json)
-    if watch is None:
-        ctx.exit(look.once())
     try:
+        if watch is None:
+            ctx.exit(look.once())
         look.again_and_again(watch)
     except KeyboardInterrupt:
+        ctx.exit(0)
+    except BrokenPipeError:  # the reader (head, less) had enough, which click would call a failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ctx.exit(0)
 
 
@@ -72,7 +76,7 @@ class _Look:
         self._name = name
         self._as_json = as_json
         is_terminal = sys.stdout.isatty()
-        self._console = _Console(highlight=False, soft_wrap=False, width=None if is_terminal else _PIPE_WIDTH)
+        self._console = Console(highlight=False, soft_wrap=False, width=None if is_terminal else _PIPE_WIDTH)
         self._is_live = is_terminal and not as_json
 
     def once(self) -> int:
@@ -105,17 +109,12 @@ class _Look:
         if self._as_json:
             click.echo(msgspec.json.encode(report(state, file)))
             return
-        self._console.print(page(state, now=time.time(), file=file))
+        with self._console.capture() as shown:
+            self._console.print(page(state, now=time.time(), file=file))
+        click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
     def _file(self) -> File | None:
         return compared(self._name, load) if self._name else None
-
-
-class _Console(Console):
-    """A console that leaves a broken pipe to the caller; rich would exit with 1, which means that something is wrong here."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 def compared(name: str, read: Callable[[Path], Loaded]) -> File:

@@ -157,6 +157,7 @@ def _done(tally: Tally) -> Table:
 
 
 def _listed(first: str, counts: Mapping[str, int]) -> str:
+    """Return the counts that are not 0, behind what they are counts of."""
     told = ", ".join(f"{number:,} {word}" for word, number in counts.items() if number)
     return ": ".join(part for part in (first, told) if part) or "none"
 

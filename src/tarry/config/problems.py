@@ -3,7 +3,8 @@
 What      `find` yields every breach. Errors cannot work; warnings are unwise and work.
 Promises  Pure: no file is opened, nobody is connected to. Each fix is one sentence that mends the problem. A combination that only
           defaults make up is never a problem.
-Adding    One generator, and its name in `_RULES`. What is done to clients, and when, is in config/reactions.
+Adding    One generator, and its name in `_RULES`. What is done to clients, and when, is in config/reactions; what is remembered, in
+          config/remembering.
 Source    RFC 5321 §4.5.3.2 (timeouts), DESIGN section 6.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
-from tarry.config import reactions
+from tarry.config import reactions, remembering
 from tarry.config.case import Case, blind, chosen, warning
 from tarry.config.origin import Origin, Problem
 from tarry.config.places import Inherited, UnixSocket
@@ -27,6 +28,11 @@ COMMAND_PLACES = ("client", "client_port", "server", "server_port")
 
 LEAST_COMMAND_TIMEOUT = 300.0
 """Seconds: RFC 5321 §4.5.3.2.7."""
+
+LONGEST_SOCKET = 100
+"""Octets: sun_path holds 108 with its NUL, and worker 1000 has ".1000" behind it."""
+
+_EVERYBODYS_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def find(config: Config, origins: Mapping[str, Origin], *, alone: bool = False) -> Iterator[Problem]:
@@ -84,6 +90,33 @@ def _listening(case: Case) -> Iterator[Problem]:
         yield Problem(
             "web.listen", f"{case.config.web.listen} is an address for SMTP clients", "choose another port, such as 127.0.0.1:8025"
         )
+
+
+def _control(case: Case) -> Iterator[Problem]:
+    config = case.config
+    path, web = config.control.socket, config.web.listen
+    for folder in _EVERYBODYS_FOLDERS:
+        if _is_within(path, folder):
+            what = f"anybody can make files in {folder}, and have one of that name there before tarry has"
+            yield warning("control.socket", what, "choose a folder of tarry's own, such as /run/tarry")
+    if len(path.encode("utf-8", "replace")) > LONGEST_SOCKET:
+        what = f"the path of a socket has {LONGEST_SOCKET} octets at most, with room for the numbers of workers"
+        yield Problem("control.socket", what, "choose a shorter one, or one from the folder that tarry is started in")
+    if web is None:
+        return
+    if not _is_loopback(web.host):
+        what = f"whoever can reach {web} can read it, without a password: figures of this server, and its version"
+        yield warning("web.listen", what, "choose an address of a private network, or 127.0.0.1, or let a firewall guard it")
+    if not path and config.listen.workers != 1:
+        where = chosen(case, "control.socket", "web.listen")
+        yield warning(where, "workers are asked over control.socket for what web.listen serves", "set control.socket")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _networks(case: Case) -> Iterator[Problem]:
@@ -220,6 +253,7 @@ def _command(case: Case) -> Iterator[Problem]:
 
 _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _listening,
+    _control,
     _loop,
     _networks,
     _limits,
@@ -228,7 +262,8 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _tls,
     _handoff,
     *reactions.RULES,
+    *remembering.RULES,
 )
 
-_OF_THE_DAEMON = (_listening, _loop, _handoff)
+_OF_THE_DAEMON = (_listening, _control, _loop, _handoff)
 """Rules about what `tarry inetd` does not use: others listen for it, and its command line says what is run."""

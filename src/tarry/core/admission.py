@@ -29,6 +29,7 @@ from tarry.core import replies
 from tarry.core.census import Census, Scope
 from tarry.core.client import count_key, network_key
 from tarry.core.counts import Arrivals, Elsewhere, Inside, Limit
+from tarry.core.marked import Marked
 from tarry.smtp.reply import Reply
 
 HEAVY = 0.25
@@ -105,6 +106,8 @@ class Door:
     """Counts who is in, and says who may come. Without a *census* rates are not limited: one client alone has none."""
 
     def __init__(self, rules: Rules, census: Census | None = None, elsewhere: Elsewhere | None = None) -> None:
+        self.marked = Marked()
+        """What was said of single clients while the server runs; it counts before the rules."""
         shared = census if census is not None and census.workers > 1 else None
         self._clients = Inside(Scope.CLIENT, shared)
         self._networks = Inside(Scope.NETWORK, shared)
@@ -131,11 +134,12 @@ class Door:
             self._clients.enter(count_key(packed))
         if rules.max_per_network:
             self._networks.enter(network_key(packed))
-        if packed in rules.deny:
+        word = self.marked.find(packed)
+        if word is False or (word is None and packed in rules.deny):
             return Admitted.DENIED
         if self.inside > rules.max_clients:
             return Admitted.TOO_MANY
-        if packed in rules.exempt or any(pattern.search(host) for pattern in rules.exempt_patterns):
+        if word or packed in rules.exempt or any(pattern.search(host) for pattern in rules.exempt_patterns):
             return Admitted.EXEMPT
         for limited in self._limited:
             if self._is_over(limited, limited.key_of(packed), now):

@@ -18,6 +18,8 @@ from tarry.core.history import Change, Pass, Visit, key_of
 from tarry.record.schema import Close
 
 _REFUSING = ("defer", "reject", "drop")
+_OWN = "karma."
+"""Reasons that come of what is remembered already: they are not remembered again."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -53,9 +55,10 @@ def changes(close: Close, id: str, at: float, rules: Sequence[Rule], remember: M
     *remember* says for how many seconds a pass of each check is remembered; of one that is missing, or 0, it is not.
     """
     _, sum_of_points = points(close, rules)
-    failed = bool(close.reasons)
+    failed = close.action != "ignore"
+    reasons = tuple(reason for reason in close.reasons if not reason.startswith(_OWN))
     passes = () if failed else tuple(Pass(check, at + remember[check]) for check in close.passed if remember.get(check, 0.0) > 0)
-    if not (sum_of_points or passes or close.reasons or close.messages):
+    if not (sum_of_points or passes or reasons or close.messages):
         return ()
     refused = int(close.action in _REFUSING and not close.observed)
     own = Change(
@@ -67,10 +70,10 @@ def changes(close: Close, id: str, at: float, rules: Sequence[Rule], remember: M
         close.domain,
         failed,
         passes,
-        close.reasons,
+        reasons,
         Visit(at, id, close.action, sum_of_points),
     )
     if not close.domain:
         return (own,)
     visit = Visit(at, id, close.action, sum_of_points)
-    return own, Change(close.domain, at, sum_of_points, close.messages, refused, "", False, (), close.reasons, visit)
+    return own, Change(close.domain, at, sum_of_points, close.messages, refused, "", False, (), reasons, visit)

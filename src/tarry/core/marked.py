@@ -1,8 +1,8 @@
 """marked - networks of which the operator has said something: allow, or deny.
 
 What      `Marked` finds the narrowest network that an address lies in, and what was said of it.
-Promises  Pure. Asking costs a dictionary look-up for each length of prefix in use, however many networks there are. Of two words about
-          the same network the last one counts; an address within two networks has the word about the narrower one.
+Promises  Pure. Asking costs a dictionary look-up for each length of prefix in use, however many networks there are. Of two words
+          about the same network the last one counts; an address within two networks has the word about the narrower one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Marked(msgspec.Struct, frozen=True):
         return Marked(v4, v6)
 
     def find(self, packed: bytes) -> bool | None:
-        """Return what was said of an address, 4 or 16 bytes in network order: True to allow it, False to deny it, None for nothing."""
+        """Return what was said of an address (4 or 16 bytes in network order): True is allow, False deny, None nothing."""
         table = self.v4 if len(packed) == 4 else self.v6
         if table:
             number = int.from_bytes(packed, "big")

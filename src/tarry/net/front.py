@@ -24,6 +24,7 @@ from tarry.core.conversation import Conversation
 from tarry.core.counts import Elsewhere, Limit
 from tarry.core.facts import Resolver
 from tarry.core.hold import class_of, wait_of
+from tarry.core.marked import Marked
 from tarry.core.policy import Policy, Random
 from tarry.core.setting import Setting
 from tarry.core.starttls import failure
@@ -155,6 +156,10 @@ class Front:
         self._terms = terms
         self._door.change(terms.rules)
         self._load.change(terms.policy, terms.relief, terms.rules.max_clients, self._door.inside)
+
+    def mark(self, marked: Marked) -> None:
+        """Let clients in, or turn them away, as the operator has said by hand; for those that come from now on."""
+        self._door.marked = marked
 
     def take(self, sock: socket.socket, host: str, port: int, server: Endpoint, *, has_tls: bool = False) -> None:
         """A client was accepted; *has_tls*: it begins with TLS."""

@@ -26,6 +26,16 @@ class Unsure(Exception):
     """The store did not say whether it did what was asked."""
 
 
+class Partly(Exception):
+    """Of what was to be written, the changes of some keys were not: ``undone`` are certainly not written, of ``unsure`` nobody
+    knows. All others are."""
+
+    def __init__(self, why: str, *, undone: Collection[str] = (), unsure: Collection[str] = ()) -> None:
+        super().__init__(why)
+        self.undone = undone
+        self.unsure = unsure
+
+
 class Mark(msgspec.Struct, frozen=True):
     """What the operator said by hand. ``what`` is an address or a network, in the form that `ipaddress` writes; ``until`` is in
     UTC epoch seconds, 0 for ever; ``at`` when it was said."""
@@ -46,7 +56,8 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A place to keep the memory in. Every method raises `Away`, or `Unsure` where it changes something, and nothing else.
+    """A place to keep the memory in. Every method raises `Away`, or `Unsure` where it changes something, `write` also `Partly`,
+    and nothing else.
 
     It is opened at the first use, in the process and the event loop that use it: never before a fork.
     """

@@ -1,25 +1,16 @@
 """backlog - changes that wait for the store.
 
 What      `Backlog.add` takes changes, `take` gives the oldest as a batch that is then under way, and `end` says what became of it:
-          written, lost, or not done, so that they wait again, before those that came since.
+          all was written, but those that are lost, and those that were not done and wait again, before those that came since.
 Promises  Pure, and never more than `most` wait: the oldest make room and are counted in ``lost``. Each change is written once, is
           lost, or waits. The changes of a key keep their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import Enum, auto
+from collections.abc import Collection, Mapping, Sequence
 
 from tarry.core.history import Change
-
-
-class End(Enum):
-    """What became of a batch."""
-
-    WRITTEN = auto()
-    LOST = auto()
-    NOT_DONE = auto()
 
 
 class Backlog:
@@ -63,20 +54,25 @@ class Backlog:
         self.batches += 1
         return changes
 
-    def end(self, end: End) -> Mapping[str, list[Change]]:
-        """Say what became of the batch, and return it."""
+    def end(self, *, undone: Collection[str] = (), lost: Collection[str] = ()) -> Mapping[str, list[Change]]:
+        """Say of which keys the changes of the batch were not written, or are lost; return those that were written."""
         under_way, self._under_way = self._under_way, {}
-        count, self._under_way_length = self._under_way_length, 0
-        if end is End.LOST:
-            self.lost += count
-        elif end is End.NOT_DONE:
-            waiting = {key: list(changes) for key, changes in under_way.items()}
+        self._under_way_length = 0
+        for key in lost:
+            self.lost += len(under_way.pop(key))
+        if undone:
+            waiting = {key: under_way.pop(key) for key in list(under_way) if key in undone}
+            self._queue_length += sum(map(len, waiting.values()))
             for key, changes in self._queued.items():
                 waiting.setdefault(key, []).extend(changes)
             self._queued = waiting
-            self._queue_length += count
             self._drop_oldest()
         return under_way
+
+    @property
+    def keys_under_way(self) -> Collection[str]:
+        """The keys of the batch."""
+        return set(self._under_way)
 
     def clear(self) -> None:
         """Give up what waits."""

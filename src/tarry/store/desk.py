@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -27,8 +27,8 @@ from cachetools import LRUCache
 
 from tarry.core.clock import Clock
 from tarry.core.history import Change, Entry, Fading, merged
-from tarry.store import Away, Mark, Store, Unsure
-from tarry.store.backlog import Backlog, End
+from tarry.store import Away, Mark, Partly, Store, Unsure
+from tarry.store.backlog import Backlog
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task, TimerHandle
@@ -38,7 +38,8 @@ READ_EVERY = 0.005
 WRITE_EVERY = 0.1
 MARKS_EVERY = 1.0
 TELL_EVERY = 60.0
-WRITE_TIMEOUT = 2.0
+WRITE_TIMEOUT = 3.0
+"""Longer than a store takes to say itself what it knows of a write without an answer."""
 OPEN_TIMEOUT = 3.0
 """For the first look at the store, which may look through a file."""
 CLOSE_TIMEOUT = 2.0
@@ -286,32 +287,36 @@ class Desk:
         return self._writing
 
     async def _write(self, changes: Sequence[Change]) -> None:
-        end = End.LOST
+        undone: Collection[str] = ()
+        lost: Collection[str] = ()
+        keys = self._backlog.keys_under_way
         try:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._store.write(changes)
         except Away as fault:
-            end, why = End.NOT_DONE, str(fault)
+            undone, why = keys, str(fault)
         except TimeoutError:
-            why = LATE
+            lost, why = keys, LATE
         except Unsure as fault:
-            why = str(fault)
+            lost, why = keys, str(fault)
+        except Partly as fault:
+            undone, lost, why = set(fault.undone), set(fault.unsure), str(fault)
         except asyncio.CancelledError:  # by `close`, whose time is over
-            self._backlog.end(end)
+            self._backlog.end(lost=keys)
             raise
         except Exception as fault:  # whatever a library throws: the next batch is tried all the same
-            why = self._complain("the memory ends in a fault", fault)
+            lost, why = keys, self._complain("the memory ends in a fault", fault)
         else:
-            end, why = End.WRITTEN, ""
+            why = ""
         self._writing = None
-        batch = self._backlog.end(end)
+        written = self._backlog.end(undone=undone, lost=lost)
+        if self._reading is not None and self._backlog.batches > self._reading_after:
+            for key, done in written.items():
+                self._overtaken.setdefault(key, []).extend(done)
         if why:
             self._writes.failed(self._clock.monotonic(), why)
         else:
             self._writes.went_well()
-            if self._reading is not None and self._backlog.batches > self._reading_after:
-                for key, done in batch.items():
-                    self._overtaken.setdefault(key, []).extend(done)
         self._tell()
         self._arm_writing(0.0 if self._backlog.queue_length >= BATCH else WRITE_EVERY)
 

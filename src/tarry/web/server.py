@@ -116,7 +116,7 @@ class _Application:
         return _text("503 Service Unavailable", *found) if found else _text("200 OK", "ok")
 
     def _metrics(self, state: State, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
-        registry = CollectorRegistry()
+        registry = CollectorRegistry(auto_describe=True)  # so that ?name[]= finds names
         registry.register(Fixed(state))
         started: list[tuple[str, list[tuple[str, str]]]] = []
 

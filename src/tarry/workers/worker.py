@@ -61,6 +61,11 @@ class Duty:
     share: Share | None = None
     alive_every: float = 0.0
 
+    @property
+    def folder(self) -> Path:
+        """Where files are named from that the configuration names."""
+        return self.path.parent if self.path is not None else Path()
+
 
 def work(duty: Duty, channel: Channel) -> int:
     """Serve until the supervisor has it end; return the exit status."""
@@ -73,7 +78,7 @@ class _Worker:
     def __init__(self, duty: Duty, channel: Channel) -> None:
         self._duty = duty
         self._channel = channel
-        self._server = Server(duty.config, observe=duty.observe, sink=duty.log.open(), share=duty.share)
+        self._server = Server(duty.config, observe=duty.observe, sink=duty.log.open(), share=duty.share, folder=duty.folder)
         self._orders: asyncio.Queue[AnyOrder] = asyncio.Queue()
         self._ending: list[asyncio.Task[None]] = []
 

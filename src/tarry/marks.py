@@ -1,0 +1,106 @@
+"""marks - wiring: what the operator said of clients by hand is brought to the door.
+
+What      `Marks` puts together the files of exempt.files and deny.files and what `tarry clients allow` and `deny` left in the
+          memory, and gives the door a new table when any of it changes, or ends.
+Promises  A look each second costs one stat(2) for each file. A file that becomes bad, or goes, leaves what was read of it before in
+          force, and that is told once. What was said with `tarry clients` is the later word about the same network.
+"""
+
+from __future__ import annotations
+
+import math
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from tarry.config.lists import File, Lists, read_lists
+from tarry.config.schema import Config
+from tarry.core.clock import Clock
+from tarry.core.marked import Marked
+from tarry.store import Mark
+
+LOOK_EVERY = 1.0
+
+
+class Marks:
+    """What was said by hand. *on_marked* takes the table for the door; *on_trouble* a sentence about a file that is bad now."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        clock: Clock,
+        config: Config,
+        folder: Path,
+        on_marked: Callable[[Marked], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._on_marked = on_marked
+        self._on_trouble = on_trouble
+        self._folder = folder
+        self._said: Sequence[Mark] = ()
+        self._ends_at = math.inf
+        self._timer: TimerHandle | None = None
+        self._config = config
+        self._lists = self._read()
+
+    def start(self) -> None:
+        """Tell what there is, and look each second from now on."""
+        self._tell()
+        self._look()
+
+    def change(self, config: Config) -> None:
+        """Go by the files that another configuration names."""
+        self._config = config
+        self._lists = self._read()
+        self._tell()
+
+    def said(self, marks: Sequence[Mark]) -> None:
+        """The memory has these marks now."""
+        self._said = marks
+        self._tell()
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._lists.has_changed():
+            old, new = self._lists, self._read()
+            kept = tuple(self._better(was, now) for was, now in zip(old.files, new.files, strict=True))
+            self._lists = Lists(kept)
+            self._tell()
+        elif self._clock.wall() >= self._ends_at:
+            self._tell()
+        self._timer = self._loop.call_later(LOOK_EVERY, self._look)
+
+    def _better(self, was: File, now: File) -> File:
+        """Return a file as it is now, or where it has become bad as it was, with its new stamp: it is told once."""
+        errors = [problem for problem in now.read.problems if problem.is_error]
+        if not errors:
+            return now
+        if now.stamp != was.stamp:
+            self._on_trouble(f"{now.named}: what was read of it before stays in force: {errors[0]}")
+        return File(now.key, now.named, now.path, now.stamp, was.read)
+
+    def _read(self) -> Lists:
+        return read_lists(self._config.exempt.files, self._config.deny.files, self._folder)
+
+    def _tell(self) -> None:
+        now = self._clock.wall()
+        self._ends_at = min((until for _, _, until in self._all() if until > now), default=math.inf)
+        self._on_marked(Marked.of((network, allow) for network, allow, until in self._all() if until == 0 or until > now))
+
+    def _all(self) -> Iterator[tuple[IPv4Network | IPv6Network, bool, float]]:
+        for entry in self._lists.exempt:
+            yield entry.network, True, entry.until
+        for entry in self._lists.deny:
+            yield entry.network, False, entry.until
+        for mark in self._said:
+            try:
+                yield ip_network(mark.what), mark.action == "allow", mark.until
+            except ValueError:
+                continue  # what a later version, or somebody else, has put there

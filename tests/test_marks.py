@@ -1,0 +1,96 @@
+"""What the operator said by hand, on its way to the door."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from tarry.config.schema import Config
+from tarry.config.tables import Deny, Exempt
+from tarry.core.clock import ManualClock
+from tarry.core.marked import Marked
+from tarry.marks import Marks
+from tarry.store import Mark
+from tests.shell import Loop
+
+
+class House:
+    """Marks, and what they told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("good.txt", "192.0.2.0/28  # partners\n")
+        self.write("bad.txt", "198.51.100.7\n2001:db8:bad::/48\n")
+        self.clock = ManualClock()
+        self.loop = Loop(self.clock)
+        self.told: list[Marked] = []
+        self.troubles: list[str] = []
+        self.marks = Marks(
+            self.loop.loop,
+            self.clock,
+            replace(Config(), exempt=Exempt(files=("good.txt",)), deny=Deny(files=("bad.txt",))),
+            folder,
+            self.told.append,
+            self.troubles.append,
+        )
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def words(self, *hosts: str) -> list[bool | None]:
+        """Return what the door would be told of these clients now."""
+        return [self.told[-1].find(ip_address(host).packed) for host in hosts]
+
+
+def test_files_and_marks_come_together(tmp_path: Path) -> None:
+    """What was said with `tarry clients` is the later word; what is no network there is passed over."""
+    house = House(tmp_path)
+    house.marks.start()
+    assert [True, False, False, None] == house.words("192.0.2.1", "198.51.100.7", "2001:db8:bad::1", "203.0.113.5")
+    house.marks.said((Mark("198.51.100.7", "allow"), Mark("203.0.113.0/24", "deny"), Mark("example.org", "deny")))
+    assert [True, True, False] == house.words("192.0.2.1", "198.51.100.7", "203.0.113.5")
+    house.marks.close()
+
+
+def test_a_mark_ends(tmp_path: Path) -> None:
+    """Within a second of its time, although nobody says anything."""
+    house = House(tmp_path)
+    house.marks.start()
+    now = house.clock.wall()
+    house.marks.said((Mark("203.0.113.5", "deny", until=now + 30), Mark("203.0.113.6", "deny", until=now - 1)))
+    assert [False, None] == house.words("203.0.113.5", "203.0.113.6")
+    house.loop.advance(32)
+    assert [None] == house.words("203.0.113.5")
+    house.marks.close()
+
+
+def test_a_file_that_changes(tmp_path: Path) -> None:
+    """Is read again; one that becomes bad, or goes, leaves what was there, and is told once."""
+    house = House(tmp_path)
+    house.marks.start()
+    house.write("bad.txt", "203.0.113.99\n203.0.113.98\n")
+    house.loop.advance(2)
+    assert [None, False] == house.words("198.51.100.7", "203.0.113.99")
+    house.write("bad.txt", "203.0.113.0/240 and more\n")
+    house.loop.advance(5)
+    assert [False] == house.words("203.0.113.99")
+    assert [True] == [one.startswith("bad.txt: what was read of it before stays in force: ") for one in house.troubles]
+    (tmp_path / "bad.txt").unlink()
+    house.loop.advance(5)
+    assert [False] == house.words("203.0.113.99")
+    assert 2 == len(house.troubles)
+    house.write("bad.txt", "203.0.113.97\n")
+    house.loop.advance(2)
+    assert [None, False] == house.words("203.0.113.99", "203.0.113.97")
+    house.marks.close()
+
+
+def test_a_reload_names_other_files(tmp_path: Path) -> None:
+    """They count from then on."""
+    house = House(tmp_path)
+    house.marks.start()
+    house.write("other.txt", "192.0.2.1\n")
+    house.marks.change(replace(Config(), deny=Deny(files=("other.txt",))))
+    assert [False, None] == house.words("192.0.2.1", "198.51.100.7")
+    house.marks.close()
