@@ -55,6 +55,7 @@ def test_what_a_newer_tarry_adds_is_passed_over() -> None:
         msgspec.msgpack.encode([*FIELDS[:9], [[NOW, "id"]]]),
         msgspec.msgpack.encode(FIELDS)[:-1],
     ],
+    ids=list("abcdefghijkl"),  # their own names would have the time in them, and differ between xdist's workers
 )
 def test_a_value_of_somebody_else_is_nothing_known(value: object) -> None:
     """Whatever it is."""
