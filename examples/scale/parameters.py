@@ -50,9 +50,7 @@ class Parameters:
 
     # When they come.
     good_peak: float = given(1.8, "times the mean", "DATA: 2023, busiest hour of the day of known good clients")
-    bad_peak: float = given(
-        4.0, "times the mean", "ASSUMED: one small server had 10 to 15 (one botnet); many are smoother together"
-    )
+    bad_peak: float = given(4.0, "times the mean", "ASSUMED: one small server had 8 to 16 (one botnet); many are smoother together")
     burst: float = given(
         1.5, "times", "ASSUMED: bots within a burst; 1 is none: SMTP is a Poisson process within seconds (Lee, Kim)"
     )
@@ -84,9 +82,7 @@ class Parameters:
     question_cpu: float = given(0.092, "ms", "MEASURED: bench lists: 0.46 ms for five questions that go out")
     delay_cpu: float = given(0.11, "ms a minute", "MEASURED: bench residual: a client in a residual delay")
     store_cpu: float = given(0.1, "ms", "TARGET: reading and writing the memory, a session (bench/history)")
-    dearer: float = given(
-        1, "times", "MEASURED: 1 in a busy loop (bench); reality.py saw 2 at 300 a second and 4 at 50, beside other work"
-    )
+    dearer: float = given(1, "times", "MEASURED: 1 in the benches; reality.py saw 2 at 300 a second and 4 at 50, beside other work")
     tls_cpu: float = given(0, "ms", "LIMIT: tls.mode = relay: the MTA does TLS. With terminate put in your openssl speed")
     held_memory: float = given(150, "bytes", "MEASURED: bench hold: Pss a held client")
     line_memory: float = given(10.5 * 1024, "bytes", "MEASURED: bench line, bench residual: Pss a client in line")
