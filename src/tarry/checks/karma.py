@@ -8,7 +8,12 @@ Why       Most mail comes from hosts that have sent mail before, and need not wa
 Mistaken  An address that many share (a NAT, a proxy that does not announce its clients) has the karma of all of them, and one that
           was given to somebody else has that of the one before until it has faded (karma.half_life). `tarry clients forget` ends
           it at once, and checks.karma.action = "tag" lets nobody wait for it. Bad karma counts for its address only: the customers
-          of a provider do not answer for each other.
+          of a provider do not answer for each other. An MTA that refuses what it should take for an hour makes its best senders
+          bad: forget them, or leave message_refused out of the rules.
+Abused    Good karma is cheap: who has had six messages taken has more than 5, his domain with him, and keeps it for as long as he
+          goes on and the MTA takes it. So it buys the hold before the greeting, and 1 of score, and nothing else. Names of rented
+          lines and servers do not count for the provider's domain where they look it (an address, vps, static, client); where a
+          provider names them otherwise, one customer's six messages spare all others the hold: karma.by_domain = false.
 Source    qpsmtpd's earlytalker (more than 5 is not held) and karma plugins; Haraka's karma.
 Since     0.1
 """
