@@ -88,7 +88,9 @@ class Leases:
         """Tell and read once. Where the store is away what was read before counts until it is too old."""
         try:
             others = await self._exchanged(told)
-        except Away:
+        except Exception as fault:  # whatever a library throws: what was read last would else count for ever
+            if not isinstance(fault, Away):
+                asyncio.get_running_loop().call_exception_handler({"message": "telling other hosts ends in a fault", "exception": fault})
             if self._clock.monotonic() - self._read_at >= LEASE:
                 self._others = {}
             return
