@@ -432,9 +432,9 @@ def test_the_container_can_be_made(tmp_path: Path) -> None:
 
 
 def test_the_configurations_have_nothing_to_be_warned_of() -> None:
-    """The one for a package and the one for an image; but that HTTP can be reached from outside the container, as it must be."""
-    told = {name: {problem.where for problem in load(PACKAGING / name).problems} for name in ("tarry.toml", "container.toml")}
-    assert {"tarry.toml": set(), "container.toml": {"web.listen"}} == told
+    """The one for a package and the one for an image."""
+    for name in ("tarry.toml", "container.toml"):
+        assert () == load(PACKAGING / name).problems
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:
