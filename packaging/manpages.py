@@ -39,6 +39,7 @@ _SIGNALS = (
         "Stop listening, let transactions finish within limits.drain, and stop; a second one ends all at once.",
     ),
     ("SIGHUP", "Read the configuration and the certificate again, and open the log anew. A file with errors changes nothing."),
+    ("SIGUSR2", "Start the installed version beside this one, hand it the sockets, and stop as above once it serves."),
 )
 _FILES = (
     (

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.e2e.servers.ahead import Ahead
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.crowd import Crowd
 from tests.e2e.servers.tarry import Tarry
@@ -143,9 +144,24 @@ ACTIONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def become() -> Iterator[Ahead[tuple[str, str], tuple[list[int], bool]]]:
+    with Ahead(become_of, ACTIONS) as ahead:
+        yield ahead
+
+
 @pytest.mark.parametrize(("action", "at"), ACTIONS)
-def test_what_becomes_of_an_early_talker(action: str, at: str) -> None:
-    """Each action is carried out at the phase that the operator names, with its own reply."""
+def test_what_becomes_of_an_early_talker(action: str, at: str, become: Ahead[tuple[str, str], tuple[list[int], bool]]) -> None:
+    """Each action is carried out at the phase that the operator names, with its own reply; a refusal is the end."""
+    codes, has_ended = become.of((action, at))
+
+    assert ACTIONS[action, at] == codes
+    assert has_ended == (codes[-1] in (521, 421, 554))
+
+
+def become_of(case: tuple[str, str]) -> tuple[list[int], bool]:
+    """Return what an early talker is told, and whether it is cut off."""
+    action, at = case
     config = f'[checks.pregreet]\naction = "{action}"\nat = "{at}"\n[delay]\ntarget = "0.5s"'
     with Tarry(config, wait="0.2s") as tarry, RawClient(tarry.port) as client:
         client.send(b"EHLO early\r\n")
@@ -156,9 +172,7 @@ def test_what_becomes_of_an_early_talker(action: str, at: str) -> None:
                 codes.append(client.command(line).code)
                 if codes[-1] == 521:
                     break
-        ends = client.read_until_closed() == b"" if codes[-1] in (521, 421, 554) else None
-    assert ACTIONS[action, at] == codes
-    assert ends is not False
+        return codes, codes[-1] in (521, 421, 554) and client.read_until_closed() == b""
 
 
 @pytest.mark.parametrize(("end_early", "action"), [(True, "reject"), (False, "reject"), (False, "tag")])
