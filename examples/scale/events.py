@@ -69,6 +69,7 @@ class _Day:
         self.number = 0
         self.there = [[0] * self.site.processes for _ in range(3)]
         self.all_there = [0, 0, 0]
+        self.factor = self.p.dearer / 1000 / (self.p.worker_speedup if self.site.workers > 1 else 1)
         self.karma: dict[tuple[int, int, int], tuple[float, float]] = {}
         self.caches: list[OrderedDict[tuple[int, int], float]] = [OrderedDict() for _ in range(self.site.processes)]
         self.resolvers: list[dict[tuple[int, int], float]] = [{} for _ in range(self.site.up)]
@@ -161,7 +162,7 @@ class _Day:
         for stage, seconds in stages:
             if stage == DELAYED:
                 cpu += seconds / 60 * p.delay_cpu
-        seen.cpu += cpu / 1000 / (p.worker_speedup if self.site.workers > 1 else 1)
+        seen.cpu += cpu * self.factor
         self._enter(at, place, tuple(stages), key)
 
     def _enter(self, at: float, place: int, stages: tuple[tuple[int, float], ...], key: tuple[int, int, int] | None) -> None:
@@ -198,4 +199,4 @@ class _Day:
         cache.move_to_end(client)
         if len(cache) > self.room:
             cache.popitem(last=False)
-        self.seen.cpu += (p.lists + p.names) * p.question_cpu / 1000 / (p.worker_speedup if self.site.workers > 1 else 1)
+        self.seen.cpu += (p.lists + p.names) * p.question_cpu * self.factor

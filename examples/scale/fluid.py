@@ -216,8 +216,7 @@ class Model:
             + every * p.store_cpu
             + asked * p.question_cpu
         ) / 1000
-        if site.workers > 1:
-            cpu /= p.worker_speedup
+        cpu *= p.dearer / (p.worker_speedup if site.workers > 1 else 1.0)
 
         entries = sum(
             self.crowds[kind].met(min(p.keep, site.age + self.curves[kind].until(end)) * site.day * p.shares[kind])

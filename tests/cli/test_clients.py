@@ -164,7 +164,7 @@ def test_a_client_is_forgotten(store: MemoryStore) -> None:
     """With its history and what was said of it; a mark on a network around it stays, and is named."""
     store.said = {one.what: one for one in (Mark("192.0.2.0/24", "allow"), Mark("192.0.2.7", "deny"))}
     result = run("forget", "192.0.2.7")
-    expected = "192.0.2.7: forgotten are its history, the mark that denied 192.0.2.7; 192.0.2.0/24 stays allowed\n"
+    expected = "192.0.2.7 is forgotten: its history, the mark that denied 192.0.2.7; 192.0.2.0/24 stays allowed\n"
     assert (0, expected) == (result.exit_code, result.stdout)
     assert {"198.51.100.7", "2001:db8:7::/64", "example.net"} == set(store.entries)
     assert {"192.0.2.0/24"} == set(store.said)
@@ -178,9 +178,9 @@ def test_a_network_is_forgotten(store: MemoryStore) -> None:
     store.said = {one.what: one for one in (Mark("192.0.2.128/25", "allow"), Mark("192.0.0.0/16", "deny"))}
     result = run("forget", "192.0.2.0/24", "example.net", "2001:db8::/32")
     assert [
-        "192.0.2.0/24: forgotten are 2 histories, the mark that allowed 192.0.2.128/25; 192.0.0.0/16 stays denied",
-        "example.net: forgotten are its history",
-        "2001:db8::/32: forgotten are its history",
+        "192.0.2.0/24 is forgotten: 2 histories, the mark that allowed 192.0.2.128/25; 192.0.0.0/16 stays denied",
+        "example.net is forgotten: its history",
+        "2001:db8::/32 is forgotten: its history",
     ] == result.stdout.splitlines()
     assert {"198.51.100.7", "192.0.20.7"} == set(store.entries)
     assert 1 == len(run("forget", "10.0.0.0/7").stdout.splitlines())
@@ -199,7 +199,7 @@ def test_everybody_is_forgotten(store: MemoryStore) -> None:
     assert (2, True) == (refused.exit_code, refused.stderr.startswith("tarry clients forget: --all forgets every client"))
     store.said = {f"192.0.2.{n}": Mark(f"192.0.2.{n}", "deny") for n in range(7)}
     told = run("forget", "--all", "--yes").stdout
-    assert told.startswith("everybody: forgotten are 4 histories, the mark that denied 192.0.2.0, ")
+    assert told.startswith("everybody is forgotten: 4 histories, the mark that denied 192.0.2.0, ")
     assert told.endswith(" and 2 more\n")
     assert ({}, {}) == (store.entries, store.said)
     assert 1 == run("forget", "--all", "--yes").exit_code

@@ -81,7 +81,7 @@ def test_a_report_has_marks_beside_clients() -> None:
 def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     """None in a pipe; its columns are those of the terminal where there is one."""
     monkeypatch.setenv("COLUMNS", "50")
-    monkeypatch.setattr(clients_table, "is_terminal", lambda: True)
+    monkeypatch.setattr("tarry.cli.layout.is_terminal", lambda: True)
     listed = Listed((entry("192.0.2.7", -9.0, ("pregreet.spoke", 2), ("helo.spoofed", 1)),), (), 1)
     with CliRunner().isolation() as (out, *_):
         clients_table.show_clients(listed, MEMORY, "worst")

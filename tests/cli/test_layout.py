@@ -24,6 +24,7 @@ def test_a_terminal_gets_paragraphs(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = layout.filled(TEXT, "  label ", 4).splitlines()
     assert lines[0].startswith("  label words") and all(line.startswith("    words") for line in lines[1:-1])
     assert 60 > max(map(len, lines))
+    assert [100, 59] == [max(map(len, layout.filled("x" * 100, breaks=breaks).splitlines())) for breaks in (False, True)]
     assert "\x1b[1mheading\x1b[0m" == layout.bold("heading")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "heading" == layout.bold("heading")

@@ -70,7 +70,8 @@ def test_a_listed_client() -> None:
     ] == list(found.waits)
     (reason,) = found.reasons
     assert ("bl.example", 3.0, "delay") == (reason.subject, reason.weight, reason.action)
-    assert reason.advice.startswith("bl.example says so: its operator takes names off it, ")
+    assert "bl.example takes it off when its operator is asked to; here that counts within dns.max_ttl" == reason.way_out
+    assert reason.advice.startswith("Who shares an address with a spammer: ")
 
 
 def test_a_client_that_was_turned_away() -> None:

@@ -104,7 +104,7 @@ def test_the_residual_delay_makes_up_what_is_missing(sink: Sink) -> None:
     with Tarry(DELAYED, backend=sink.port, wait="0.3s") as tarry:
         base = len(sink.wait_connections(1))
         with early(tarry) as client:
-            assert (250, True) == ((answer := timed(client, b"MAIL FROM:<a@b.example>"))[0], answer[1] < 1.0)
+            assert (250, True) == ((answer := timed(client, b"MAIL FROM:<a@b.example>"))[0], answer[1] < LATE)
             client.send(b"RCPT TO:<c@d.example>\r\n")
             time.sleep(0.5)
             assert 0 == len(sink.connections) - base
@@ -112,7 +112,7 @@ def test_the_residual_delay_makes_up_what_is_missing(sink: Sink) -> None:
             assert (250, True) == (rcpt.code, 1.99 <= rcpt.at - client.connected_at <= 2.0 + LATE)
             assert 1 == len(sink.connections) - base
             second = timed(client, b"RCPT TO:<e@d.example>")
-            assert (250, True) == (second[0], second[1] < 1.0)
+            assert (250, True) == (second[0], second[1] < LATE)
             assert client.command(b"DATA").code == 354
             assert client.command(b"x\r\n.").code == 250
         (hold,) = tarry.wait_records(1, ev="hold")
@@ -182,9 +182,10 @@ def be_delayed_at(at: str) -> None:
 
     if at == "helo":
         assert "helo" == hold["phase"]
-        assert max(took) < 0.9
+        assert max(took) < LATE
     else:
-        assert [index for index, each in enumerate(took) if each >= 0.9] == [DELAY_AT[at]]
+        assert at == hold["phase"]
+        assert took[DELAY_AT[at]] >= 0.9
 
 
 # Tarpits
@@ -200,7 +201,7 @@ def test_the_tarpit_holds_each_rcpt_beyond_the_free_ones(sink: Sink) -> None:
         holds = tarry.wait_records(3, ev="hold")
 
     assert [250] * 5 == [code for code, _ in took]
-    assert all(seconds < 0.8 for _, seconds in took[:2])
+    assert all(seconds < LATE for _, seconds in took[:2])
     for (_, seconds), least in zip(took[2:], (0.9, 1.2, 1.2), strict=True):
         assert least - 0.01 <= seconds <= least + LATE
     assert [("tarpit.rcpt", 0.9), ("tarpit.rcpt", 1.2), ("tarpit.rcpt", 1.2)] == [(each["why"], each["asked"]) for each in holds]

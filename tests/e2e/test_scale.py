@@ -46,6 +46,7 @@ WITHIN = {
 """How far the formulas may be from what is counted on one small day; its worst seconds waver more than its means."""
 
 
+@pytest.mark.slow
 def test_formulas_and_events_agree() -> None:
     """Within some per cent of each other, for one day of clients that are played one by one."""
     model = Model(EVEN, Site(50_000, hosts=1, workers=2, age=0))
@@ -94,6 +95,7 @@ def test_survivors_have_the_load_of_the_dead() -> None:
     assert whole.busy_p99 * 4 / 3 == pytest.approx(less.busy_p99, rel=0.05)
 
 
+@pytest.mark.slow
 def test_as_many_hosts_as_are_needed() -> None:
     """One host fewer would be beyond a limit; hosts that may fail come on top."""
     site = hosts_needed(EVEN, Site(1e9, workers=4, down=1))
@@ -168,6 +170,7 @@ def test_examples_in_docstrings(module: object) -> None:
     assert (0, True) == (done.failed, done.attempted > 0)
 
 
+@pytest.mark.slow
 def test_a_billion_a_day_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     """Twenty-four hours, the totals and the limits, none of it wider than 100 columns."""
     assert 0 == simulate.main(["--day", "1e9", "--hosts", "0", "--workers", "4", "--down", "1", "--events", "0"])
@@ -177,6 +180,7 @@ def test_a_billion_a_day_on_one_screen(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_the_script_runs_by_itself(tmp_path: Path) -> None:
     """From any folder, with nothing but the standard library, and the same seed gives the same numbers."""
     command = [sys.executable, "-I", str(EXAMPLES / "scale" / "simulate.py"), "--day", "1e6", "--events", "20000", "--json"]

@@ -15,6 +15,7 @@ from tests.e2e.servers.tarry import Tarry
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LATE = 3.0  # seconds that a busy machine may add
+ATTEMPTS = 5  # where it was too slow to speak in time
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +89,11 @@ def test_bytes_in_the_last_milliseconds_are_early(short_hold: Tarry) -> None:
             client.send(b"EHLO early\r\n")
             return time.monotonic() < due - 0.001, client.read_reply().code, client.address[1]
 
-    with ThreadPoolExecutor(10) as pool:
-        told = list(pool.map(speak, [count * 0.005 for count in range(1, 11)]))
-    in_time = [port for was, _, port in told if was]
+    for _ in range(ATTEMPTS):
+        with ThreadPoolExecutor(10) as pool:
+            told = list(pool.map(speak, [count * 0.005 for count in range(1, 11)]))
+        if in_time := [port for was, _, port in told if was]:
+            break
     early = [short_hold.wait_records(1, ev="close", port=port)[0]["early"] for port in in_time]
 
     assert in_time, "the machine is too slow to speak in time"
@@ -179,13 +182,13 @@ def become_of(case: tuple[str, str]) -> tuple[list[int], bool]:
 def test_end_early_says_when_a_talker_is_sent_away(end_early: bool, action: str) -> None:
     """At once when it is on; off, a talker waits as long as anyone and learns nothing of having been noticed."""
     config = f'[hold]\nend_early = {str(end_early).lower()}\n[checks.pregreet]\naction = "{action}"'
-    with Tarry(config, wait="1s") as tarry, RawClient(tarry.port) as client:
+    with Tarry(config, wait="4s" if end_early else "1s") as tarry, RawClient(tarry.port) as client:
         client.send(b"EHLO early\r\n")
         reply = client.read_reply()
         took = reply.at - client.connected_at
 
     assert (554 if action == "reject" else 220) == reply.code
-    assert took < 0.9 if end_early else took >= 0.99
+    assert took < 3.9 if end_early else took >= 0.99
 
 
 def test_observing_lets_everybody_through_and_tells_what_would_have_been() -> None:

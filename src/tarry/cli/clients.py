@@ -212,7 +212,7 @@ def _told(one: _Forgotten) -> str:
             f"the mark that {'allowed' if mark.action == 'allow' else 'denied'} {mark.what}" for mark in one.marks[:5]
         )
         more = f" and {len(one.marks) - 5:,} more" if len(one.marks) > 5 else ""
-        told = f"{one.what}: forgotten are {histories}{f', {marks}{more}' if marks else ''}"
+        told = f"{one.what} is forgotten: {histories}{f', {marks}{more}' if marks else ''}"
     for mark in one.stay:
         told += f"; {mark.what} stays {'allowed' if mark.action == 'allow' else 'denied'}"
     return filled(told)

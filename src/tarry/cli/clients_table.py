@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tarry.cli import layout
 from tarry.cli.client_history import entry_report
-from tarry.cli.layout import is_terminal
 from tarry.cli.moments import ago, ahead, at, length
 from tarry.cli.opened import Memory
 from tarry.cli.who import is_within, network_of
@@ -151,4 +151,4 @@ def _show(made: Table) -> None:
 
 
 def _width() -> int:
-    return shutil.get_terminal_size().columns if is_terminal() else _WIDE
+    return shutil.get_terminal_size().columns if layout.is_terminal() else _WIDE

@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import click
 import msgspec
 
-from tarry.cli.layout import bold, columns, filled, is_terminal
+from tarry.cli import layout
+from tarry.cli.layout import bold, filled
 from tarry.cli.moments import ago, iso, to_the_second
 from tarry.cli.session_account import WHERE, Account, Found
 from tarry.config.spelling import printable
 from tarry.core.client import Endpoint
 from tarry.core.karma import Rule
 from tarry.record.schema import Close
+from tarry.sinks.story import Said, Tone
 from tarry.sinks.terminal import line_of, wants_colour
 
 _ENDED = {
@@ -26,6 +29,9 @@ _ENDED = {
     "mta": "the MTA ended it",
     "handoff": "it was given to the MTA, and goes on without tarry",
 }
+_COLOURS = {Tone.GOOD: "green", Tone.WARN: "yellow", Tone.BAD: "red"}
+_STORY = 14  # columns of a moment
+_ENDLESS = 1_000_000
 
 
 # For a person.
@@ -90,12 +96,16 @@ def _came_to(close: Close) -> str:
 
 
 def _told_story(account: Account) -> Iterator[str]:
-    width = columns() if is_terminal() else 1_000_000
-    colour = wants_colour(os.environ, is_terminal=is_terminal())
+    is_coloured = wants_colour(os.environ, is_terminal=layout.is_terminal())
     for dt, said in account.story:
-        yield line_of(f"  {dt:8.2f} s ", said, width, colour=colour).decode("ascii").rstrip("\n")
+        line = filled(_words(said), f"  {dt:8.2f} s  ", _STORY, breaks=True)
+        yield click.style(line, fg=_COLOURS.get(said.tone), dim=said.tone is Tone.QUIET) if is_coloured else line
     if not account.story:
         yield "  nothing that is worth a line"
+
+
+def _words(said: Said) -> str:
+    return line_of("", said, _ENDLESS).decode("ascii").strip()
 
 
 def _reason_lines(one: Found) -> Iterator[str]:
@@ -108,6 +118,8 @@ def _reason_lines(one: Found) -> Iterator[str]:
         yield filled(printable(text), "      ", 8)
     for rule in one.karma:
         yield filled(printable(_rule(rule)), "      ", 8)
+    if one.way_out:
+        yield filled(printable(one.way_out), "      the way out: ", 8)
     if one.advice:
         yield filled(printable(one.advice), "      if it is honest: ", 8)
 
@@ -174,10 +186,7 @@ def report(account: Account) -> Mapping[str, object]:
         "ended": close.ended if account.is_over else None,
         "total": close.total,
         "notes": list(account.notes),
-        "story": [
-            {"after": round(dt, 3), "text": line_of("", said, 1_000_000).decode("ascii").strip(), "tone": said.tone.name.lower()}
-            for dt, said in account.story
-        ],
+        "story": [{"after": round(dt, 3), "text": _words(said), "tone": said.tone.name.lower()} for dt, said in account.story],
         "reasons": [
             {
                 "reason": one.name,
@@ -192,6 +201,7 @@ def report(account: Account) -> Mapping[str, object]:
                 "weight": one.weight,
                 "karma": [_rule_report(rule) for rule in one.karma],
                 "advice": one.advice or None,
+                "way_out": one.way_out or None,
             }
             for one in account.reasons
         ],

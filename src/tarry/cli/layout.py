@@ -19,12 +19,13 @@ _WIDEST = 100
 _NARROWEST = 40
 
 
-def filled(text: str, first: str = "", indent: int = 0) -> str:
-    """Return *first* and a paragraph behind it, whose further lines stand *indent* columns in."""
+def filled(text: str, first: str = "", indent: int = 0, *, breaks: bool = False) -> str:
+    """Return *first* and a paragraph behind it, whose further lines stand *indent* columns in. With *breaks* a word that is too
+    long for a line is broken; a key or an address is better left whole."""
     if not is_terminal():
         return first + text
     return textwrap.fill(
-        text, columns() - 1, initial_indent=first, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        text, columns() - 1, initial_indent=first, subsequent_indent=" " * indent, break_long_words=breaks, break_on_hyphens=False
     )
 
 

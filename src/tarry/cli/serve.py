@@ -89,16 +89,15 @@ def _start(config: Config, path: Path | None, observe: bool) -> None:
     notifier, took_over = Notifier(os.environ, os.getpid()), takeover.predecessor(os.environ, os.getpid())
     workers = plan.count(config.listen.workers)
     identity = privileges.wanted(config.listen.user)
-    if unwise := privileges.warning(config.listen.user):
-        _say(unwise)
+    unwise = privileges.warning(config.listen.user)
     sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()), workers)
     if identity is not None:
         privileges.become(identity)
     duty = Duty(config, path, observe, _log_of(config, took_over), alive_every=notifier.watchdog)
     if workers == 1:
-        run(_serve(duty, sockets, notifier, took_over))
+        run(_serve(duty, sockets, notifier, took_over, unwise))
         return
-    say_ready = partial(_say_ready, config=config, observe=observe)
+    say_ready = partial(_say_ready, unwise=unwise, config=config, observe=observe)
     Supervisor(duty, sockets, workers, notifier=notifier, on_ready=say_ready, say=_say, predecessor=took_over).run()
 
 
@@ -110,7 +109,7 @@ def _log_of(config: Config, took_over: Predecessor | None) -> Log:
     return Log(config.record.path, config.record.style, terminal, wants_colour(os.environ, is_terminal=terminal), turns)
 
 
-async def _serve(duty: Duty, sockets: Sequence[Open], notifier: Notifier, took_over: Predecessor | None) -> None:
+async def _serve(duty: Duty, sockets: Sequence[Open], notifier: Notifier, took_over: Predecessor | None, unwise: str) -> None:
     """Serve in this process, alone."""
     config, path = duty.config, duty.path
     incarnation = took_over.incarnation + 1 if took_over is not None else 0
@@ -119,7 +118,8 @@ async def _serve(duty: Duty, sockets: Sequence[Open], notifier: Notifier, took_o
     )
 
     def on_ready(server: Server) -> None:
-        _say_ready([Endpoint(*one) for one in server.addresses], server.notes, config=config, observe=duty.observe)
+        where = [Endpoint(*one) for one in server.addresses]
+        _say_ready(where, server.notes, unwise=unwise, config=config, observe=duty.observe)
         if took_over is not None:
             notifier.tell(MAINPID=os.getpid())
             took_over.tell_ready()
@@ -147,14 +147,15 @@ def _reread(path: Path) -> Loaded:
     return loaded
 
 
-def _say_ready(where: Sequence[Endpoint], notes: Sequence[str], *, config: Config, observe: bool) -> None:
+def _say_ready(where: Sequence[Endpoint], notes: Sequence[str], *, unwise: str, config: Config, observe: bool) -> None:
     wait = write_span(config.hold.wait)
     listening = ", ".join(map(str, where))
     _say(f"version {VERSION} listens on {listening}; clients wait {wait}; mail goes to {destination(config)}")
     if observe:
         _say("observing only: everyone is let through, and the records say what would have happened")
-    for note in notes:
-        _say(note)
+    for note in (unwise, *notes):
+        if note:
+            _say(note)
     if os.isatty(1):
         _say(f"see it work: tarry probe {where[0]}     (stop with Ctrl-C)")
 

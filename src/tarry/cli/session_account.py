@@ -52,6 +52,7 @@ class Found(msgspec.Struct, frozen=True):
     """One reason of the session. ``after`` is when it was found, None where only the closing line is recorded.
 
     ``action`` is what it led to then, ``now`` what it would lead to, by the key in ``key``. ``karma`` are the rules that it meets.
+    ``advice`` tells who is found by mistake, and what helps; ``way_out`` what the client has to do, where it is not up to us.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Found(msgspec.Struct, frozen=True):
     weight: float
     karma: tuple[Rule, ...]
     advice: str
+    way_out: str
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -150,28 +152,41 @@ def _reasons(session: Session, close: Close, loaded: Loaded, keys: Keys, rules: 
 def _reason(dt: float | None, event: Reason, loaded: Loaded, keys: Keys, rules: tuple[Rule, ...]) -> Found:
     name = f"{event.check}.{event.code}"
     met = tuple(rule for rule in rules if rule.on in (event.check, name) and rule.on not in EVENTS)
-    meaning = effect = now = advice = key = ""
+    meaning = effect = now = advice = way_out = key = ""
     if event.check in loaded.config.checks:
         explained = explain(loaded.config, event.check)
         told = next((one for one in explained.reasons if one.code == event.code), None)
         if told is not None:
             meaning, effect, now = told.meaning, told.effect, told.action.word
             key = str(keys.check(event.check, event.code))
-            advice = _advice(explained, event)
+            advice, way_out = _advice(explained, event)
     else:
         meaning = "this configuration has no such check"
     return Found(
-        name, event.subject, event.detail, event.phase, dt, event.action, meaning, effect, now, key, event.weight, met, advice
+        name,
+        event.subject,
+        event.detail,
+        event.phase,
+        dt,
+        event.action,
+        meaning,
+        effect,
+        now,
+        key,
+        event.weight,
+        met,
+        advice,
+        way_out,
     )
 
 
-def _advice(explained: Explanation, event: Reason) -> str:
-    """Return how a client comes by this reason without deserving it, and what helps then: the manual page knows."""
+def _advice(explained: Explanation, event: Reason) -> tuple[str, str]:
+    """Return how a client comes by this reason without deserving it, which its manual page knows, and what it has to do."""
     if event.weight < 0:
-        return ""
-    listed = f"{event.subject} says so: its operator takes names off it, and what it answers counts here anew after dns.max_ttl. "
+        return "", ""
     has_lists = any(key.last == "zones" for key, _ in explained.keys)
-    return (listed if has_lists and event.subject else "") + explained.sections.get("Mistaken", "").replace("``", "")
+    listed = f"{event.subject} takes it off when its operator is asked to; here that counts within dns.max_ttl"
+    return explained.sections.get("Mistaken", "").replace("``", ""), listed if has_lists and event.subject else ""
 
 
 # How long it was held, and why so long.

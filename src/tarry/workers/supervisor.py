@@ -97,6 +97,7 @@ class Supervisor:
         self._successor_until = 0.0
         self._stage = 0
         self._is_up = False
+        self._wants_upgrade = False
         self._fault: OSError | None = None
         self._kill_at: float | None = None
         self._feed_at = 0.0
@@ -178,6 +179,8 @@ class Supervisor:
         else:
             self._notifier.tell(MAINPID=os.getpid(), READY=1, STATUS=status)
             self._predecessor.tell_ready()
+        if self._wants_upgrade:
+            self._upgrade()
 
     def _reap(self) -> None:
         while True:
@@ -312,8 +315,11 @@ class Supervisor:
         self._kill_at = time.monotonic() + NOT_STARTED_GRACE
 
     def _upgrade(self) -> None:
-        if self._stage or self._successor is not None or not self._is_up:
+        if self._stage or self._successor is not None:
             return
+        self._wants_upgrade = not self._is_up
+        if self._wants_upgrade:
+            return  # when all workers serve
         self._say(f"upgrade: starts {takeover.spelled()}")
         try:
             environ = {**os.environ, **self._notifier.variables}
