@@ -156,9 +156,9 @@ def test_a_lack_of_descriptors_is_told_while_it_lasts() -> None:
 
     async def scenario() -> None:
         async with serve(config_of(ALONE)) as server:
-            server._on_stress(True, "EMFILE")
+            server._on_stress("descriptors", True, "EMFILE")
             assert (Stress("descriptors", "EMFILE"),) == server.state().stress
-            server._on_stress(False, "")
+            server._on_stress("descriptors", False, "")
             assert () == server.state().stress
 
     run(scenario())
