@@ -50,9 +50,7 @@ class Parameters:
 
     # When they come.
     good_peak: float = given(1.8, "times the mean", "DATA: 2023, busiest hour of the day of known good clients")
-    bad_peak: float = given(
-        4.0, "times the mean", "ASSUMED: one small server had 10 to 15 (one botnet); many are smoother together"
-    )
+    bad_peak: float = given(4.0, "times the mean", "ASSUMED: one small server had 8 to 16 (one botnet); many are smoother together")
     burst: float = given(
         1.5, "times", "ASSUMED: bots within a burst; 1 is none: SMTP is a Poisson process within seconds (Lee, Kim)"
     )
@@ -84,9 +82,7 @@ class Parameters:
     question_cpu: float = given(0.092, "ms", "MEASURED: bench lists: 0.46 ms for five questions that go out")
     delay_cpu: float = given(0.11, "ms a minute", "MEASURED: bench residual: a client in a residual delay")
     store_cpu: float = given(0.1, "ms", "TARGET: reading and writing the memory, a session (bench/history)")
-    dearer: float = given(
-        1, "times", "MEASURED: 1 in a busy loop (bench); reality.py saw 2 at 300 a second and 4 at 50, beside other work"
-    )
+    dearer: float = given(1, "times", "MEASURED: 1 in the benches; reality.py saw 2 at 300 a second and 4 at 50, beside other work")
     tls_cpu: float = given(0, "ms", "LIMIT: tls.mode = relay: the MTA does TLS. With terminate put in your openssl speed")
     held_memory: float = given(150, "bytes", "MEASURED: bench hold: Pss a held client")
     line_memory: float = given(10.5 * 1024, "bytes", "MEASURED: bench line, bench residual: Pss a client in line")
@@ -112,7 +108,7 @@ class Parameters:
     patient_record: float = given(2250, "bytes", "MEASURED: reality.py; delayed, gave up")
     passed_record: float = given(3300, "bytes", "MEASURED: reality.py; delayed, came through, one message")
     good_record: float = given(2750, "bytes", "MEASURED: reality.py; one message")
-    answer_record: float = given(290, "bytes", "MEASURED: reality.py: the record of one answer of a DNS list")
+    answer_record: float = given(250, "bytes", "MEASURED: 224 an answer; a listing adds a reason of 220, to few of them")
     close_record: float = given(560, "bytes", "MEASURED: reality.py")
     detail: float = given(1, "0 or 1", "LIMIT: 1: record.detail = all; 0: close")
     zipped: float = given(0.083, "share", "MEASURED: what gzip -6 leaves of an hour of records")

@@ -55,20 +55,27 @@ def test_a_store_that_is_away(store: MemoryStore) -> None:
     assert store.is_closed
 
 
-def test_a_store_that_does_not_say(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_is_named_once(store: MemoryStore) -> None:
+    """Where its own words do not."""
+    store.why = "valkey://192.0.2.250:6379/0: Connection refused"
+    assert (75, f"the memory of clients is away: {store.why}") == failing(memory())
+
+
+def test_a_store_that_does_not_say(store: MemoryStore) -> None:
     """Whether it did what was asked, or anything at all."""
 
     async def unsure(_: Store) -> int:
         raise Unsure("the connection broke")
 
     assert 75 == failing(memory(), unsure)[0]
-    monkeypatch.setattr(opened, "PATIENCE", 0.01)
 
     async def silent(_: Store) -> int:
         await asyncio.Event().wait()
         return 0
 
-    assert (75, True) == (failing(memory(), silent)[0], "no answer within 0 s" in failing(memory(), silent)[1])
+    with pytest.raises(NoMemory, match="no answer within 0 s") as fault:
+        memory().use(silent, patience=0.01)
+    assert 75 == fault.value.status
 
 
 def test_no_memory_is_wanted() -> None:

@@ -85,7 +85,7 @@ def test_a_client_that_was_turned_away() -> None:
 def test_an_exempt_client() -> None:
     """Is not held, and why."""
     connect = schema.Connect("192.0.2.9", 1, "", exempt="exempt")
-    assert ("not held, since it is exempt: exempt",) == account([(0.0, connect), (0.0, schema.Greet(0.0))]).waits
+    assert ("not held: it is exempt",) == account([(0.0, connect), (0.0, schema.Greet(0.0))]).waits
 
 
 def test_a_client_that_hung_up() -> None:
@@ -128,6 +128,14 @@ def test_who_is_greeted_sooner() -> None:
     assert "greeted after 0.1 s, sooner than that for karma.good" == found.waits[-1]
     assert ("", -1.0) == (found.reasons[0].advice, found.reasons[0].weight)
     assert "greeted after 0.1 s, sooner than that" == account([EARLY[0], (0.1, schema.Greet(0.1))]).waits[-1]
+
+
+def test_who_passed_before() -> None:
+    """Is greeted sooner, as long as passes are remembered."""
+    events = [EARLY[0], *((0.1, schema.Outcome(check, "skipped", "passed before")) for check in ("pregreet", "gone"))]
+    told = account([*events, (0.1, schema.Greet(0.1))], '[checks.pregreet]\nremember = "1d"\n').waits[-1]
+    expected = 'sooner than that since it passed pregreet, gone before: checks.pregreet.remember = "1d" (tarry.toml:2)'
+    assert f"greeted after 0.1 s, {expected}" == told
 
 
 @pytest.mark.parametrize(

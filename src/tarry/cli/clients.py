@@ -22,7 +22,7 @@ from tarry.cli.client_history import mark_report
 from tarry.cli.clients_table import Listed
 from tarry.cli.clients_verb import memory, named, notes, options, refuse, used, write
 from tarry.cli.layout import bold, filled
-from tarry.cli.opened import NOTHING, USAGE
+from tarry.cli.opened import LONG_PATIENCE, NOTHING, USAGE
 from tarry.cli.who import Who, is_within, network_of
 from tarry.core.history import Entry
 from tarry.store import Mark, Order, Store
@@ -74,7 +74,7 @@ def list_(
             return Listed((), tuple(mark for mark in marks if match in mark.what)[:limit], len(marks))
         return Listed(tuple(await store.list(Order(by, match, limit), place.now)), marks, await store.count())
 
-    listed = used(ctx, place, work)
+    listed = used(ctx, place, work, patience=LONG_PATIENCE)
     if as_json:
         told = {"marks": list(map(mark_report, listed.marks))} if only_marks else clients_table.report(listed, place)
         write({"v": 1, "store": place.shown, "count": listed.count, **told})
@@ -150,7 +150,7 @@ def forget(
             return [await _forget_all(store, place.now)]
         return [await _forget(store, one, place.now) for one in subjects]
 
-    found = used(ctx, place, work)
+    found = used(ctx, place, work, patience=LONG_PATIENCE)
     if as_json:
         told = [
             {"what": one.what, "entries": one.entries, "marks": list(map(mark_report, one.marks))}

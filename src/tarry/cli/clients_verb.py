@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 import click
 
 from tarry.cli.layout import filled
-from tarry.cli.opened import USAGE, Memory, NoMemory, memory_of
+from tarry.cli.opened import PATIENCE, USAGE, Memory, NoMemory, memory_of
 from tarry.cli.who import Who, who
 from tarry.config.load import load
 from tarry.config.spelling import printable
@@ -43,10 +43,17 @@ def memory(ctx: click.Context, file: str | None, url: str | None) -> Memory:
     return memory_of(loaded.config, url)
 
 
-def used(ctx: click.Context, memory: Memory, work: Callable[[Store], Awaitable[_T]], *, makes: bool = False) -> _T:
+def used(
+    ctx: click.Context,
+    memory: Memory,
+    work: Callable[[Store], Awaitable[_T]],
+    *,
+    makes: bool = False,
+    patience: float = PATIENCE,
+) -> _T:
     """Return what *work* comes to; a store that cannot be used ends the command."""
     try:
-        return memory.use(work, makes=makes)
+        return memory.use(work, makes=makes, patience=patience)
     except NoMemory as fault:
         refuse(ctx, str(fault), fault.status)
 

@@ -2,7 +2,7 @@
 
 What      `Memory` is what a verb needs of it: the configuration, which store, and how karma fades; `use` opens the store, does
           something with it and closes it.
-Promises  A store that is away, or does not say whether it did what was asked, is a `NoMemory` with one sentence, within `PATIENCE`.
+Promises  A store that is away, or does not say whether it did what was asked, is a `NoMemory` with one sentence.
           A file that is not there is not made by who only looks: then nothing was ever remembered, which is told with its whole
           name, since the name of a file is relative to the folder that the server was started in.
 Beside a running server it is a second user of the same store, as any other host is.
@@ -29,7 +29,9 @@ from tarry.store.places import open_store
 NOTHING, USAGE, TRY_LATER = 1, 2, 75
 """Exit statuses: nothing is known; the URL is wrong; the store is away."""
 PATIENCE = 10.0
-"""Seconds in which a store must have answered."""
+"""Seconds in which a store must have done what is asked of one client."""
+LONG_PATIENCE = 600.0
+"""And of many: a million are forgotten in half a minute on a quiet machine."""
 
 _SQLITE = "sqlite:"
 _T = TypeVar("_T")
@@ -74,8 +76,8 @@ class Memory(msgspec.Struct, frozen=True):
         """True for a file that is not there."""
         return self.url.startswith(_SQLITE) and not self._file.exists()
 
-    def use(self, work: Callable[[Store], Awaitable[_T]], *, makes: bool = False) -> _T:
-        """Return what *work* comes to. With *makes* a file that is not there is made. Raises NoMemory."""
+    def use(self, work: Callable[[Store], Awaitable[_T]], *, makes: bool = False, patience: float = PATIENCE) -> _T:
+        """Return what *work* comes to, within so many seconds. With *makes* a file that is not there is made. Raises NoMemory."""
         if self.url == "none":
             raise NoMemory('nothing is remembered: store.url is "none"', NOTHING)
         if self.is_missing and not makes:
@@ -96,11 +98,13 @@ class Memory(msgspec.Struct, frozen=True):
         except ValueError as wrong:
             raise NoMemory(str(wrong), USAGE) from None
         try:
-            return asyncio.run(_used(store, work))
+            return asyncio.run(_used(store, work, patience))
         except (Away, Unsure) as fault:
-            raise NoMemory(f"the memory of clients ({self.shown}) is away: {fault}", TRY_LATER) from None
+            place = self.shown.removeprefix(_SQLITE)
+            where = "" if place in str(fault) else f" ({self.shown})"
+            raise NoMemory(f"the memory of clients{where} is away: {fault}", TRY_LATER) from None
         except TimeoutError:
-            raise NoMemory(f"the memory of clients ({self.shown}) is away: no answer within {PATIENCE:.0f} s", TRY_LATER) from None
+            raise NoMemory(f"the memory of clients ({self.shown}) is away: no answer within {patience:.0f} s", TRY_LATER) from None
 
 
 def memory_of(config: Config, url: str | None = None) -> Memory:
@@ -108,9 +112,9 @@ def memory_of(config: Config, url: str | None = None) -> Memory:
     return Memory(config, url or config.store.url, time.time())
 
 
-async def _used(store: Store, work: Callable[[Store], Awaitable[_T]]) -> _T:
+async def _used(store: Store, work: Callable[[Store], Awaitable[_T]], patience: float) -> _T:
     try:
-        return await asyncio.wait_for(_awaited(work(store)), PATIENCE)
+        return await asyncio.wait_for(_awaited(work(store)), patience)
     finally:
         with suppress(TimeoutError):
             await asyncio.wait_for(store.close(), PATIENCE)

@@ -17,7 +17,7 @@ from tarry.config.compile import fingerprint, karma_rules, policy
 from tarry.config.explanation import Explanation, explain
 from tarry.config.load import Loaded
 from tarry.core.karma import EVENTS, Rule, points
-from tarry.record.schema import Close, Greet, Hold, Reason, Reply, Verdict, Wait
+from tarry.record.schema import Close, Greet, Hold, Outcome, Reason, Reply, Verdict, Wait
 from tarry.record.summary import Summary
 from tarry.rehearsal.keys import Keys, LineOf
 from tarry.sinks.story import Said, tell
@@ -44,6 +44,8 @@ _WHY_HELD = {
     "answers": "waited for DNS",
     "reply_pace": "was told its reply an octet at a time",
 }
+PASSED_BEFORE = "passed before"
+"""What core/hold says of a check that was skipped for what is remembered."""
 _SLACK = 0.25
 """Seconds by which a hold may be shorter than was drawn without a cause: none is."""
 
@@ -219,7 +221,7 @@ def _before_the_greeting(session: Session, close: Close, keys: Keys) -> Iterator
         yield f"held {close.held:.1f} s before {'the greeting' if close.greeted else 'it was over'}"
         return
     if connect.exempt:
-        yield f"not held, since it is exempt: {connect.exempt}"
+        yield "not held: it is exempt"
         return
     if not connect.wait and session.close is not None and not close.greeted and close.hangup is None:
         yield "not held: it was turned away as it came"
@@ -249,6 +251,14 @@ def _why_sooner(session: Session, saved: float, keys: Keys) -> str:
     speak_for = [one.event for one in session.records if isinstance(one.event, Reason) and one.event.weight < 0]
     if speak_for:
         return f", sooner than that for {', '.join(f'{one.check}.{one.code}' for one in speak_for)}"
+    passed = [
+        one.event.check
+        for one in session.records
+        if isinstance(one.event, Outcome) and one.event.result == "skipped" and one.event.why == PASSED_BEFORE
+    ]
+    if passed:
+        by = ", ".join(str(keys.because(f"checks.{check}.remember")) for check in passed if check in keys.config.checks)
+        return f", sooner than that since it passed {', '.join(passed)} before{f': {by}' if by else ''}"
     acted = any(isinstance(one.event, Verdict) and one.event.phase == "hold" for one in session.records)
     return f", sooner than that since it was decided: {keys.because('hold.end_early')}" if acted else ", sooner than that"
 
