@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def upgraded(tarry: Tarry, servers: int) -> list[int]:
 def test_an_upgrade_under_load(before: int, after: int) -> None:
     """With as many workers or not: no connection is refused, no message lost, no session cut; a held client is greeted by the old
     one when its time has come, and a transaction is finished there."""
-    config = f"[listen]\nworkers = {before}\n{NO_LIMIT}[limits]\ndrain = '20s'\n[[hold.class]]\nname = 'slow'\nnetworks = ['127.5.0.0/16']\nwait = '3s'\n"
+    config = (
+        f"[listen]\nworkers = {before}\n{NO_LIMIT}[limits]\ndrain = '20s'\n"
+        "[[hold.class]]\nname = 'slow'\nnetworks = ['127.5.0.0/16']\nwait = '3s'\n"
+    )
     with Tarry(config, wait="20ms") as tarry:
         tarry.wait_records(before, ev="start")
         old = tarry.pid
@@ -95,8 +99,6 @@ def test_clients_that_do_not_end_meet_the_drain() -> None:
 
 def test_a_new_version_is_the_main_process_for_systemd(tmp_path: Path) -> None:
     """It says MAINPID= and READY=1 to the socket of the first one, and nobody says STOPPING=1."""
-    import socket
-
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(tmp_path / "notify"))
         ear.settimeout(15)

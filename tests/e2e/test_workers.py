@@ -11,8 +11,8 @@ import pytest
 
 from tests.e2e.servers import certificate
 from tests.e2e.servers.clients import RawClient, submit
-from tests.e2e.servers.steady_load import Load, lost
 from tests.e2e.servers.processes import free_port, is_alive, is_listening, wait_until
+from tests.e2e.servers.steady_load import Load, lost
 from tests.e2e.servers.tarry import COMMAND, Tarry, toml
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -51,7 +51,7 @@ def test_each_worker_says_that_it_serves_and_the_operator_hears_it_once(front: T
 
 
 def test_a_worker_that_is_killed_under_load(front: Tarry) -> None:
-    """Its own sessions end; no connection is refused, no acknowledged message is lost, no other session breaks; and it is replaced."""
+    """Its own sessions end; nobody is refused, no acknowledged message is lost, no other session breaks; and it is replaced."""
     before = workers(front)
     with Load(front.port, senders=SENDERS) as load:
         load.wait(60)
