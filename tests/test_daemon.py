@@ -201,12 +201,11 @@ def test_who_retires_lets_its_clients_end_by_themselves() -> None:
             await asyncio.sleep(0.002)
         retiring = asyncio.create_task(server.retire("upgrade"))
         assert (await held.hears()).startswith("220 ")
-        late = await asyncio.open_connection(*kept.getsockname())
-        assert (await held.says("QUIT")).startswith("221 ")
-        await retiring
-        assert kept.accept()
-        late[1].close()
-        kept.close()
+        with socket.create_connection(kept.getsockname()), closing(kept):
+            assert (await held.says("QUIT")).startswith("221 ")
+            await held.leaves()
+            await retiring
+            kept.accept()[0].close()
 
     run(scenario())
     assert [("upgrade", 0)] == [(one["why"], one["sessions"]) for one in records("stop")]
@@ -224,9 +223,12 @@ def test_who_retires_has_an_end(is_told: bool) -> None:
         retiring = asyncio.create_task(server.retire("upgrade"))
         if is_told:
             await asyncio.sleep(0)
-            await server.stop("SIGTERM")
+            stopping = asyncio.create_task(server.stop("SIGTERM"))
         assert (await client.hears()).startswith("421 ")
+        await client.leaves()
         await retiring
+        if is_told:
+            await stopping
 
     run(scenario())
     assert [("SIGTERM" if is_told else "upgrade", 1)] == [(one["why"], one["sessions"]) for one in records("stop")]
