@@ -39,6 +39,7 @@ _SIGNALS = (
         "Stop listening, let transactions finish within limits.drain, and stop; a second one ends all at once.",
     ),
     ("SIGHUP", "Read the configuration and the certificate again, and open the log anew. A file with errors changes nothing."),
+    ("SIGUSR2", "Start the installed version beside this one, hand it the sockets, and stop as above once it serves."),
 )
 _FILES = (
     (
@@ -83,7 +84,7 @@ def marked(text: str) -> str:
     """Return running text: what stands in backticks is bold; lines are filled, and break at spaces only."""
     parts = re.split(r"``?([^`\n]+)``?", " ".join(text.split()))
     whole = "".join(rf"\fB{escaped(part)}\fR" if at % 2 else escaped(part) for at, part in enumerate(parts))
-    lines = textwrap.wrap(whole, 74, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(whole, 72, break_long_words=False, break_on_hyphens=False)
     return re.sub(r"^(?=\.)", r"\\&", "\n".join(lines), flags=re.MULTILINE)
 
 
@@ -113,7 +114,8 @@ def head(name: str, section: int, what: str) -> Iterator[str]:
     yield ".nh"
     yield ".ad l"
     yield ".SH NAME"
-    yield rf"{escaped(name)} \- {escaped(what)}"
+    yield rf"{escaped(name)} \-"
+    yield marked(what)
 
 
 def see(*pages: str) -> Iterator[str]:

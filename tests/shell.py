@@ -149,6 +149,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         return super().time() + self._leapt
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self._leapt += max(0.0, self._scheduled[0].when() - self.time())  # type: ignore[attr-defined]
+        if not self._ready:  # type: ignore[attr-defined]
+            due = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+            self._leapt += max(0.0, min(due, default=0.0) - self.time())
         super()._run_once()  # type: ignore[misc]

@@ -335,7 +335,7 @@ def test_stress_is_recorded() -> None:
     async def scenario() -> None:
         async with serve(config_of()) as server:
             server._on_health(False, "gone")
-            server._on_stress(True, "EMFILE")
+            server._on_stress("descriptors", True, "EMFILE")
         assert [("mta", True, "gone"), ("descriptors", True, "EMFILE")] == [
             (one["what"], one["on"], one["why"]) for one in records("stress")
         ]

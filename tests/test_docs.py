@@ -29,7 +29,7 @@ from tarry.net import listener
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tarry.smtp.reply import Reply
-from tests import preset_pages, records_page
+from tests import explain_page, preset_pages, records_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -321,6 +321,11 @@ def test_what_the_filter_cannot_do_is_told() -> None:
 
     rows = re.findall(r"^\| (?!an MTA|---)[^|]+\|[^|]+\|$", section("reliability.md", "What tarry cannot protect against"), re.M)
     assert len(CANNOT) - 1 == len(rows)
+
+
+def test_the_page_of_explanations_is_current() -> None:
+    """It shows what its commands print. If this fails: .venv/bin/python -m tests.explain_page"""
+    assert explain_page.with_made(PAGE["explain.md"]) == PAGE["explain.md"]
 
 
 # The event log.

@@ -20,8 +20,22 @@ L2 = frozenset({"config"})
 L3 = frozenset({"dns", "store", "net", "sinks", "control"})
 L4 = frozenset({"analysis", "probe", "rehearsal"})
 L5 = frozenset(
-    {"daemon", "lookups", "memory", "marks", "sockets", "handoffs", "signals", "share", "loops", "workers", "inetd", "cli", "web"}
-    | {"version"}
+    {
+        "daemon",
+        "counting",
+        "lookups",
+        "memory",
+        "marks",
+        "sockets",
+        "handoffs",
+        "signals",
+        "share",
+        "loops",
+        "workers",
+        "inetd",
+        "cli",
+    }
+    | {"web", "version"}
     | {"__init__", "__main__"}
 )
 

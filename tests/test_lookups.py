@@ -58,6 +58,15 @@ def test_every_setting_arrives() -> None:
     )
 
 
+def test_lists_are_told_by_name() -> None:
+    """With why one is not asked; a configuration that asks nobody has none."""
+    made = lookups(ASKING)
+    assert ({}, {"bl.example": ""}) == (lookups("").lists, made.lists)
+    assert made._zones is not None
+    made._zones._failed[made._zones._zones[0]] = "it lists 127.0.0.1"
+    assert {"bl.example": "it lists 127.0.0.1"} == made.lists
+
+
 def test_lists_without_a_test_are_tested() -> None:
     """Nobody waits for a test that there is none of; one that has only begun is waited for."""
     assert [True, True, False] == [lookups(text).is_tested for text in ("", ASKING, ASKING.replace('"0s"', '"1h"'))]

@@ -32,14 +32,14 @@ from tarry.control import states
 from tarry.control.doors import Doors, Web
 from tarry.control.server import Answer
 from tarry.core.admission import Networks
-from tarry.core.census import Census
 from tarry.core.client import Endpoint
 from tarry.core.facts import Resolver
+from tarry.counting import Counting
 from tarry.handoffs import given_away_to, make_backend
 from tarry.lookups import Lookups, Succession
 from tarry.marks import Marks
 from tarry.memory import Memory, Questions, open_memory
-from tarry.net import census, inherited
+from tarry.net import inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
@@ -173,6 +173,7 @@ class Server:
         self._sink.start()
         draw = random.Random().random
         ids = SessionIds(self._clock.wall(), self._incarnation)
+        self._counting = Counting(self._clock, config, self._share)
         self._front = Front(
             loop,
             self._clock,
@@ -181,12 +182,14 @@ class Server:
             write=self._sink.put,
             children=self._children,
             ids=ids,
+            census=self._counting.census,
+            elsewhere=self._counting.elsewhere,
+            on_load=partial(self._on_stress, "load"),
             on_close=self._on_close,
-            census=self._census(),
-            on_load=self._on_load,
         )
         self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
         self._marks.start()
+        self._counting.start(self._front.heavy)
         self._asking = loop.create_task(terms.backend.keep_asking())
         self._asked.succeed(self._lookups)
         sockets: list[Open] = []
@@ -209,9 +212,9 @@ class Server:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
         self.sockets = tuple(sockets)
+        short = partial(self._on_stress, "descriptors")
         self._listeners = [
-            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=self._on_stress)
-            for one in sockets
+            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=short) for one in sockets
         ]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._fingerprint = terms.fingerprint
@@ -378,19 +381,12 @@ class Server:
     def _on_health(self, good: bool, why: str) -> None:
         self._record(schema.Stress("mta", not good, why))
 
-    def _census(self) -> Census | None:
-        share = self._share
-        return census.attach(share.census, share.worker) if share is not None and share.census is not None else None
-
-    def _on_load(self, on: bool, why: str) -> None:
-        self._record(schema.Stress("load", on, why))
-
-    def _on_stress(self, on: bool, why: str) -> None:
-        self._stresses.pop("descriptors", None)
+    def _on_stress(self, what: str, on: bool, why: str) -> None:
+        self._stresses.pop(what, None)
         if on:
-            self._stresses["descriptors"] = why
-        self._record(schema.Stress("descriptors", on, why))
-        if on:
+            self._stresses[what] = why
+        self._record(schema.Stress(what, on, why))
+        if on and what == "descriptors":
             self._front.relieve()
 
     def _record(self, event: schema.ProcessEvent) -> None:
@@ -405,6 +401,7 @@ class Server:
         self._sink.flush()
 
     async def _let_go(self) -> None:
+        await self._counting.close()
         self._marks.close()
         self._asked.close()
         if self._asking is not None:

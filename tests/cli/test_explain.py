@@ -1,4 +1,4 @@
-"""`tarry explain`: a check, one of its reasons, and what is for later."""
+"""`tarry explain`: a check, one of its reasons, and whether a name is one of these or of a client."""
 
 from __future__ import annotations
 
@@ -122,14 +122,28 @@ def test_unknown_names(name: str, told: str) -> None:
     assert result.stderr.startswith(f"tarry explain: {told}")
 
 
-@pytest.mark.parametrize("name", ["192.0.2.7", "2001:db8::7", "192.0.2.0/24", "68A0B1C2-0001", "18F3A0B1C2D-1A2B"])
-def test_clients_are_for_later(name: str) -> None:
-    """What became of one is in the event log, which this version does not read back."""
-    result = run("explain", name)
+@pytest.mark.parametrize("name", ["192.0.2.7", "2001:db8::7", "68A0B1C2-0001", "68A0B1C200F-0001", "18f3a0b1c2d-1a2b"])
+def test_clients_and_sessions_are_told_apart_from_checks(name: str) -> None:
+    """By their form alone; nothing is known of them here."""
+    result = run("explain", "--store", "none", name)
+    assert 1 == result.exit_code
+    assert "there is no check" not in result.stderr
+    assert "record.path" in result.stdout + result.stderr
+
+
+def test_a_network_is_no_client() -> None:
+    """And is told how to find those that are in it."""
+    result = run("explain", "192.0.2.0/24")
     assert (2, "") == (result.exit_code, result.stdout)
-    assert result.stderr.startswith(
-        f"tarry explain: {name} is a client or a session, and this version explains checks and reasons only"
-    )
+    assert result.stderr.startswith("tarry explain: 192.0.2.0/24 is no client: give one ADDRESS; `tarry clients list --match`")
+
+
+@pytest.mark.parametrize("option", ["--records", "--store"])
+def test_options_about_clients(option: str) -> None:
+    """Mean nothing to a check."""
+    result = run("explain", option, "x", "pregreet")
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("tarry explain: --records and --store are about a client or a session")
 
 
 def test_a_file_with_errors() -> None:
@@ -143,7 +157,7 @@ def test_a_file_with_errors() -> None:
 
 def test_on_a_terminal_lines_are_wrapped_and_headings_bold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not wider than the terminal; with NO_COLOR nothing is bold."""
-    monkeypatch.setattr("tarry.cli.explain._is_terminal", lambda: True)
+    monkeypatch.setattr("tarry.cli.layout.is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,18 @@ def test_passes_are_written_to_a_file(tmp_path: Path) -> None:
         {"address": "192.0.2.1", "check": "pregreet", "until": 4000000000},
         {"address": "2001:db8::1", "check": "dnslists", "until": 4000000001},
     ] == [json.loads(line) for line in (tmp_path / "passes").read_text().splitlines()]
+
+
+def test_passes_are_kept_in_the_memory(tmp_path: Path) -> None:
+    """Those of tests that clients are held for; a wrong URL is wrong usage, and a memory that is away a failure."""
+    url = f"sqlite:{tmp_path}/tarry.db"
+    result = run("postfix", "--cache", "-", "--store", url, stdin=CACHE)
+    assert (0, "") == (result.exit_code, result.stdout)
+    with closing(sqlite3.connect(tmp_path / "tarry.db")) as db:
+        assert {"192.0.2.1", "2001:db8::/64"} == {key for (key,) in db.execute("select key from clients")}
+    assert 2 == run("postfix", "--cache", "-", "--store", "tarry.db", stdin=CACHE).exit_code
+    away = run("postfix", "--cache", "-", "--store", f"sqlite:{tmp_path}/no/tarry.db", stdin=CACHE)
+    assert (1, True) == (away.exit_code, "the passes cannot be kept: " in away.stderr)
 
 
 def test_passes_and_the_file_in_one_go(etc: Path) -> None:
@@ -213,5 +227,5 @@ def test_the_page_shows_what_the_command_writes() -> None:
 def test_the_page_shows_how_passes_are_counted(tmp_path: Path) -> None:
     """The words that it shows are the command's."""
     cache = "192.0.2.7\t4000000000;4000000000;0\n192.0.2.8\t4000000000;1600000000\n"
-    told = run("postfix", "--cache", "-", "--passes", tmp_path / "passes.jsonl", stdin=cache).stderr
-    assert told.replace(f"{tmp_path}/", "") in moving_page.PAGE.read_text(encoding="utf-8")
+    told = run("postfix", "--cache", "-", "--store", f"sqlite:{tmp_path}/tarry.db", stdin=cache).stderr
+    assert told in moving_page.PAGE.read_text(encoding="utf-8")

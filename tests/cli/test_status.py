@@ -181,6 +181,7 @@ def on_terminal(*args: str, until: str, environment: dict[str, str]) -> str:
     return seen.decode()
 
 
+@pytest.mark.slow
 def test_colours_are_for_terminals_that_want_them() -> None:
     """NO_COLOR is heard, and the words are the same."""
     plain = {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"}
@@ -190,6 +191,7 @@ def test_colours_are_for_terminals_that_want_them() -> None:
     assert ("\x1b[32manswers" in coloured, "\x1b[32m" in not_coloured, "answers" in not_coloured) == (True, False, True)
 
 
+@pytest.mark.slow
 def test_watching_goes_on_when_the_server_comes_back() -> None:
     """It says that nobody is there, and shows the page when somebody is."""
     with running(WELL, "other.sock"):
@@ -201,6 +203,7 @@ def test_watching_goes_on_when_the_server_comes_back() -> None:
     assert "mx:25" in again
 
 
+@pytest.mark.slow
 def test_watching_in_a_pipe_writes_one_object_a_line() -> None:
     """For programs, until nobody reads any more."""
     with running(WELL):

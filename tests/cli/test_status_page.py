@@ -40,7 +40,7 @@ WELL = State(
     mta=Mta("mx:25"),
     lists=(List("a.test"), List("b.test", False, "it lists 127.0.0.1")),
     store=Store("sqlite:x", True, "", 1234, 2, 1),
-    tally=tally([DELIVERY, EARLY, EARLY, Close(ended="client", phase="hold", hangup=2.0)]),
+    tally=tally([DELIVERY, EARLY, EARLY, Close(ended="client", phase="hold", held=2.0, hangup=2.0)]),
 )
 
 

@@ -73,7 +73,7 @@ CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
             {"web.listen": "0.0.0.0:8025"},
             "warning: web.listen: whoever can reach 0.0.0.0:8025 can read it, without a password: figures of this server, and its",
         ),
-        ({"web.listen": "mx.example:8025"}, "warning: web.listen: whoever can reach mx.example:8025 can read it, without a password"),
+        ({"web.listen": "mx.example:8025"}, "warning: web.listen: whoever can reach mx.example:8025 can read it, without"),
         (
             {"control.socket": "", "web.listen": "127.0.0.1:8025"},
             "warning: control.socket: workers are asked over control.socket for what web.listen serves; set control.socket",

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ANY_CLIENT = '[listen]\nmax_per_client = 0\nproxy_from = ["127.0.0.1/32"]\n'
 REJECT = '[checks.dnslists]\naction = "reject"\nzones = [{ zone = "l.test" }]\n'
+LATE = 3.0  # seconds that a busy machine may add
 LISTED = {"7.2.0.192.l.test", "2.0.0.127.l.test", "9.9.9.127.l.test"}
 GOOD = {"1.9.9.127.w.test", "2.0.0.127.w.test"}
 
@@ -145,7 +146,7 @@ def test_a_reload_takes_other_lists(dying: tuple[NameServer, list[Behaviour]]) -
 
     assert (554, 554, 220) == (before.codes[""], after["127.9.9.1"].codes[""], without.codes[""])
     assert (True, True, True) == (after["192.0.2.7"].is_delivered, without.is_delivered, whole.is_delivered)
-    assert 1.2 <= whole.greeted_after < 2.2
+    assert 1.2 <= whole.greeted_after < 1.2 + LATE
     assert asked == others(server)
 
 
@@ -205,7 +206,7 @@ def test_tarry_inetd_asks_lists_too(tmp_path: Path) -> None:
     with NameServer(honest) as server:
         file = tmp_path / "tarry.toml"
         zones = 'zones = [{ zone = "l.test" }, { zone = "w.test", weight = -1 }]\n'
-        file.write_text(f'[hold]\nwait = "1.5s"\n[checks.dnslists]\naction = "reject"\n{zones}{asking(server)}')
+        file.write_text(f'[hold]\nwait = "3s"\n[checks.dnslists]\naction = "reject"\n{zones}{asking(server)}')
         command = [str(COMMAND), "inetd", "-c", str(file), "--", "/bin/sh", "-c", "echo 220 served; exec cat"]
         with Inetd(command) as inetd:
             who = {"listed": "127.9.9.9", "allowed": "127.9.9.1", "unknown": "127.9.9.2"}
@@ -213,9 +214,8 @@ def test_tarry_inetd_asks_lists_too(tmp_path: Path) -> None:
                 made = dict(zip(who, pool.map(lambda address: greeted(inetd.port, address), who.values()), strict=True))
 
     assert {"listed": 554, "allowed": 220, "unknown": 220} == {name: code for name, (code, _) in made.items()}
-    assert made["allowed"][1] < 1.4  # of which the start of a process takes most on a busy machine
-    assert made["listed"][1] < 1.4
-    assert 1.5 <= made["unknown"][1] < 2.5
+    assert max(made["allowed"][1], made["listed"][1]) < 2.9  # of which the start of a process takes some on a busy machine
+    assert 3 <= made["unknown"][1] < 3 + LATE
 
 
 def greeted(port: int, source: str) -> tuple[int, float]:

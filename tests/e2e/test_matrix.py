@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Protocol
 import pytest
 
 from tests.e2e.servers import proxyheader
+from tests.e2e.servers.ahead import Ahead
 from tests.e2e.servers.aiosmtpd_server import Aiosmtpd
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.exim import Exim
@@ -154,32 +155,41 @@ def client_of(tarry: Tarry, address: str) -> RawClient:
     return RawClient(tarry.port, address, timeout=20) if address == "::1" else RawClient(tarry.port, source=address, timeout=20)
 
 
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
+CASES = [(name, each) for name, cell in CELLS.items() for each in cell.families]
 
 
-@pytest.mark.parametrize(("name", "address"), [(name, each) for name, cell in CELLS.items() for each in cell.families])
-def test_a_server_behind_the_door(name: str, address: str, running: ExitStack) -> None:
+@pytest.fixture(scope="module")
+def played() -> Iterator[Ahead[tuple[str, str], None]]:
+    with Ahead(play, CASES) as ahead:
+        yield ahead
+
+
+@pytest.mark.parametrize(("name", "address"), CASES)
+def test_a_server_behind_the_door(name: str, address: str, played: Ahead[tuple[str, str], None]) -> None:
     """The four things that the module text promises, over IPv4 and IPv6."""
+    played.of((name, address))
+
+
+def play(case: tuple[str, str]) -> None:
+    """Start that server, and the door before it; fail where it does not do all four."""
+    name, address = case
     cell = CELLS[name]
     if cell.needs:
         need(cell.needs)
     if address == "::1" and not Path("/proc/net/if_inet6").exists():
         pytest.skip("this host has no IPv6")
-    server = running.enter_context(cell.server())
-    config = f"[handoff]\n{cell.handoff(server)}\n"
-    door = running.enter_context(Tarry(config, wait="0.3s", address="::1" if address == "::1" else "127.0.0.1"))
-    door.wait_records(ev="start")
+    with cell.server() as server:
+        config = f"[handoff]\n{cell.handoff(server)}\n"
+        with Tarry(config, wait="0.3s", address="::1" if address == "::1" else "127.0.0.1") as door:
+            door.wait_records(ev="start")
 
-    is_refused_early(door, address)
-    was_refused = delivers(door, address, server)
-    assert own_refusal(cell, server) == was_refused
-    if cell.knows_client:
-        assert_shown(server, address)
-    assert "early.example" not in server.log_text()
-    assert [False, True] == [each["mta"] for each in door.wait_records(2, ev="close")]
+            is_refused_early(door, address)
+            was_refused = delivers(door, address, server)
+            assert own_refusal(cell, server) == was_refused
+            if cell.knows_client:
+                assert_shown(server, address)
+            assert "early.example" not in server.log_text()
+            assert [False, True] == [each["mta"] for each in door.wait_records(2, ev="close")]
 
 
 def is_refused_early(door: Tarry, address: str) -> None:

@@ -26,7 +26,7 @@ from tarry.config.keys import keys
 from tarry.config.load import load
 from tests.e2e.servers import sandbox
 from tests.e2e.servers.clients import submit
-from tests.e2e.servers.processes import Program, free_port, wait_listening
+from tests.e2e.servers.processes import Program, free_port, is_alive, wait_listening, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -301,21 +301,52 @@ def test_the_package_runs_from_where_it_lies(tree: Path) -> None:
     assert str(tree) in run(interpreter(), "-I", "-c", f"{look}; print(u)", tree / "usr/lib/tarry").stdout
 
 
+# On a copy of this machine that is gone with the last process in it. No trigger runs: the manual's index takes longest of all.
+_ON_A_COPY = """
+mount -t tmpfs tmpfs "$1" && mkdir "$1/upper" "$1/work" "$1/machine" && cp "$2" "$1/tarry.deb" || exit 90
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/machine" || exit 90
+mount -t proc proc "$1/machine/proc" && cp "$1/tarry.deb" "$1/machine/" && exec chroot "$1/machine" /bin/sh -ec '
+dpkg --no-triggers --force-depends -i /tarry.deb >&2
+id -un tarry; stat -c "%U %a" /var/log/tarry/records
+dpkg --no-triggers -r tarry >&2
+ls /etc/tarry; test ! -e /usr/lib/tarry && echo removed
+dpkg --no-triggers -P tarry >&2
+test ! -e /etc/tarry && test ! -e /var/log/tarry && id -un tarry'
+"""
+
+
+def test_dpkg_installs_removes_and_purges(package: Path, tmp_path: Path) -> None:
+    """For real, by Debian's own tools: a user and folders are made, the configuration stays until the package is purged, and
+    nothing is left then but the user."""
+    if reason := sandbox.refused():
+        pytest.skip(reason)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", _ON_A_COPY, "copy", tmp_path, package],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if done.returncode == 90:
+        pytest.skip(f"no file system can be laid over that of this machine: {done.stderr.strip()}")
+    told = ["tarry", "tarry 750", "tarry.toml", "removed", "tarry"]
+    assert (0, told) == (done.returncode, done.stdout.splitlines()), done.stderr
+
+
 def adapted(tree: Path, state: Path) -> Path:
     """Write the packaged configuration with other folders, a short hold, and a Maildir in place of the mail server."""
     text = (tree / "etc/tarry/tarry.toml").read_text()
     for place in ("/var/log/tarry", "/var/lib/tarry", "/run/tarry"):
         text = text.replace(place, str(state))
     text = text.replace('mode = "proxy"', f'mode = "maildir"\nmaildir = "{state}/mail"')
+    text = text.replace("[listen]\n", "[listen]\nworkers = 2\n")
     text = re.sub(r'^(address|announce) = ".+"$', "", text, flags=re.MULTILINE).replace('wait = "3s..6s"', 'wait = "100ms"')
     (state / "tarry.toml").write_text(text)
-    assert () == load(state / "tarry.toml").problems
+    assert () == load(state / "tarry.toml").errors  # a control socket below a folder that is open to all is warned of
     return state / "tarry.toml"
 
 
 def test_the_packaged_server_serves_inside_its_sandbox(tree: Path) -> None:
-    """The package's program, with its configuration, on a socket of systemd's, confined by its unit: it takes a message, reads its
-    configuration again, and stops when it is told to."""
+    """The package's program, with its configuration, on a socket of systemd's, confined by its unit: it takes messages, remembers,
+    reads its configuration again, gives way to a new version of itself, and stops when it is told to."""
     need("systemd-socket-activate")
     if reason := sandbox.refused():
         pytest.skip(reason)
@@ -344,11 +375,19 @@ def test_the_packaged_server_serves_inside_its_sandbox(tree: Path) -> None:
             program.signal(signal.SIGHUP)
             told = [notified.recv(4096) for _ in range(2)]
             assert [True, True] == [told[0].startswith(b"RELOADING=1"), told[1].startswith(b"READY=1")]
-            program.signal(signal.SIGTERM)
-            assert 0 == program.wait(15), program.printed()
-            records = [json.loads(line) for file in (state / "records").iterdir() for line in file.read_bytes().splitlines()]
-            assert ["start", "close"] == [one["ev"] for one in records if one["ev"] in ("start", "close")][:2]
-            assert {} == {one["ev"]: one for one in records if one["ev"] in ("lost", "stress")}
+            assert wait_until(lambda: (state / "tarry.sock").exists(), 10)
+            assert f":{port}" in run(*packaged(tree), "status", "-c", state / "tarry.toml").stdout
+            program.signal(signal.SIGUSR2)
+            taken = re.match(rb"MAINPID=(\d+)\nREADY=1", notified.recv(4096))
+            assert taken and program.wait(15) == 0, program.printed()
+            assert {} == submit(port)
+            os.kill(int(taken[1]), signal.SIGTERM)
+            assert wait_until(lambda: not is_alive(int(taken[1])), 15), program.printed()
+            lines = [json.loads(line) for file in (state / "records").iterdir() for line in file.read_bytes().splitlines()]
+            assert [1, 1] == [one["messages"] for one in lines if one["ev"] == "close"]
+            assert [] == [one for one in lines if one["ev"] in ("lost", "stress")]
+            assert (state / "tarry.db").exists()
+            assert "traceback" not in program.printed().lower()
         finally:
             program.kill()
             output.unlink(missing_ok=True)
@@ -374,7 +413,7 @@ def test_the_container_file_can_be_followed() -> None:
     config = tomllib.loads((PACKAGING / "container.toml").read_text())
     port = config["web"]["listen"].rpartition(":")[2]
     assert f"http://127.0.0.1:{port}/health" in text
-    assert {config["listen"]["smtp"][0].rpartition(":")[2], port} == set(dict(said)["EXPOSE"].split())
+    assert config["listen"]["smtp"][0].rpartition(":")[2] == dict(said)["EXPOSE"]
     verb = json.loads(dict(said)["CMD"])
     assert (verb[0] in _VERBS, "/etc/tarry/tarry.toml") == (True, verb[-1])
     extras = set(re.findall(r"\[(\w+)\]'", text))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -227,7 +228,8 @@ def test_a_crowd_in_the_tarpit_takes_nothing_from_good_mail(clients: int, pace: 
     assert [] == crowd.problems
     assert 0 == max(quiet.counts)
     assert max(busy.counts) <= 2
-    assert max(beside) < 1.0
+    assert statistics.median(beside) < 1.0
+    assert max(beside) < 3.0  # a machine may stand still for a second; a hold is longer
     assert (clients, {250}) == (len(crowd.told), set(crowd.told))
     assert 2 * step - 0.01 <= min(crowd.waited)
     assert (crowd.delivering, expected + crowd.delivered) == (crowd.delivered, arrived)

@@ -25,6 +25,7 @@ AT_MAIL = HELD + '[checks.pregreet]\nat = "mail"\n[checks.non_smtp]\naction = "i
 REFUSAL = re.compile(rb"554 5\.7\.1 [^\r\n]+\r\n")
 ATTEMPTS = 5
 AT_A_TIME = 6
+LATENESS = 3.0  # seconds that a busy machine may add
 
 MAIL = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
 OPENINGS = {
@@ -158,7 +159,7 @@ def test_a_client_that_half_closes_in_silence_is_held_and_greeted_when_due(door:
     close = door.story(port)[-1]
 
     assert greeting.code == 220
-    assert HOLD - 0.02 <= greeting.at - began < HOLD + 1
+    assert HOLD - 0.02 <= greeting.at - began < HOLD + LATENESS
     assert (close["greeted"], close["hangup"] is None, close["mta"]) == (True, False, False)
 
 
@@ -183,7 +184,7 @@ def test_a_silent_client_is_greeted_when_due(door: Door) -> None:
         connected_later = greeting.at - client.connected_at
         codes = [client.command(b"EHLO x").code, *client.envelope()]
 
-    assert connected_later < HOLD + 1
+    assert connected_later < HOLD + LATENESS
     assert greeting.at - began >= HOLD - 0.005
     assert (greeting.code, codes) == (220, [250, 250, 250])
 
@@ -199,7 +200,7 @@ def test_the_refusal_can_wait_for_the_end_of_the_hold(doors: Doors, opening: str
             took = time.monotonic() - began
 
         assert REFUSAL.fullmatch(answer)
-        assert HOLD - 0.02 <= took < HOLD + 1
+        assert HOLD - 0.02 <= took < HOLD + LATENESS
         assert door.connections == []
 
 

@@ -132,7 +132,7 @@ def test_a_reload_is_for_the_clients_that_come_after_it(sink: Sink) -> None:
             told = reload(tarry, hold={"wait": "0.2s"})
 
             assert told["ok"]
-            assert 0.2 <= greeting_delay(tarry) < 1.5
+            assert 0.2 <= greeting_delay(tarry) < 0.2 + 3
             assert held.read_reply().at - held.connected_at >= 1.99
             assert sending.command(b"the other half\r\n.").code == 250
         connects = tarry.records(ev="connect")
@@ -171,7 +171,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def steady() -> Iterator[Tarry]:
-    with Tarry(wait="0.3s") as running:
+    with Tarry(wait="0.1s") as running:
         yield running
 
 
@@ -187,7 +187,7 @@ def test_a_bad_reload_keeps_the_old_configuration(text: str, steady: Tarry) -> N
 
         assert (told["ok"], bool(told["why"])) == (False, True)
         assert session.command(b"NOOP").code == 250
-        assert greeting_delay(steady) >= 0.29
+        assert greeting_delay(steady) >= 0.09
 
 
 @pytest.mark.parametrize("what", ["deleted", "a folder", "unreadable Maildir"])
@@ -211,9 +211,9 @@ def test_a_reload_that_cannot_be_read_keeps_the_old_configuration(what: str, tmp
 
 
 def test_many_reloads_cost_nothing_that_stays(sink: Sink) -> None:
-    """Twenty reloads, and mail flows as before with no session left at the MTA."""
+    """Ten reloads, and mail flows as before with no session left at the MTA."""
     with Tarry(backend=sink.port, wait="0.05s") as tarry:
-        for _ in range(20):
+        for _ in range(10):
             assert reload(tarry)["ok"]
         with in_data(tarry) as sending:
             assert sending.command(b".").code == 250

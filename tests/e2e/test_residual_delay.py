@@ -151,7 +151,7 @@ def test_delayed_clients_take_nothing_from_good_mail() -> None:
     assert [] == crowd.problems
     assert (0, True) == (max(quiet), max(busy) <= 2)
     assert statistics.median(beside) < statistics.median(alone) + 0.1
-    assert max(beside) < 1.0
+    assert max(beside) < 3.0  # a machine may stand still for a second; the delay is longer
     assert (CROWD, {250}) == (len(crowd.codes), set(crowd.codes))
     assert SOONEST <= min(crowd.waited)
     assert max(crowd.waited) < LATEST + LATE

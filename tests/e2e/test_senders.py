@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.servers import certificate, clients, relays, senders
+from tests.e2e.servers.ahead import Ahead
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.exim import Exim
 from tests.e2e.servers.need import need
@@ -163,10 +165,21 @@ def test_every_sender_reaches_a_postfix_behind(way: str, tls: str, pair: tuple[P
             assert "reject:" not in log
 
 
+@pytest.fixture(scope="module")
+def sent(pair: tuple[Path, Path]) -> Iterator[Ahead[tuple[str, str], None]]:
+    with Ahead(lambda case: send_several(*case, pair), product(REUSING, ("", "relay", "terminate"))) as ahead:
+        yield ahead
+
+
 @pytest.mark.parametrize("tls", ["", "relay", "terminate"], ids=lambda value: value or "plain")
 @pytest.mark.parametrize("name", REUSING)
-def test_an_mta_sends_several_messages_over_one_connection(name: str, tls: str, pair: tuple[Path, Path]) -> None:
+def test_an_mta_sends_several_messages_over_one_connection(name: str, tls: str, sent: Ahead[tuple[str, str], None]) -> None:
     """Five messages to three recipients each: all arrive once for each recipient, over fewer connections than messages."""
+    sent.of((name, tls))
+
+
+def send_several(name: str, tls: str, pair: tuple[Path, Path]) -> None:
+    """Let that MTA send them through a door; fail where they do not come, or over too many connections."""
     need("postfix", name)
     need_termination(tls)
     start, finds_shut = REUSING[name]

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.e2e.servers.ahead import Ahead
 from tests.e2e.servers.clients import RawClient
 from tests.e2e.servers.crowd import Crowd
 from tests.e2e.servers.tarry import Tarry
@@ -14,6 +15,7 @@ from tests.e2e.servers.tarry import Tarry
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LATE = 3.0  # seconds that a busy machine may add
+ATTEMPTS = 5  # where it was too slow to speak in time
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +89,11 @@ def test_bytes_in_the_last_milliseconds_are_early(short_hold: Tarry) -> None:
             client.send(b"EHLO early\r\n")
             return time.monotonic() < due - 0.001, client.read_reply().code, client.address[1]
 
-    with ThreadPoolExecutor(10) as pool:
-        told = list(pool.map(speak, [count * 0.005 for count in range(1, 11)]))
-    in_time = [port for was, _, port in told if was]
+    for _ in range(ATTEMPTS):
+        with ThreadPoolExecutor(10) as pool:
+            told = list(pool.map(speak, [count * 0.005 for count in range(1, 11)]))
+        if in_time := [port for was, _, port in told if was]:
+            break
     early = [short_hold.wait_records(1, ev="close", port=port)[0]["early"] for port in in_time]
 
     assert in_time, "the machine is too slow to speak in time"
@@ -143,9 +147,24 @@ ACTIONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def become() -> Iterator[Ahead[tuple[str, str], tuple[list[int], bool]]]:
+    with Ahead(become_of, ACTIONS) as ahead:
+        yield ahead
+
+
 @pytest.mark.parametrize(("action", "at"), ACTIONS)
-def test_what_becomes_of_an_early_talker(action: str, at: str) -> None:
-    """Each action is carried out at the phase that the operator names, with its own reply."""
+def test_what_becomes_of_an_early_talker(action: str, at: str, become: Ahead[tuple[str, str], tuple[list[int], bool]]) -> None:
+    """Each action is carried out at the phase that the operator names, with its own reply; a refusal is the end."""
+    codes, has_ended = become.of((action, at))
+
+    assert ACTIONS[action, at] == codes
+    assert has_ended == (codes[-1] in (521, 421, 554))
+
+
+def become_of(case: tuple[str, str]) -> tuple[list[int], bool]:
+    """Return what an early talker is told, and whether it is cut off."""
+    action, at = case
     config = f'[checks.pregreet]\naction = "{action}"\nat = "{at}"\n[delay]\ntarget = "0.5s"'
     with Tarry(config, wait="0.2s") as tarry, RawClient(tarry.port) as client:
         client.send(b"EHLO early\r\n")
@@ -156,22 +175,20 @@ def test_what_becomes_of_an_early_talker(action: str, at: str) -> None:
                 codes.append(client.command(line).code)
                 if codes[-1] == 521:
                     break
-        ends = client.read_until_closed() == b"" if codes[-1] in (521, 421, 554) else None
-    assert ACTIONS[action, at] == codes
-    assert ends is not False
+        return codes, codes[-1] in (521, 421, 554) and client.read_until_closed() == b""
 
 
 @pytest.mark.parametrize(("end_early", "action"), [(True, "reject"), (False, "reject"), (False, "tag")])
 def test_end_early_says_when_a_talker_is_sent_away(end_early: bool, action: str) -> None:
     """At once when it is on; off, a talker waits as long as anyone and learns nothing of having been noticed."""
     config = f'[hold]\nend_early = {str(end_early).lower()}\n[checks.pregreet]\naction = "{action}"'
-    with Tarry(config, wait="1s") as tarry, RawClient(tarry.port) as client:
+    with Tarry(config, wait="4s" if end_early else "1s") as tarry, RawClient(tarry.port) as client:
         client.send(b"EHLO early\r\n")
         reply = client.read_reply()
         took = reply.at - client.connected_at
 
     assert (554 if action == "reject" else 220) == reply.code
-    assert took < 0.9 if end_early else took >= 0.99
+    assert took < 3.9 if end_early else took >= 0.99
 
 
 def test_observing_lets_everybody_through_and_tells_what_would_have_been() -> None:

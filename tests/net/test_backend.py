@@ -238,6 +238,18 @@ def test_an_mta_that_cannot_be_reached() -> None:
     assert [(False, "[Errno 111] Connection refused"), (True, "")] == health.told
 
 
+def test_whether_it_answers_is_what_was_last_seen() -> None:
+    """Before it has been asked it does not, unless it did under the configuration before."""
+    one, reloaded = backend(Nowhere(ConnectionRefusedError(111, "Connection refused"))), backend()
+    seen = [one.is_answering]
+    one.learn(EHLO)
+    seen.append(one.is_answering)
+    asyncio.run(one.probe())
+    seen.append(one.is_answering)
+    reloaded.capabilities = one.capabilities
+    assert [False, True, False, True] == [*seen, reloaded.is_answering]
+
+
 def test_an_mta_that_says_nothing() -> None:
     """A probe has its time."""
     assert "no answer in time" == asyncio.run(backend(timeout=0.01).probe())

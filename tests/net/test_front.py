@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import select
 import socket
@@ -16,9 +17,12 @@ from typing import Any, cast
 import pytest
 
 from tarry.checks.pregreet import Pregreet
-from tarry.core.admission import Networks, Rules
+from tarry.core.admission import Door, Networks, Rules
 from tarry.core.client import Client, Endpoint
-from tarry.core.policy import Policy, Span
+from tarry.core.counts import Limit
+from tarry.core.policy import Limits, Policy, Span
+from tarry.core.stress import Relief
+from tarry.net import census
 from tarry.net.backend import Backend
 from tarry.net.front import Front, Terms
 from tarry.record import schema
@@ -105,8 +109,11 @@ class House:
             backend.learn(EHLO)
         self.lines: list[bytes] = []
         known: dict[str, Any] = {"proxy_from": Networks(), "fingerprint": "f00", "header_limit": 0.02}
+        own = {name: terms.pop(name) for name in ("census", "elsewhere", "on_load") if name in terms}
         self.terms = Terms(policy=screening, backend=backend, **{"rules": Rules(), **known, **terms})
-        self.front = Front(asyncio.get_running_loop(), RealClock(), terms=self.terms, random=lambda: 0.0, write=self.lines.append)
+        self.front = Front(
+            asyncio.get_running_loop(), RealClock(), terms=self.terms, random=lambda: 0.0, write=self.lines.append, **own
+        )
 
     def take(self, host: str = "127.0.0.1", port: int = 40000, server: Endpoint = SERVER) -> socket.socket:
         """A client comes; return its end of the connection."""
@@ -260,6 +267,18 @@ def test_exempt_clients_are_greeted_at_once() -> None:
             Rules(max_per_client=1),
             rb"421 4\.7\.0 Too many connections from your address, try again later \[[0-9A-F]+-000[0-9]\]\r\n",
         ),
+        (
+            Rules(max_per_network=1),
+            rb"421 4\.7\.0 Too many connections from your network, try again later \[[0-9A-F]+-000[0-9]\]\r\n",
+        ),
+        (
+            Rules(rate_per_client=1),
+            rb"421 4\.7\.0 Too many connections in a minute from your address, try again later \[[0-9A-F]+-000[0-9]\]\r\n",
+        ),
+        (
+            Rules(rate_per_network=1),
+            rb"421 4\.7\.0 Too many connections in a minute from your network, try again later \[[0-9A-F]+-000[0-9]\]\r\n",
+        ),
     ],
 )
 def test_who_may_not_come_in(rules: Rules, pattern: bytes) -> None:
@@ -267,17 +286,97 @@ def test_who_may_not_come_in(rules: Rules, pattern: bytes) -> None:
 
     async def scenario() -> None:
         house = House(rules=rules)
-        if rules.max_per_client == 1:
+        is_second = 1 in (rules.max_per_client, rules.max_per_network, rules.rate_per_client, rules.rate_per_network)
+        if is_second:
             first = house.take()
         inside = house.front._door.inside
         client = house.take()
         await say(client, b"EHLO x\r\n")
         assert re.fullmatch(pattern, await hear(client, b""))
         assert inside == house.front._door.inside
-        if rules.max_per_client == 1:
+        if is_second:
             first.close()
         await house.leave()
         house.check()
+
+    run(scenario())
+
+
+def test_processes_and_hosts_count_together() -> None:
+    """What another process and another host have counts here; other hosts are told of who comes near a limit."""
+
+    async def scenario() -> None:
+        fd = census.make(2)
+        other = Door(Rules(), census.attach(fd, 2))
+        for _ in range(2):
+            other.admit(bytes((127, 0, 0, 1)), "127.0.0.1", time.monotonic())
+        held = {(Limit.CLIENT, bytes((127, 0, 0, 2))): 4}
+        house = House(
+            rules=Rules(max_per_client=4), census=census.attach(fd, 1), elsewhere=lambda limit, key: held.get((limit, key), 0)
+        )
+        clients = [house.take() for _ in range(3)] + [house.take("127.0.0.2")]
+        said = [(await hear(client))[:3] for client in clients]
+        assert [b"220", b"220", b"421", b"421"] == said
+        assert {bytes((127, 0, 0, 1)): 4} == {
+            key: count for key, count in house.front.heavy(0.0)[Limit.CLIENT].items() if key[-1] == 1
+        }
+        for client in clients:
+            client.close()
+        await house.leave()
+        os.close(fd)
+
+    run(scenario())
+
+
+def test_under_stress() -> None:
+    """New clients are held for less and have less patience, those who are in keep theirs; and it ends at the lower mark."""
+
+    async def scenario() -> None:
+        calm = policy(Pregreet(), changes={"wait": Span(60.0, 60.0), "limits": Limits(command=300.0)})
+        told: list[tuple[bool, str]] = []
+        house = House(
+            calm,
+            rules=Rules(max_clients=10),
+            relief=Relief(high=0.5, low=0.2, wait=Span(0.0, 0.0), command=0.05),
+            on_load=lambda on, why: told.append((on, why)),
+        )
+        held = [house.take() for _ in range(4)]
+        assert ([], False, 4) == (told, house.front._load.is_high, house.front.held)
+        fifth = house.take()
+        assert ([(True, "5 of 10 clients are in")], True) == (told, house.front._load.is_high)
+        assert (await hear(fifth)).startswith(b"220 ")
+        assert b"421 4.4.2 Timeout" in await hear(fifth, b"")
+        assert 4 == house.front.held
+        for client in held[:2]:
+            reset(client)
+        fifth.close()
+        async with asyncio.timeout(5):
+            while house.front._load.is_high:
+                await asyncio.sleep(0)
+        assert ([True, False], False) == ([on for on, _ in told], house.front._load.is_high)
+        held.append(house.take())
+        assert 3 == house.front.held
+        await house.leave()
+        house.check()
+        waits = [event.wait for event in house.events() if isinstance(event, schema.Connect)]
+        assert [60.0] * 4 + [0.0, 60.0] == waits
+
+    run(scenario())
+
+
+def test_a_reload_is_weighed() -> None:
+    """With fewer places the same clients are too many, and their policy under stress is the new one's."""
+
+    async def scenario() -> None:
+        house = House(policy(Pregreet(), changes={"wait": Span(60.0, 60.0)}), rules=Rules(max_clients=10))
+        held = [house.take() for _ in range(2)]
+        house.front.change(replace(house.terms, rules=Rules(max_clients=2)))
+        assert house.front._load.is_high
+        house.front.change(replace(house.terms, rules=Rules(max_clients=3)))
+        assert not house.front._load.is_high
+        for client in held:
+            client.close()
+        await house.leave()
 
     run(scenario())
 

@@ -76,7 +76,7 @@ async def gone(house: House, closed: int = 1) -> None:
     await until(lambda: len(of(house, schema.Close)) == closed)
     house.check()
     assert (0, 0, 0) == (house.front._door.inside, house.front.held, house.front.in_session)
-    assert {} == {key: count for key, count in house.front._door._per_client.items() if count}
+    assert {} == house.front._door._clients._own
 
 
 def of(house: House, kind: type[Any]) -> list[Any]:

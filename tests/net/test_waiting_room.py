@@ -512,3 +512,17 @@ def test_bytes_of_the_last_moment_count_against_an_allow_listed_client(room: Roo
     assert (1, []) == (len(room.room), room.greeted)
     room.loop.settle()
     assert "Hangup" not in room.names()
+
+
+def test_reloads_take_no_memory(room: Room) -> None:
+    """A policy and an address go with the last client that has them; another one's clients keep theirs."""
+    room.enter(REJECT)
+    for number in range(20):
+        rules, server = replace(TAG, park_after=float(number)), Endpoint("198.51.100.1", 1000 + number)
+        client = room.enter(rules, client=Client(CLIENT.endpoint, server))
+        reset(client)
+        room.loop.settle()
+        assert 1 == len(room.room)
+    assert max(len(room.room._policies), len(room.room._servers)) <= 2
+    room.loop.advance(5.01)
+    assert room.let_out().policy is REJECT

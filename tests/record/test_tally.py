@@ -27,7 +27,7 @@ DELIVERY = Close(
     mta_ms=3.25,
 )
 EARLY = Close(ended="tarry", phase="hold", early=0.25, action="reject", reasons=("pregreet.spoke", "pregreet.spoke", "ptr.none"))
-IMPATIENT = Close(ended="client", phase="hold", hangup=3.0)
+IMPATIENT = Close(ended="client", phase="hold", held=3.0, hangup=3.0)
 
 
 def counts(histogram: Histogram) -> dict[float, int]:
@@ -56,10 +56,11 @@ def test_an_early_talker_and_its_reasons() -> None:
 
 
 def test_who_leaves_before_the_greeting_gave_up_and_who_leaves_after_it_did_not() -> None:
-    """A client that half-closed while it was held and was greeted all the same has waited to the end."""
-    found = tally([IMPATIENT, msgspec.structs.replace(DELIVERY, hangup=2.0)])
+    """A client that closed its side while it was held is greeted all the same: it has waited if it had said something before."""
+    silent = msgspec.structs.replace(IMPATIENT, greeted=True, hangup=0.5, held=4.5)
+    found = tally([IMPATIENT, silent, msgspec.structs.replace(DELIVERY, hangup=2.0), msgspec.structs.replace(DELIVERY, hangup=9.0)])
 
-    assert ({3.0: 1}, {5.0: 1}) == (counts(found.gave_up), counts(found.held))
+    assert ({0.5: 1, 3.0: 1}, {5.0: 2}, 3) == (counts(found.gave_up), counts(found.held), found.greeted)
 
 
 def test_what_was_refused_or_discarded_is_no_delivery() -> None:
@@ -87,7 +88,7 @@ def test_a_bound_is_of_its_own_bucket(seconds: float, bound: float) -> None:
 
 def test_histograms_with_other_bounds_do_not_add_up() -> None:
     """They would be of another version, or of something else."""
-    for bounds in ((1.0, 2.0), WAITS[:-1] + (301.0,)):
+    for bounds in ((1.0, 2.0), (*WAITS[:-1], 301.0)):
         with pytest.raises(ValueError, match=r"argument|bounds"):
             Histogram.of(WAITS) + Histogram.of(bounds)
 

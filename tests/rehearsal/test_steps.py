@@ -104,6 +104,11 @@ def test_what_is_unknown_is_told_once() -> None:
             visit(connection=3, client=3),
             "0.0 connects | 421 4.7.0 Too many connections from your address, try again later [listen.max_per_client]",
         ),
+        (
+            "listen.max_per_network = 2",
+            visit(connection=3, client=3),
+            "0.0 connects | 421 4.7.0 Too many connections from your network, try again later [listen.max_per_network]",
+        ),
         ('hold.wait = "0s"', visit(), "0.0 connects | does not hold it [hold.wait]"),
         (
             '[[hold.class]]\nname = "ours"\nnetworks = ["192.0.2.0/24"]\nwait = "0s"',

@@ -23,7 +23,8 @@ from tarry.record.schema import (
     write_process_line,
 )
 from tarry.sinks import terminal
-from tarry.sinks.terminal import TerminalRenderer, local_time, wants_colour, width_of
+from tarry.sinks.story import Said, Tone
+from tarry.sinks.terminal import TerminalRenderer, line_of, local_time, wants_colour, width_of
 from tarry.smtp.text import escape
 
 T = 1_795_239_067.0  # 05:31:07 UTC
@@ -230,3 +231,12 @@ def test_the_width_is_the_terminals_own() -> None:
 def test_the_clock_is_the_one_on_the_wall() -> None:
     """A person reads local time."""
     assert local_time(T) == time.strftime("%H:%M:%S", time.localtime(T))
+
+
+def test_a_line_under_a_head_of_ones_own() -> None:
+    """For who tells one session, where time and client stand above it."""
+    said = Said(Tone.BAD, "spoke:", "EHLO\x1b x", " -> refused")
+
+    assert b'  0.3 s spoke: "EHLO\\x1b x" -> refused\n' == line_of("  0.3 s", said, 80)
+    assert b'  0.3 s spoke: "EHLO\\x1b x" -> ...\n' == line_of("  0.3 s", said, 34)
+    assert line_of("  0.3 s", said, 80, colour=True).startswith(b"\x1b[2m  0.3 s\x1b[0m\x1b[31m spoke:")

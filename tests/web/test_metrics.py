@@ -18,6 +18,7 @@ from tarry.control.states import List, Mta, State, Store, Stress, Worker
 from tarry.record.schema import Close
 from tarry.record.tally import MOST_REASONS, WAITS, tally
 from tarry.web.metrics import METRICS, Fixed
+from tests import metrics_page
 from tests.strategies import closes
 from tests.web.read import samples
 
@@ -52,7 +53,7 @@ FULL = State(
             ),
             Close(ended="tarry", phase="hold", early=0.25, action="reject", reasons=("pregreet.spoke",)),
             Close(ended="tarry", phase="hold", early=7.0, action="reject", reasons=("pregreet.spoke",)),
-            Close(ended="client", phase="hold", hangup=2.0),
+            Close(ended="client", phase="hold", held=2.0, hangup=2.0),
         ]
     ),
 )
@@ -168,6 +169,21 @@ def test_metrics_are_the_fold_of_closing_lines(seen: list[Close]) -> None:
     assert [sum(counted.held.counts[: at + 1]) for at in range(len(WAITS))] == [
         found[f'tarry_held_seconds_bucket{{le="{bound}"}}'] for bound in WAITS
     ]
+
+
+def test_the_documentation_is_current() -> None:
+    """If this fails: .venv/bin/python -m tests.metrics_page"""
+    page_of_docs = metrics_page.PAGE.read_text(encoding="utf-8")
+    assert page_of_docs == metrics_page.with_made(page_of_docs)
+
+
+def test_the_documentation_speaks_of_metrics_that_there_are() -> None:
+    """In its questions and alerts; a histogram is asked for by its parts."""
+    there = {told.name for told in METRICS} | {
+        f"{told.name}_{part}" for told in METRICS if told.kind == "histogram" for part in ("bucket", "sum", "count")
+    }
+    named = set(re.findall(r"\btarry_[a-z_]+", metrics_page.PAGE.read_text(encoding="utf-8")))
+    assert set() == named - there
 
 
 def test_the_page_is_bounded() -> None:

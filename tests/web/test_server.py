@@ -162,6 +162,7 @@ def test_what_is_no_http_ends(well: Serving, sent: bytes) -> None:
     assert 200 == Answer(well.web, "/health").status
 
 
+@pytest.mark.slow
 def test_slow_and_many_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those beyond the bound are closed; who dribbles is ended however often it writes; then there is room again."""
     monkeypatch.setattr(server, "PATIENCE", 3600.0)
@@ -193,6 +194,7 @@ def _until_served(made: Serving) -> int:
             return Answer(made.web, "/health").status
 
 
+@pytest.mark.slow
 def test_a_loop_that_stands_still_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for it longer than a moment; it is asked again when it goes on."""
     monkeypatch.setattr(server, "PATIENCE_FOR_STATE", 0.05)
@@ -206,6 +208,7 @@ def test_a_loop_that_stands_still_is_unhealthy(monkeypatch: pytest.MonkeyPatch) 
         assert 200 == Answer(made.web, "/health").status
 
 
+@pytest.mark.slow
 def test_a_loop_that_has_ended_is_unhealthy() -> None:
     """The thread survives its loop by a moment at the most, and says so."""
     with serving() as made:
@@ -224,6 +227,7 @@ async def _closed(web: Web) -> None:
     await web.close()
 
 
+@pytest.mark.slow
 def test_nothing_listens_after_the_end() -> None:
     """And who was connected is let go."""
     made = Serving()
@@ -265,6 +269,7 @@ async def _never() -> State:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_what_it_tells_is_told_in_the_loop(well: Serving) -> None:
     """The state is made where it lives: no other thread touches it."""
     told_by: list[int] = []

@@ -189,7 +189,7 @@ def command(
     connection = numbers.pop("connection", 1)
     visit = Visit(client, helo, sender, rcpts, earlies, leaves, numbers, connection, max(connection, numbers.pop("client", 1)))
     seed = secrets.randbelow(10_000) if seed is None else seed
-    trial = Trial(loaded, named, visit, _house(loaded.config, refuses, observe=observe))
+    trial = Trial(loaded, named, visit, house(loaded.config, refuses, observe=observe))
     with nullcontext() if no_dns else Facts(loaded.config, trial.house.policy) as real:
         given = Given(facts, str(client), loaded.config.dns.timeout, unknown if real is None else real.look)
         try:
@@ -221,7 +221,7 @@ class Trial:
         self.seed = seed
         self.played: Play = play(self.visit, self.house, given.look, random.Random(seed).random)
         self.ending: Ending = ending_of(self.played)
-        self.keys = Keys(self.loaded, self.house.policy, _lines(self.loaded, self.file))
+        self.keys = Keys(self.loaded, self.house.policy, lines_of(self.loaded, self.file))
         self.steps: tuple[Step, ...] = steps_of(self.visit, self.house, self.played, self.keys)
 
     @property
@@ -309,10 +309,11 @@ def _why(because: Because) -> dict[str, object]:
     }
 
 
-def _house(config: Config, refuses: int, *, observe: bool) -> House:
+def house(config: Config, refuses: int = 0, *, observe: bool = False, remembers: bool = False) -> House:
+    """Return what a client meets under a configuration; *remembers*: there is a memory of clients."""
     handoff = config.handoff
     return House(
-        policy(config, observe=observe),
+        policy(config, observe=observe, remembers=remembers),
         door_rules(config),
         config.smtp.name or socket.gethostname() or "localhost",
         handoff.mode,
@@ -322,7 +323,7 @@ def _house(config: Config, refuses: int, *, observe: bool) -> House:
     )
 
 
-def _lines(loaded: Loaded, file: str | None) -> LineOf | None:
+def lines_of(loaded: Loaded, file: str | None) -> LineOf | None:
     """Return what finds the lines of rows in the operator's file; it has been read once, and may be gone by now."""
     try:
         return document.read(Path(file).read_text(encoding="utf-8", errors="replace")).line if file else None

@@ -1,10 +1,12 @@
-"""explain - `tarry explain CHECK` or `CHECK.CODE`: what a check looks for, what comes of it here, and how to change that.
+"""explain - `tarry explain`: why a client got what it got, and what a check looks for.
 
-What     Printed from the check's declaration and from the operator's configuration: why it looks, who is hurt by mistake, each
-         reason with what it leads to and what the client is told, the values with their origins, and the lines to change them.
-         Without a name, all checks in one line each.
-Not yet  `tarry explain ADDRESS` or a session's ID: what became of one client. It is known as a question and told so, status 2.
-Status   0 fine; 1 the configuration has errors (what can be told is told); 2 no such check, or a question for later.
+What     CHECK or CHECK.CODE: printed from the check's declaration and from the operator's configuration: why it looks, who is hurt
+         by mistake, each reason with what it leads to and what the client is told, the values with their origins, and the lines
+         to change them. Without a name, all checks in one line each.
+         ID, as it stands in replies and records: what happened in that session (explain_session). ADDRESS: what is known of that
+         client, and what would become of it now (explain_client). Both are brought together in explain_record.
+Status   0 fine; 1 the configuration has errors (what can be told is told), or nothing is known of the client or session; 2 usage,
+         or no such check.
 JSON     v is 1, and fields are only ever added.
 Since    0.1
 """
@@ -12,50 +14,68 @@ Since    0.1
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
 
+from tarry.cli.layout import bold, filled
 from tarry.config.explanation import Explanation, Told, changing, explain
 from tarry.config.keys import SETTINGS, Key, summary
 from tarry.config.load import Loaded, load
 from tarry.config.spelling import nearest, printable, shown, spell
-from tarry.sinks.terminal import wants_colour
 
 USAGE = 2
 
 _DEFAULT_FILE = "tarry.toml"
 _LABEL = 10  # columns of a section's heading: the longest is Mistaken
-_WIDEST = 100
 _ID = re.compile(r"[0-9A-F]{8,11}-[0-9A-F]{1,8}", re.ASCII)  # net/ids
 
 
-@click.command("explain", short_help="Explain a check or a reason, and what comes of it under your configuration.")
+@click.command("explain", short_help="Explain a client, a session, a check or a reason.")
 @click.option("-c", "--config", "config_file", metavar="FILE", type=click.Path(), help="The configuration (TOML).")
+@click.option(
+    "--records",
+    metavar="FILE",
+    multiple=True,
+    help="Where to look for an ID or an ADDRESS, in place of record.path: a file of records, as it is or compressed; '-' is "
+    "standard input. May be repeated, the newest first.",
+)
+@click.option("--store", "url", metavar="URL", help="The memory of clients, in place of the one that the configuration names.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
-@click.argument("name", metavar="[CHECK|CHECK.CODE]", required=False)
+@click.argument("name", metavar="[ADDRESS|ID|CHECK|CHECK.CODE]", required=False)
 @click.pass_context
-def command(ctx: click.Context, config_file: str | None, as_json: bool, name: str | None) -> None:
-    """Explain a check, or one of its reasons: what it looks for, why, who is hurt by mistake, what the client is told, and how to
-    change it. Values are those of FILE (tarry.toml, when it is there). Without a name all checks are listed.
+def command(
+    ctx: click.Context, config_file: str | None, records: tuple[str, ...], url: str | None, as_json: bool, name: str | None
+) -> None:
+    """Explain why a client got what it got, or what a check looks for.
+
+    ID is what stands in brackets in each refusal and in each record: what happened in that session, each reason, what it led to
+    and by which key, how long the client was held and why, and how it gets out of that. ADDRESS: what is remembered of the client,
+    what the configuration says of it, what would become of it now, and its last sessions.
+
+    CHECK, or one of its reasons: what it looks for, why, who is hurt by mistake, what the client is told, and how to change it.
+    Values are those of FILE (tarry.toml, when it is there). Without a name all checks are listed.
+
+    Exit status: 0 fine, 1 nothing is known or the configuration has errors, 2 usage or no such check.
     """
-    if name is not None and _is_of_a_client(name):
-        _refuse(
-            ctx,
-            f"{name} is a client or a session, and this version explains checks and reasons only; what became of it is in the "
-            f"event log (record.path): look for its lines there",
-        )
+    is_id = name is not None and _ID.fullmatch(name.upper()) is not None
+    is_of_a_client = name is not None and (is_id or _is_address(name))
+    if not is_of_a_client and (records or url):
+        _refuse(ctx, "--records and --store are about a client or a session: give its ADDRESS or ID")
+    if name is not None and not is_of_a_client and "/" in name:
+        _refuse(ctx, f"{name} is no client: give one ADDRESS; `tarry clients list --match` lists those of a network")
     file = config_file or ctx.obj or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
     loaded = load(Path(file) if file else None)
     for problem in loaded.errors:
         click.echo(str(problem), err=True)
+    if name is not None and is_of_a_client:
+        from tarry.cli.explain_record import tell  # the core, the rehearsal and a store: for a check they are not needed
+
+        status = tell(loaded, file, name, is_id=is_id, records=records, url=url, as_json=as_json)
+        ctx.exit(1 if loaded.errors else status)
     if name is None:
         _list(loaded, as_json)
     else:
@@ -76,16 +96,12 @@ def _refuse(ctx: click.Context, why: str) -> None:
     ctx.exit(USAGE)
 
 
-def _is_of_a_client(name: str) -> bool:
-    if _ID.fullmatch(name):
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
         return True
-    for read in (ip_address, ip_network):
-        try:
-            read(name)
-            return True
-        except ValueError:
-            continue
-    return False
+    except ValueError:
+        return False
 
 
 def _unknown(loaded: Loaded, name: str, check: str, code: str) -> str:
@@ -117,30 +133,30 @@ def _list(loaded: Loaded, as_json: bool) -> None:
         return
     width = max(map(len, checks)) + 2
     for name, one in checks.items():
-        click.echo(_filled(summary(one.check), f"{name:<{width}}", width))
+        click.echo(filled(summary(one.check), f"{name:<{width}}", width))
 
 
 def _lines(explained: Explanation, loaded: Loaded, file: str | None, code: str) -> Iterator[str]:
     own = f" (your own check, {explained.file})" if explained.file else ""
-    yield _bold(f"{explained.name}{f'.{code}' if code else ''}") + own
-    yield _filled(explained.title)
+    yield bold(f"{explained.name}{f'.{code}' if code else ''}") + own
+    yield filled(explained.title)
     yield ""
     for heading, text in explained.sections.items():
-        yield _filled(text.replace("``", ""), f"{heading:<{_LABEL}}", _LABEL)
+        yield filled(text.replace("``", ""), f"{heading:<{_LABEL}}", _LABEL)
     yield ""
-    yield _bold("Reason" if code else "Reasons")
+    yield bold("Reason" if code else "Reasons")
     for told in _asked(explained, code):
         yield from _reason_lines(explained.name, told)
     if not any(told.reply for told in _asked(explained, code)):
-        yield _filled(f"With defer, reject or drop the client would be told: {explained.complaint}.", "  ", 2)
+        yield filled(f"With defer, reject or drop the client would be told: {explained.complaint}.", "  ", 2)
     yield ""
-    yield _bold(f"Values, from {file}" if file else "Values, without a file")
+    yield bold(f"Values, from {file}" if file else "Values, without a file")
     for key, value in explained.keys:
         yield _value_line(key, value, loaded)
         if key.last not in SETTINGS:
-            yield _filled(key.help, "      ", 6)
+            yield filled(key.help, "      ", 6)
     yield ""
-    yield _bold(f"To change it, in {file or _DEFAULT_FILE}")
+    yield bold(f"To change it, in {file or _DEFAULT_FILE}")
     yield from (f"  {line}" for line in changing(explained, code))
 
 
@@ -149,8 +165,8 @@ def _asked(explained: Explanation, code: str) -> list[Told]:
 
 
 def _reason_lines(check: str, told: Told) -> Iterator[str]:
-    yield _filled(told.meaning, f"  {check}.{told.code}: ", 6)
-    yield _filled(f"{told.action.word}: {told.effect}" if told.is_looked_for else told.effect, "      ", 6)
+    yield filled(told.meaning, f"  {check}.{told.code}: ", 6)
+    yield filled(f"{told.action.word}: {told.effect}" if told.is_looked_for else told.effect, "      ", 6)
     for line in told.reply.splitlines():
         yield f"      the client is told: {line}"
 
@@ -193,24 +209,3 @@ def _report(explained: Explanation, loaded: Loaded, file: str | None, code: str)
         },
         "change": changing(explained, code),
     }
-
-
-def _filled(text: str, first: str = "", indent: int = 0) -> str:
-    if not _is_terminal():
-        return first + text
-    return textwrap.fill(
-        text,
-        max(40, min(_WIDEST, shutil.get_terminal_size().columns)) - 1,
-        initial_indent=first,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True) if wants_colour(os.environ, is_terminal=_is_terminal()) else text
-
-
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()

@@ -1,7 +1,8 @@
 """import_ - `tarry import`: the configuration of postscreen, qpsmtpd or Sendmail as one of tarry.
 
 What     The file goes to the standard output, with the origin of each line as a comment; what has no counterpart stands at its end
-         and, as a table, on the standard error. With --cache the passes that postscreen remembers become JSON lines.
+         and, as a table, on the standard error. With --cache the passes that postscreen remembers go into the memory, or become
+         JSON lines.
 Status   0 read, whatever has no counterpart; 1 a file cannot be read or parsed, or the passes cannot be written; 2 usage.
 JSON     v is 1, and fields are only ever added.
 Since    0.1
@@ -29,6 +30,7 @@ from tarry.config.imports.postfix import read_postfix
 from tarry.config.imports.qpsmtpd import read_qpsmtpd
 from tarry.config.imports.sendmail import read_sendmail
 from tarry.config.imports.settle import settle
+from tarry.store import Away, Unsure
 from tarry.version import VERSION
 
 MAIN_CF = "/etc/postfix/main.cf"
@@ -60,19 +62,26 @@ def command() -> None:
 @click.option("--master", metavar="FILE", help="master.cf, where it does not lie beside MAIN.CF.")
 @click.option("--cache", metavar="FILE", help="Read postscreen's cache as `postmap -s` prints it ('-': standard input).")
 @click.option("--passes", metavar="FILE", help="Where the passes of --cache go, as JSON lines.")
+@click.option("--store", metavar="URL", help="The memory that the passes of --cache are put into, as in store.url.")
 @_json_option
-def postfix(main_cf: str | None, master: str | None, cache: str | None, passes: str | None, as_json: bool) -> None:
+def postfix(
+    main_cf: str | None, master: str | None, cache: str | None, passes: str | None, store: str | None, as_json: bool
+) -> None:
     """Read MAIN.CF (/etc/postfix/main.cf; '-' is standard input), or what `postconf -n` prints, and master.cf beside it.
 
-    With --cache and --passes the clients that postscreen remembers are written to a file. This version has no memory of
-    clients: the file is for the store that comes with the next one. Without MAIN.CF nothing else is read then.
+    With --cache the clients that postscreen remembers are put into the memory of tarry (--store), or into a file (--passes).
+    Without MAIN.CF nothing else is read then.
     """
-    if (cache is None) != (passes is None):
-        raise click.UsageError("--cache and --passes go together")
+    if (cache is None) != (passes is None and store is None):
+        raise click.UsageError("--cache goes with --store or --passes")
     if cache == "-" and main_cf == "-":
         raise click.UsageError("only one of them can come from standard input")
-    if cache is not None and passes is not None:
-        _write_passes(cache, passes)
+    if cache is not None:
+        read = _passes(cache)
+        if passes is not None:
+            _write_passes(cache, read, passes)
+        if store is not None:
+            _keep_passes(cache, read, store)
         if main_cf is None:
             return
     name = main_cf or MAIN_CF
@@ -176,11 +185,14 @@ def _decoded(raw: bytes, name: str) -> str:
         return raw.decode("latin-1")  # comments of old files; no byte is wrong in it
 
 
-def _write_passes(cache: str, passes: str) -> None:
+def _passes(cache: str) -> postscreen_cache.Cache:
     try:
-        read = postscreen_cache.passes(_text(cache), "standard input" if cache == "-" else cache, time.time())
+        return postscreen_cache.passes(_text(cache), "standard input" if cache == "-" else cache, time.time())
     except ImportProblem as problem:
         _fail(str(problem))
+
+
+def _write_passes(cache: str, read: postscreen_cache.Cache, passes: str) -> None:
     written_out = postscreen_cache.lines(read)
     try:
         if passes == "-":
@@ -189,10 +201,27 @@ def _write_passes(cache: str, passes: str) -> None:
             Path(passes).write_bytes(written_out)
     except OSError as fault:  # ENOENT (no such folder), EACCES, ENOSPC
         _fail(f"{passes} cannot be written: {fault.strerror}")
+    _tell_passes(cache, read, passes)
+
+
+def _keep_passes(cache: str, read: postscreen_cache.Cache, url: str) -> None:
+    """Put the passes into the memory that a server has, or will have, at *url*."""
+    from tarry.cli.passes import keep  # a store, which most imports have no need of
+
+    try:
+        keep(postscreen_cache.changes(read, time.time()), url)
+    except ValueError as fault:
+        raise click.UsageError(f"--store: {fault}") from None
+    except (Away, Unsure) as fault:
+        _fail(f"{cache}: the passes cannot be kept: {fault}")
+    _tell_passes(cache, read, "the memory")
+
+
+def _tell_passes(cache: str, read: postscreen_cache.Cache, where: str) -> None:
     counts = Counter(one.check for one in read.passes)
     by_check = ", ".join(f"{check} {counts[check]}" for check in postscreen_cache.CHECKS if counts[check])
     told = f"{len(read.passes)} passes of {len({one.address for one in read.passes})} clients{f' ({by_check})' if by_check else ''}"
-    click.echo(f"{cache}: {read.clients} clients; {passes}: {told}; {read.over} passes are over", err=True)
+    click.echo(f"{cache}: {read.clients} clients; {where}: {told}; {read.over} passes are over", err=True)
 
 
 def _tell(found: Found, names: Sequence[str], verb: str, as_json: bool) -> None:

@@ -113,8 +113,9 @@ async def _serve(duty: Duty, sockets: Sequence[Open], notifier: Notifier, took_o
     """Serve in this process, alone."""
     config, path = duty.config, duty.path
     incarnation = took_over.incarnation + 1 if took_over is not None else 0
-    sink = duty.log.open()
-    server = Server(config, observe=duty.observe, sink=sink, sockets=sockets, folder=duty.folder, incarnation=incarnation)
+    server = Server(
+        config, observe=duty.observe, sink=duty.log.open(), sockets=sockets, folder=duty.folder, incarnation=incarnation
+    )
 
     def on_ready(server: Server) -> None:
         where = [Endpoint(*one) for one in server.addresses]

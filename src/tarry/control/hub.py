@@ -18,6 +18,8 @@ import signal
 import sys
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from tarry.config.schema import Config
 from tarry.control import protocol
 from tarry.control.doors import Doors, OpenWeb
@@ -76,9 +78,9 @@ class Hub:
             return Worker(number, False, os.strerror(fault.errno) if fault.errno else str(fault))
         except ValueError:
             return Worker(number, False, "it answers what cannot be read")
-        if reply.state is None or reply.state.worker != number:
-            return Worker(number, False, reply.error or "another process answers in its place")
-        return reply.state
+        if reply.state is None:
+            return Worker(number, False, reply.error or "it answers without a state")
+        return replace(reply.state, worker=number)
 
 
 async def _ask(path: str) -> protocol.Reply:

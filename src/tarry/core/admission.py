@@ -165,15 +165,15 @@ class Door:
         self.inside -= 1
 
     def heavy(self, now: float) -> dict[Limit, dict[bytes, int]]:
-        """Return what this host counts of the keys that other hosts are to know of: those that came to a quarter of a limit, and,
-        for the last time, those that have just come below it."""
+        """Return what this host counts of the keys that other hosts are to know of: those that came to a quarter of a limit."""
         told: dict[Limit, dict[bytes, int]] = {}
         limits = {one.limit: one for one in self._limited}
         for limit, key in list(self._heavy):
             limited = limits.get(limit)
             count = limited.counted(key, now, 0) if limited is not None else 0
-            told.setdefault(limit, {})[key] = ceil(count)
-            if limited is None or count < limited.most * HEAVY:
+            if limited is not None and count >= limited.most * HEAVY:
+                told.setdefault(limit, {})[key] = ceil(count)
+            else:
                 del self._heavy[limit, key]
         return told
 

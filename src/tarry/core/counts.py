@@ -40,7 +40,7 @@ class Inside:
         """One more of *key* is in."""
         self._own[key] = self._own.get(key, 0) + 1
         if self._census is not None:
-            self._census.enter(self._scope, self._census.spots(key))
+            self._census.enter(self._scope, self._census.spots(self._scope, key))
 
     def leave(self, key: bytes) -> None:
         """One of *key* has gone; it is passed over where it was not counted."""
@@ -52,7 +52,7 @@ class Inside:
         else:
             del self._own[key]
         if self._census is not None:
-            self._census.leave(self._scope, self._census.spots(key))
+            self._census.leave(self._scope, self._census.spots(self._scope, key))
 
     def clear(self) -> None:
         """Forget all of them: they are not limited any more."""
@@ -65,7 +65,7 @@ class Inside:
         own = self._own.get(key, 0)
         if self._census is None:
             return own
-        return own + self._census.others(self._scope, self._census.spots(key), enough - own)
+        return own + self._census.others(self._scope, self._census.spots(self._scope, key), enough - own)
 
 
 class Arrivals:
@@ -77,8 +77,8 @@ class Arrivals:
 
     def come(self, key: bytes, now: float) -> None:
         """One more of *key* comes."""
-        self._census.come(self._scope, self._census.spots(key), now)
+        self._census.come(self._scope, self._census.spots(self._scope, key), now)
 
     def count(self, key: bytes, now: float, enough: float = 0) -> float:
         """Return how many of *key* came, to this host. What is not above *enough* may be less than it says."""
-        return self._census.rate(self._scope, self._census.spots(key), now, enough)
+        return self._census.rate(self._scope, self._census.spots(self._scope, key), now, enough)

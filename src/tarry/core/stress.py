@@ -63,8 +63,8 @@ class Load:
         self.policy = self._policies[self.is_high]
         self._places = places
         # Rounded, since 0.7 * 90 is 62.99999999999999.
-        self._enters_at = ceil(round(relief.high * places, 6)) if relief.high < 1 else inf
         self._leaves_at = floor(round(relief.low * places, 6)) if relief.high < 1 else inf
+        self._enters_at = max(ceil(round(relief.high * places, 6)), self._leaves_at + 1) if relief.high < 1 else inf
 
 
 def relieved(policy: Policy, relief: Relief) -> Policy:

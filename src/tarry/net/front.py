@@ -21,7 +21,7 @@ from tarry.core.census import Census
 from tarry.core.client import Client, Endpoint, normal
 from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
-from tarry.core.counts import Elsewhere, Limit
+from tarry.core.counts import Elsewhere
 from tarry.core.facts import Resolver
 from tarry.core.hold import class_of, wait_of
 from tarry.core.marked import Marked
@@ -73,8 +73,8 @@ class Terms:
 class Front:
     """All clients of one process.
 
-    *census* counts them together with those of other processes of this host, *elsewhere* says what other hosts have; *on_load* is
-    told when stress begins and ends, and why, *on_close* each session's closing line.
+    ``on_close`` is told each session's closing line, ``on_load`` when stress begins and ends, and why. ``census`` counts clients
+    together with those of other processes of this host, ``elsewhere`` says what other hosts have.
     """
 
     def __init__(
@@ -101,6 +101,8 @@ class Front:
         self._ids = ids or SessionIds(clock.wall())
         self._number = 0
         self._door = Door(terms.rules, census or memory.alone(), elsewhere)
+        self.heavy = self._door.heavy
+        """What other hosts are to know of this one's clients."""
         self._load = Load(terms.policy, terms.relief, terms.rules.max_clients, on_load)
         self._linger = Linger(loop, clock)
         self._openings = Openings(loop, clock)
@@ -141,15 +143,6 @@ class Front:
     def max_clients(self) -> int:
         """How many clients may be in at once."""
         return self._terms.rules.max_clients
-
-    @property
-    def is_under_stress(self) -> bool:
-        """True while new clients are held for less, since too many are in."""
-        return self._load.is_high
-
-    def heavy(self, now: float) -> dict[Limit, dict[bytes, int]]:
-        """Return what other hosts are to know of this one's clients; see `Door.heavy`."""
-        return self._door.heavy(now)
 
     def change(self, terms: Terms) -> None:
         """Take new terms for the clients that come from now on."""

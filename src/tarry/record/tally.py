@@ -81,8 +81,9 @@ class Tally(msgspec.Struct):
 
     ``ended`` counts sessions by who ended them and, within that, by the phase that they came to; ``actions`` by the strongest
     action of their verdicts, carried out or (``observed``) not; ``reasons`` in how many sessions each was found. ``early`` is how
-    long clients waited before they talked too early, ``gave_up`` before they left without a greeting; ``held`` how long those who
-    were greeted had been held, ``delayed`` how long those who were delayed in session were; ``mta`` how long the MTA took.
+    long clients waited before they talked too early, ``gave_up`` before they left without a greeting, or closed their
+    side and said nothing; ``held`` how long those who heard the greeting had been held, ``delayed`` how long those who were delayed
+    in session were; ``mta`` how long the MTA took.
     """
 
     ended: dict[str, dict[str, int]] = {}
@@ -123,9 +124,11 @@ class Tally(msgspec.Struct):
             self.early.add(close.early)
         if close.greeted:
             self.greeted += 1
-            self.held.add(close.held)
-        elif close.hangup is not None:
+        if close.hangup is not None and close.hangup <= close.held and not close.commands:
+            # It had gone before it was greeted. A FIN alone does not say so: the hold goes on, and the greeting goes nowhere.
             self.gave_up.add(close.hangup)
+        elif close.greeted:
+            self.held.add(close.held)
         if close.mta_ms is not None:
             self.mta.add(close.mta_ms / 1000)
         if close.delayed:

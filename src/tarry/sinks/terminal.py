@@ -88,22 +88,24 @@ class TerminalRenderer:
 
     def _lines(self, head: str, said: list[Said]) -> bytes:
         width = self._width() or 1_000_000
-        return b"".join(self._line(_printable(head), one, width) for one in said)
+        return b"".join(line_of(_printable(head), one, width, colour=self._colour) for one in said)
 
-    def _line(self, head: str, said: Said, width: int) -> bytes:
-        before, after = _printable(said.before), _printable(said.after)
-        quote = ""
-        if said.quote is not None:
-            room = width - len(head) - len(before) - len(after) - 4
-            quote = f' "{_shorten(_printable(said.quote), max(_LEAST_QUOTE, room), said.is_cut)}"'
-        head, words = head[:width], f" {before}{quote}{after}"
-        room = width - len(head)
-        if len(words) > room:
-            words = words[: max(0, room - 3)] + "..."[:room]
-        if self._colour:
-            head = f"{_SGR[Tone.QUIET]}{head}{_RESET}"
-            words = f"{_SGR[said.tone]}{words}{_RESET}" if _SGR[said.tone] else words
-        return f"{head}{words}\n".encode("ascii")
+
+def line_of(head: str, said: Said, width: int, *, colour: bool = False) -> bytes:
+    """Return one line of at most so many columns: *head*, which is printable, and what was said."""
+    before, after = _printable(said.before), _printable(said.after)
+    quote = ""
+    if said.quote is not None:
+        room = width - len(head) - len(before) - len(after) - 4
+        quote = f' "{_shorten(_printable(said.quote), max(_LEAST_QUOTE, room), said.is_cut)}"'
+    head, words = head[:width], f" {before}{quote}{after}"
+    room = width - len(head)
+    if len(words) > room:
+        words = words[: max(0, room - 3)] + "..."[:room]
+    if colour:
+        head = f"{_SGR[Tone.QUIET]}{head}{_RESET}"
+        words = f"{_SGR[said.tone]}{words}{_RESET}" if _SGR[said.tone] else words
+    return f"{head}{words}\n".encode("ascii")
 
 
 def _shorten(text: str, room: int, is_cut: bool) -> str:

@@ -2,8 +2,8 @@
 
 What      `Backlog.add` takes changes, `take` gives the oldest as a batch that is then under way, and `end` says what became of it:
           all was written, but those that are lost, and those that were not done and wait again, before those that came since.
-Promises  Pure, and never more than `most` wait: the oldest make room and are counted in ``lost``. Each change is written once, is
-          lost, or waits. The changes of a key keep their order.
+Promises  Pure, and never more than `most` wait: the oldest keys make room, a change each, and are counted in ``lost``. Each change
+          is written once, is lost, or waits. The changes of a key keep their order.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Backlog:
         return under_way
 
     @property
-    def keys_under_way(self) -> Collection[str]:
+    def keys_under_way(self) -> set[str]:
         """The keys of the batch."""
         return set(self._under_way)
 

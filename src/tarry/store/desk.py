@@ -343,10 +343,13 @@ class Desk:
         else:
             why = ""
         self._looking = None
+        now = self._clock.monotonic()
         if why:
-            self._reads.failed(self._clock.monotonic(), why)
+            self._reads.failed(now, why, is_by_look=True)
         else:
-            self._reads.went_well()
+            # Marks may be had where reads hang: that they are says little as long as reads go wrong.
+            if self._reads.is_by_look or now - self._reads.failed_at > LONGEST_WAIT:
+                self._reads.went_well()
             if not len(self._backlog):
                 self._writes.went_well()
             if marks != self.marks:
@@ -412,11 +415,13 @@ class _Waiting:
 
 
 class _Way:
-    """How reads go, or writes: why not, and when to try again."""
+    """How reads go, or writes: why not, since when, whether it was a look at the marks that found it, and when to try again."""
 
-    __slots__ = ("_delay", "retry_at", "why")
+    __slots__ = ("_delay", "failed_at", "is_by_look", "retry_at", "why")
 
     def __init__(self) -> None:
+        self.failed_at = 0.0
+        self.is_by_look = True
         self.went_well()
 
     def went_well(self) -> None:
@@ -424,8 +429,10 @@ class _Way:
         self.retry_at = 0.0
         self._delay = FIRST_WAIT
 
-    def failed(self, now: float, why: str) -> None:
+    def failed(self, now: float, why: str, *, is_by_look: bool = False) -> None:
         self.why = why
+        self.failed_at = now
+        self.is_by_look = is_by_look
         self.retry_at = now + self._delay
         self._delay = min(LONGEST_WAIT, 2 * self._delay)
 

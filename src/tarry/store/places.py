@@ -94,6 +94,8 @@ def _file(rest: str) -> Path:
 
 
 def _server(url: str) -> Server:
+    if "#" in url:
+        raise ValueError("what stands behind # is not used: write %23 in a password")
     try:
         split = urlsplit(url)
         port = split.port
@@ -102,8 +104,6 @@ def _server(url: str) -> Server:
     options = _options(split)
     is_socket = split.scheme in _SOCKETS
     has_tls = _SERVERS.get(split.scheme, False)
-    if split.fragment:
-        raise ValueError("what stands behind # is not used: write %23 in a password")
     for name in ("ca", "certificate", "key"):
         if name in options and not has_tls:
             raise ValueError(f"{name} is for TLS: begin with valkeys:// or rediss://")

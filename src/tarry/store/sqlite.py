@@ -176,6 +176,10 @@ class SqliteStore:
             return work(db)
         except sqlite3.Error as fault:
             raise self._away(fault) from None
+        except UnicodeDecodeError:  # the sqlite3 module wants to quote what has a flipped bit in it
+            self._broken = "a schema that is no text"
+            self._disconnect()
+            raise Away(f"{self._path} is broken") from None
 
     def _connected(self) -> sqlite3.Connection:
         if self._db is not None:

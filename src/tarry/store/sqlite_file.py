@@ -180,9 +180,14 @@ def _opened(path: Path, *, look_through: bool) -> sqlite3.Connection:
     except sqlite3.Error as fault:
         if db is not None:
             db.close()
-        if is_broken(fault):
+        # Plain errors are those of a schema that makes no sense; none of our statements makes one in a file that is whole.
+        if is_broken(fault) or _code(fault) == sqlite3.SQLITE_ERROR:
             raise Broken(str(fault)) from None
         raise Away(sentence(path, fault)) from None
+    except UnicodeDecodeError:  # the sqlite3 module wants to quote a schema with a flipped bit in it
+        assert db is not None
+        db.close()
+        raise Broken("a schema that is no text") from None
     except (Away, Broken):
         assert db is not None
         db.close()
@@ -209,12 +214,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, look_through: bool) -> None:
         db.execute("COMMIT")
         return
     for statement in _LOOKS:
-        try:
-            db.execute(statement)
-        except sqlite3.OperationalError as fault:
-            if _code(fault) == sqlite3.SQLITE_ERROR:  # no such table, no such column
-                raise Broken(str(fault)) from None
-            raise
+        db.execute(statement)
     if look_through and (found := _quick_check(db)) != "ok":
         raise Broken(found)
 
@@ -235,6 +235,7 @@ def _quick_check(db: sqlite3.Connection) -> str:
 
 def _moved(path: Path, wall: float, why: str) -> str:
     """Move a broken file aside and return the sentence that says so."""
+    why = " ".join(why.split())
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(wall))
     names = (path.with_name(f"{path.name}.corrupt-{stamp}{more}") for more in ("", *(f"-{number}" for number in range(2, 1000))))
     aside = next((name for name in names if not os.path.lexists(name)), None)

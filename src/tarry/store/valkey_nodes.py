@@ -36,12 +36,13 @@ Address: TypeAlias = tuple[str, int]
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """In place of a reply. ``is_undone``: it is certain that nothing was done."""
+    """In place of a reply. ``is_undone``: certainly nothing was done. ``is_elsewhere``: another server may do it by now."""
 
     why: str
     is_undone: bool
     is_no_script: bool = False
     is_wrong_type: bool = False
+    is_elsewhere: bool = False
 
 
 class Nodes:
@@ -163,6 +164,9 @@ class Nodes:
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             while len(replies) < len(commands):
                 replies.append(await self._reply(connection))
+            if any(isinstance(reply, Failed) and reply.is_elsewhere for reply in replies):
+                self._is_stale = True
+                await connection.disconnect(nowait=True)  # the name may lead to the new primary by now
         except _REFUSED as fault:
             left = Failed(self._sentence(fault), is_undone=True)
         except (exceptions.RedisError, OSError, TimeoutError) as fault:
@@ -179,14 +183,12 @@ class Nodes:
             self._is_stale = True
             return _MOVED
         except exceptions.ResponseError as fault:
-            if isinstance(fault, (exceptions.ReadOnlyError, exceptions.ClusterDownError)):
-                self._is_stale = True
-                await connection.disconnect(nowait=True)  # the name may lead to the new primary by now
             return Failed(
                 self._sentence(fault),
                 is_undone=True,
                 is_no_script=isinstance(fault, exceptions.NoScriptError),
                 is_wrong_type=str(fault).startswith("WRONGTYPE"),
+                is_elsewhere=isinstance(fault, (exceptions.ReadOnlyError, exceptions.ClusterDownError)) or "READONLY" in str(fault),
             )
 
     async def _redirected(self, cluster: RedisCluster, command: Command) -> Any:

@@ -180,13 +180,13 @@ METRICS = (
     Told(
         "tarry_gave_up_seconds",
         "histogram",
-        "How long clients waited that left before the greeting.",
+        "How long clients waited that left before the greeting, or closed their side and said nothing.",
         lambda s: s.tally.gave_up,
     ),
     Told(
         "tarry_held_seconds",
         "histogram",
-        "How long clients were held that were greeted.",
+        "How long clients were held that were greeted and still there.",
         lambda s: s.tally.held,
     ),
     Told(

@@ -74,6 +74,8 @@ def plugins(text: str, files: Mapping[str, str] = FILES) -> Found:
         ("noop_counter 5", {"checks.many_noop.action": "drop", "checks.many_noop.limit": 4}),
         ("noop_counter x", {"checks.many_noop.limit": 2}),
         ("hosts_allow", {"deny.networks": ["192.168.3.0/30", "192.168.3.5", "192.168.3.6/31", "10.0.0.1"]}),
+        ("karma", {"checks.karma.action": "tag", "karma.skip_above": 5, "karma.by_domain": False}),
+        ("earlytalker", {"checks.karma.action": "ignore"}),
         ("relay", {"exempt.networks": ["127.0.0.1", "192.168.128.0/17", "2001:db8::/32"]}),
     ],
 )

@@ -98,6 +98,7 @@ SERVERS = {
         tools=("perl",),
     ),
     "rbldnsd": Server(packages=("rbldnsd",), programs=("usr/sbin/rbldnsd",)),  # gives up root for nobody
+    "redis": Server(packages=("redis-server", "redis-tools"), programs=("usr/bin/redis-server",), root=False),
     "sendmail": Server(
         packages=("sendmail-bin", "sendmail-cf"),
         programs=("usr/libexec/sendmail/sendmail", "usr/share/sendmail/cf/m4/cf.m4"),

@@ -19,16 +19,13 @@ from tarry.config.imports.others import switch_off
 from tarry.config.imports.postfix_case import Case
 from tarry.config.imports.postfix_dnsbl import dnsbl
 from tarry.config.imports.postfix_files import parameters, services
+from tarry.config.imports.postfix_memory import memory
 from tarry.config.imports.postscreen_words import without
 from tarry.config.values import write_duration
 from tarry.core.policy import LONGEST_HOLD
 
 _DEEP = {"pipelining": "pipelining", "non_smtp_command": "non_smtp", "bare_newline": "bare_newline"}
 _TIMES = {
-    "postscreen_greet_ttl": ("checks.pregreet.remember", "d"),
-    "postscreen_pipelining_ttl": ("checks.pipelining.remember", "d"),
-    "postscreen_non_smtp_command_ttl": ("checks.non_smtp.remember", "d"),
-    "postscreen_bare_newline_ttl": ("checks.bare_newline.remember", "d"),
     "postscreen_command_time_limit": ("limits.command", "s"),
     "postscreen_upstream_proxy_timeout": ("limits.proxy", "s"),
 }
@@ -52,6 +49,7 @@ def read_postfix(text: str, file: str, read: ReadFile, *, master: str | None = N
     _greeting(case)
     _deep_tests(case)
     dnsbl(case)
+    memory(case)
     postfix_access.access(case)
     for name, (key, unit) in _TIMES.items():
         _time(case, name, key, unit)

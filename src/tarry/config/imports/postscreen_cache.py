@@ -15,10 +15,13 @@ import msgspec
 
 from tarry.config.imports.found import ImportProblem
 from tarry.config.spelling import printable
+from tarry.core import history
+from tarry.core.history import Change, key_of
 
 CHECKS = ("pregreet", "dnslists", "pipelining", "non_smtp", "bare_newline")
 """The fields of a record, by the check here that looks for the same."""
 
+HELD_FOR = ("pregreet", "dnslists")
 _LATEST = 253_402_300_799  # the end of the year 9999
 _NEVER = (0, 1)
 
@@ -74,3 +77,12 @@ def _address(text: str) -> str | None:
 def lines(cache: Cache) -> bytes:
     """Return the passes as JSON lines."""
     return b"".join(msgspec.json.encode(one) + b"\n" for one in cache.passes)
+
+
+def changes(read: Cache, now: float) -> tuple[Change, ...]:
+    """Return what the passes come to in tarry's memory: those of checks for which a client is held here."""
+    by_address: dict[str, list[history.Pass]] = {}
+    for one in read.passes:
+        if one.check in HELD_FOR:
+            by_address.setdefault(key_of(one.address), []).append(history.Pass(one.check, float(one.until)))
+    return tuple(Change(address, now, passes=tuple(found)) for address, found in by_address.items())

@@ -26,12 +26,7 @@ _HELO_TESTS = {
     "strict": ("spoofed", "localhost", "literal", "bare_address", "unqualified", "no_dns", "no_match"),
 }
 _REGEX = re.compile(r"[{}\[\]()^$|*+?\\!]")
-_HISTORY = (
-    "this version of tarry has no memory of clients and no karma",
-    "give checks a weight and set [score]; karma.skip_above is kept for later",
-)
 WITHOUT: Mapping[str, tuple[str, str]] = {
-    "karma": _HISTORY,
     "greylisting": ("tarry does not greylist", "let the MTA or its filter do it"),
     "dns_whitelist_soft": ("", "add the zone to checks.dnslists.zones with a weight below 0, and set score.allow"),
     "whitelist": ("only networks can be exempted here", "put the addresses of whitelisthosts into exempt.networks"),
@@ -118,6 +113,21 @@ def _naughty(plugins: Sequence[tuple[int, str, Sequence[str]]]) -> str:
             phase = _options(arguments).get("reject", "rcpt").lower()
             return {"data_post": "message", "hook_queue_post": "message"}.get(phase, phase)
     return ""
+
+
+def _karma(case: _Case, arguments: Sequence[str], source: Source) -> None:
+    """Karma as far as earlytalker has to do with it: early talk costs one, and who has more than 5 is not held."""
+    settings: tuple[tuple[str, object, str], ...] = (
+        ("checks.karma.action", "tag", ""),
+        ("karma.skip_above", 5, "earlytalker: karma_history > 5"),
+        ("karma.by_domain", False, ""),
+        ("karma.rules", [{"on": "delivered", "points": 1}, {"on": "pregreet", "points": -1}, {"on": "predata", "points": -1}], ""),
+    )
+    for key, value, note in settings:
+        case.found.set(key, value, source, note)
+    if arguments:
+        why = "tarry adds up karma over sessions, lets it fade, and has no days of penalty"
+        case.found.miss(source, " ".join(arguments), why, "set karma.bad_below, and checks.karma.codes for what it leads to")
 
 
 def _options(arguments: Sequence[str]) -> dict[str, str]:
@@ -266,6 +276,7 @@ _PLUGINS: Mapping[str, Callable[[_Case, Sequence[str], Source], None]] = {
     "helo": _helo,
     "spamhelo": _helo,
     "hosts_allow": _hosts_allow,
+    "karma": _karma,
     "noop_counter": _noops,
     "relay": _relay,
     "rhsbl": _rhsbl,
