@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -190,12 +189,10 @@ def test_no_content_raises(content: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_list_is_read_quickly(tmp_path: Path) -> None:
-    """A hundred thousand lines in less than a second of this process's time."""
+def test_a_long_list_is_read(tmp_path: Path) -> None:
+    """A hundred thousand lines, each with its comment."""
     path = written(tmp_path, "".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255} # {n}\n" for n in range(100_000)))
-    began = time.process_time()
     found = read(path)
-    assert 1.0 > time.process_time() - began
     assert (100_000, ()) == (len(found.entries), found.problems)
 
 
