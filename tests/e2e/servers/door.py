@@ -157,7 +157,9 @@ class Doors:
         if key not in self._open:
             behind = self._stack.enter_context(sink())
             tarry = Tarry(_merged(config), backend=behind.port, announce=announce, address=address, arguments=arguments)
-            self._open[key] = Door(self._stack.enter_context(tarry), behind)
+            self._stack.enter_context(tarry)
+            assert tarry.wait_records(1, ev="start"), tarry.printed()  # by then it has asked what the MTA can do
+            self._open[key] = Door(tarry, behind)
         door = self._open[key]
         door.begin()
         yield door
