@@ -119,7 +119,10 @@ def test_many_mistakes_are_counted(tmp_path: Path) -> None:
     found = read(written(tmp_path, "192.0.2.7/24\n" * 40 + "x\n" * 40))
     assert 40 == len(found.entries)
     assert [True] * 40 + [False] * 11 == [one.is_error for one in found.problems]
-    assert ("and 30 more lines like these", Severity.WARNING) == (found.problems[-1].what, found.problems[-1].severity)
+    assert (f"{tmp_path / 'list.txt'}: 30 more lines are like these", Severity.WARNING) == (
+        found.problems[-1].what,
+        found.problems[-1].severity,
+    )
     assert read(written(tmp_path, "x\n" * 51)).problems[-1].is_error
 
 
@@ -131,11 +134,11 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     large = written(tmp_path, "192.0.2.7  #\n")
     found = {path.name: read(path).problems for path in (tmp_path / "none", tmp_path, fifo, large, Path("a\0b"))}
     assert {
-        "none": f"there is no such file ({tmp_path / 'none'})",
-        tmp_path.name: "this is no file",
-        "fifo": "this is no file",
-        "list.txt": "the file is larger than 0 MiB",
-        "a\0b": "the file cannot be read: embedded null byte",
+        "none": f"{tmp_path / 'none'}: there is no such file ({tmp_path / 'none'})",
+        tmp_path.name: f"{tmp_path}: this is no file",
+        "fifo": f"{fifo}: this is no file",
+        "list.txt": f"{large}: the file is larger than 0 MiB",
+        "a\0b": "a\\x00b: the file cannot be read: embedded null byte",
     } == {name: problem.what for name, (problem,) in found.items()}
     assert all(problem.is_error and problem.fix for (problem,) in found.values())
 
@@ -143,7 +146,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("os.open", refuse)
-    assert "this user may not read the file" == read(large).problems[0].what
+    assert f"{large}: this user may not read the file" == read(large).problems[0].what
 
 
 def test_lines_end(tmp_path: Path) -> None:
