@@ -1,7 +1,7 @@
 """fork - a child that begins with nothing of the supervisor's but what it is given, and the signals that the supervisor waits for.
 
-Promises  A child never comes back into the code of its parent. Signals that come between the fork and the child's own handlers wait.
-          The other end of its channel is the supervisor's alone, so that its end is heard.
+Promises  A child never comes back into the code of its parent. Signals that come between the fork and the child's own handlers
+          wait. The other end of its channel is the supervisor's alone, so that its end is heard.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """supervisor - the process that keeps the workers: it has their sockets, replaces those that die, and hands on what is asked.
 
 What      One thread and poll(2): no event loop and no thread is there when a worker is forked, so that all it inherits is whole.
-Promises  A worker that dies is replaced at once, and its replacement has the same sockets with all who wait in their backlogs. One that
-          dies soon after its start, again and again, is replaced later each time (plan.Backoff). A configuration with errors, or with
-          a certificate that cannot be used, reaches no worker. A new version that does not come up changes nothing.
+Promises  A worker that dies is replaced at once, and its replacement has the same sockets with all who wait in their backlogs.
+          One that dies soon after its start, again and again, is replaced later each time (plan.Backoff). A configuration with
+          errors, or with a certificate that cannot be used, reaches no worker. A new version that does not come up changes nothing.
           It does not wait: a worker, a log or a systemd that stands still does not keep it from the others.
 Records   `worker` records tell of every beginning and end, between those of the workers; it writes them itself.
 """
