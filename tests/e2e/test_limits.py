@@ -1,6 +1,8 @@
 """Limits of connections and times of stress: what clients of a real server are told, of one process, of several, of two hosts."""
 
+import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -80,6 +82,24 @@ def test_exempt_clients_have_none(tarry: Tarry) -> None:
     """Neither at once nor in a minute."""
     with ExitStack() as stack:
         assert [True] * 15 == [is_in(one) for one in replies(tarry, ["127.7.0.1"] * 15, stack)]
+
+
+def test_a_worker_that_is_killed_takes_its_counts_with_it() -> None:
+    """All connections of a client went to two workers that are killed: their successors let it in again, up to the same limit."""
+    with Tarry("[listen]\nmax_per_client = 4\nworkers = 2\n", wait="60s") as tarry, ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(RawClient(tarry.port))
+        tarry.wait_records(4, ev="connect", wait=60.0)
+        check(replies(tarry, ["127.0.0.1"]), 0, f"{TOO_MANY} address")
+        pids = {one["pid"] for one in tarry.records(ev="start")}
+        assert len(pids) == 2
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert len(tarry.wait_records(4, ev="start")) == 4
+        for _ in range(4):
+            stack.enter_context(RawClient(tarry.port))
+        assert len(tarry.wait_records(8, ev="connect", wait=60.0)) == 8
+        check(replies(tarry, ["127.0.0.1"]), 0, f"{TOO_MANY} address")
 
 
 def test_stress_comes_and_goes() -> None:

@@ -9,8 +9,8 @@ Promises  Never less than there is. A connection is counted before it is judged,
           memory, however many addresses come.
           What a process that died had counted is gone when its region is zeroed; its keeper does that.
 Seed      Places are a keyed hash of the address, with a key of each start: nobody can choose addresses that share them.
-Costs     With listen.max_per_client alone, 2 µs for each client that comes and 1 µs for each that goes, whether of two processes or
-          of eight; 10 µs with all four limits (CPython 3.11, 15,000 clients).
+Costs     With listen.max_per_client alone, 2 µs for each client that comes and 1.5 µs for each that goes, of eight processes; 15 µs
+          in all with four limits (CPython 3.11, 15,000 clients).
 Rate      From two fixed minutes: this one, and as much of the one before as lies within the last 60 seconds. Connections that come
           evenly are counted to within one. A client that makes all of the earlier minute's at its end, and more in this one, can
           come to nearly twice its limit within 60 seconds; one that made them at its beginning is thought for up to a minute to
