@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarry.config import lists
-from tarry.config.lists import Entry, Lists, changed, mended, networks_at, read, read_lists, read_until, stamp_of
+from tarry.config.lists import Entry, Lists, changed, marked, mended, networks_at, read, read_lists, read_until, stamp_of
 from tarry.config.load import load
 from tarry.config.origin import Problem, Severity
 from tarry.config.values import Wrong
@@ -256,3 +256,13 @@ def test_a_configuration_has_its_lists(tmp_path: Path) -> None:
         'a.txt:2: error: deny.files: "x" is not a network; ',
     ] == [str(one)[: len(str(one)) if "gone" in str(one) else str(one).index("; ") + 2] for one in loaded.errors]
     assert Problem is type(loaded.errors[0])
+
+
+def test_what_the_door_is_told(tmp_path: Path) -> None:
+    """Both keys in one table, without the lines whose time is over."""
+    written(tmp_path, "192.0.2.0/24 until=2026-01-01\n198.51.100.0/24\n", "bad")
+    written(tmp_path, "198.51.100.7\n", "good")
+    found = read_lists(["good"], ["bad"], tmp_path)
+    for now, expected in ((1.7e9, [False, True, False]), (1.8e9, [None, True, False])):
+        table = marked(found, now)
+        assert expected == [table.find(ip_address(host).packed) for host in ("192.0.2.1", "198.51.100.7", "198.51.100.8")]

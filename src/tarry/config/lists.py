@@ -33,6 +33,7 @@ from tarry.config.origin import Problem, Severity
 from tarry.config.places import Network, network
 from tarry.config.spelling import nearest, printable, shown
 from tarry.config.values import Wrong
+from tarry.core.marked import Marked
 
 SIZE_LIMIT = 32 * 1024 * 1024
 """Octets. A larger file is no list that somebody keeps."""
@@ -102,6 +103,12 @@ class Lists(msgspec.Struct, frozen=True):
 
     def _of(self, key: str) -> tuple[Entry, ...]:
         return tuple(entry for file in self.files if file.key == key for entry in file.read.entries)
+
+
+def marked(lists: Lists, now: float) -> Marked:
+    """Return what the files say at *now* (UTC epoch seconds), for the door."""
+    said = [(entry.network, True) for entry in lists.exempt if entry.holds(now)]
+    return Marked.of([*said, *((entry.network, False) for entry in lists.deny if entry.holds(now))])
 
 
 def read_lists(exempt: Sequence[str], deny: Sequence[str], folder: Path) -> Lists:
