@@ -77,7 +77,7 @@ class Memory(msgspec.Struct, frozen=True):
         return self.url.startswith(_SQLITE) and not self._file.exists()
 
     def use(self, work: Callable[[Store], Awaitable[_T]], *, makes: bool = False, patience: float = PATIENCE) -> _T:
-        """Return what *work* comes to, within *patience* seconds. With *makes* a file that is not there is made. Raises NoMemory."""
+        """Return what *work* comes to, within so many seconds. With *makes* a file that is not there is made. Raises NoMemory."""
         if self.url == "none":
             raise NoMemory('nothing is remembered: store.url is "none"', NOTHING)
         if self.is_missing and not makes:
