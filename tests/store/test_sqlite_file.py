@@ -231,6 +231,28 @@ except Away as away:
 """
 
 
+def test_what_cannot_be_moved_is_told(tmp_path: Path) -> None:
+    """And is left where it is: a folder has the name that it would have, and a thousand others are there."""
+    path = tmp_path / "tarry.db"
+    path.write_bytes(b"garbage" * 100)
+    for number in ("", *(f"-{number}" for number in range(2, 1000))):
+        (tmp_path / f"tarry.db.corrupt-{STAMP}{number}").touch()
+    with pytest.raises(Away, match=r"is broken .*, and a thousand others like it lie beside it"):
+        connected(path, WALL, None)
+    assert path.read_bytes() == b"garbage" * 100
+
+
+def test_a_name_that_cannot_be_a_file_is_told(tmp_path: Path) -> None:
+    """Too long a name, and a folder in the place of the file."""
+    with pytest.raises(Away, match="cannot be made: File name too long"):
+        connected(tmp_path / ("x" * 300), WALL, None)
+    with pytest.raises(Away, match="File name too long"):
+        identity(tmp_path / ("x" * 300))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(Away, match="cannot be opened: look at the owner and the mode"):
+        connected(tmp_path / "folder", WALL, None)
+
+
 @pytest.mark.slow
 def test_of_processes_that_open_at_once_one_moves_the_file(tmp_path: Path) -> None:
     """The others find the new one."""
