@@ -28,6 +28,8 @@ SCHEMA = 1
 APPLICATION = 0x74617272
 """In PRAGMA application_id: the file is tarry's."""
 CHECK_FOR = 2.0
+LOG_LIMIT = 16 * 1024 * 1024
+"""Octets to which the log is cut when it begins anew: it grows for as long as another program reads, by gigabytes in a flood."""
 LOCK_WAIT = 0.1
 """Seconds for another process to end its transaction. Reads wait behind a write, so this is well below store.timeout."""
 OPEN_WAIT = 5.0
@@ -213,6 +215,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise Away(f"{path} was written by a newer tarry (version {version} of its tables, this one knows {SCHEMA}): upgrade")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
     if is_new:
         db.execute("BEGIN IMMEDIATE")
         for statement in _TABLES.split(";"):
