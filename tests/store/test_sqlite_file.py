@@ -8,6 +8,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -275,6 +276,7 @@ import os, sys
 from pathlib import Path
 from tarry.store import Away
 from tarry.store.sqlite_file import connected
+Path("/").as_uri()  # what that imports may be out of reach for nobody
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
@@ -287,21 +289,22 @@ except Away as away:
 
 
 @pytest.mark.parametrize(("file", "folder"), [(0o444, 0o755), (0o000, 0o755), (0o644, 0o555), (None, 0o555)])
-def test_a_file_that_may_not_be_written_is_told(tmp_path: Path, file: int | None, folder: int) -> None:
+def test_a_file_that_may_not_be_written_is_told(file: int | None, folder: int) -> None:
     """With what to look at; it is left where it is."""
-    home = tmp_path / "home"
-    home.mkdir()
-    path = home / "tarry.db"
-    if file is not None:
-        filled(path)
-        path.chmod(file)
-    home.chmod(folder)
-    for above in list(tmp_path.parents)[:3]:
-        if above.stat().st_uid == os.geteuid() and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o055)
-    tmp_path.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", _READ_ONLY, str(path)], capture_output=True, text=True, timeout=30, check=False)
-    home.chmod(0o755)
-    assert done.stdout, done.stderr
-    assert "look at the owner and the mode" in done.stdout or "cannot be made: Permission denied" in done.stdout
-    assert (["tarry.db"] if file is not None else []) == names(home)
+    # Not in pytest's folder: each run of pytest closes that to all others anew.
+    with tempfile.TemporaryDirectory(prefix="tarry-mode-") as made:
+        Path(made).chmod(0o755)
+        home = Path(made, "home")
+        home.mkdir()
+        path = home / "tarry.db"
+        if file is not None:
+            filled(path)
+            path.chmod(file)
+        home.chmod(folder)
+        done = subprocess.run(
+            [sys.executable, "-c", _READ_ONLY, str(path)], capture_output=True, text=True, timeout=30, check=False
+        )
+        home.chmod(0o755)
+        assert done.stdout, done.stderr
+        assert "look at the owner and the mode" in done.stdout or "cannot be made: Permission denied" in done.stdout
+        assert (["tarry.db"] if file is not None else []) == names(home)
