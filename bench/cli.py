@@ -1,4 +1,4 @@
-"""cli - `python -m bench hold|early|pass|mail|line|dns|lists|residual`.
+"""cli - `python -m bench hold|early|pass|mail|line|dns|lists|residual|workers|history`.
 
 Exit status 0 when at least one peer was measured, 1 when none was, 2 for wrong usage, 130 after an interrupt (what was
 found until then is still shown and written).
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import click
 from rich.console import Console
 
-from bench import dns, early, hold, line, lists, mail, passed, residual, run
+from bench import dns, early, history, hold, line, lists, mail, passed, residual, run, workers
 from bench.machine import this_machine
 from bench.peers import PEERS, for_measure
 from bench.peers.kind import Measure
@@ -187,7 +187,7 @@ def _common(
 
 
 def _report(
-    measure: Measure | Literal["dns", "lists", "residual"],
+    measure: Measure | Literal["dns", "lists", "residual", "workers", "history"],
     settings: dict[str, Setting],
     common: run.Common,
     collected: run.Collected,
@@ -296,6 +296,60 @@ def residual_command(
     _report(
         "residual", about, _alone((residual.KIND,), runs), run.Collected(rows=rows, skipped=skipped), residual.FIGURES, json_file
     )
+
+
+@main.command("workers")
+@click.option("--workers", "counts", multiple=True, type=click.IntRange(1, 64), default=(1, 2), show_default=True, help="For mail.")
+@click.option("--messages", type=click.IntRange(50), default=6000, show_default=True, help="Of 4 KB, for each number of workers.")
+@click.option(
+    "--share", type=click.FloatRange(0.05, 1), default=0.4, show_default=True, help="Of a core, that each worker may use."
+)
+@click.option("--clients", type=click.IntRange(0), default=50000, show_default=True, help="Held at once; 0 leaves that out.")
+@click.option("--crowd-workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Workers that hold them.")
+@click.option("--rate", type=click.FloatRange(1), default=1500.0, show_default=True, help="How many of them come a second.")
+@click.option("--wait", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds before the greeting.")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
+@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+def workers_command(
+    *,
+    counts: Sequence[int],
+    messages: int,
+    share: float,
+    clients: int,
+    crowd_workers: int,
+    rate: float,
+    wait: float,
+    runs: int,
+    json_file: Path | None,
+    quick: bool,
+) -> None:
+    """Send mail through one and two workers, and hold a crowd with four: rate, CPU, memory, lateness."""
+    if quick:
+        messages, clients, rate, wait = 200, 200, 400.0, 2.5
+    settings = workers.Settings(
+        counts=counts, messages=messages, share=share, clients=clients, crowd_workers=crowd_workers, rate=rate, wait=wait
+    )
+    if problem := settings.problem():
+        raise click.UsageError(problem)
+    rows, skipped = workers.run(settings, runs)
+    kinds = [row.peer for row in rows if row.run == 1] or ["workers"]
+    about = dict(workers.shown(settings))
+    _report("workers", about, _alone(kinds, runs), run.Collected(rows=rows, skipped=skipped), workers.FIGURES, json_file)
+
+
+@main.command("history")
+@click.option("--sessions", type=click.IntRange(10), default=20000, show_default=True, help="Three times: alone, new, known.")
+@click.option("--rate", type=click.FloatRange(1), default=2000.0, show_default=True, help="Sessions a second.")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
+@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+def history_command(*, sessions: int, rate: float, runs: int, json_file: Path | None, quick: bool) -> None:
+    """Remember clients in a file and in a server: CPU a session. No front door runs."""
+    settings = history.Settings(sessions=200 if quick else sessions, rate=500.0 if quick else rate)
+    rows, skipped = history.run(settings, runs)
+    shown: dict[str, Setting] = {"sessions": settings.sessions, "rate": settings.rate}
+    _report("history", shown, _alone(history.STORES, runs), run.Collected(rows=rows, skipped=skipped), history.FIGURES, json_file)
 
 
 def _alone(kinds: Sequence[str], runs: int) -> run.Common:

@@ -28,7 +28,7 @@ class Door:
 
 
 @contextlib.contextmanager
-def running(tables: str, *, wait: float, zones: Mapping[str, tuple[str, str]]) -> Iterator[Door]:
+def running(tables: str, *, wait: float, zones: Mapping[str, tuple[str, str]], workers: int = 1) -> Iterator[Door]:
     """Start all, with *tables* added to the configuration, and [dns] where there are *zones*. Raises NotStarted."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tarry-bench-")))
@@ -37,7 +37,7 @@ def running(tables: str, *, wait: float, zones: Mapping[str, tuple[str, str]]) -
         behind.mkdir()
         setup = Setup(measure="mail", wait=wait, port=port, sink_port=sink_port, folder=folder)
         stack.enter_context(programs.SINK.start(Setup(measure="mail", wait=0, port=sink_port, sink_port=sink_port, folder=behind)))
-        text = configuration(setup, {"mode": "proxy", "address": f"127.0.0.1:{sink_port}"}) + tables
+        text = configuration(setup, {"mode": "proxy", "address": f"127.0.0.1:{sink_port}"}, workers) + tables
         if zones:
             text += f'\n[dns]\nservers = ["127.0.0.1:{stack.enter_context(rbldnsd(zones))}"]\nmax_queries = 10000\n'
         file = folder / "tarry.toml"

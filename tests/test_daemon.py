@@ -186,6 +186,81 @@ def test_a_start_that_is_cancelled_leaves_nothing_in_the_loop() -> None:
     run(scenario())
 
 
+# Giving way to another one.
+
+
+def test_who_retires_lets_its_clients_end_by_themselves() -> None:
+    """A held one is greeted when its time has come, and no socket is accepted from any more, nor is it closed for others."""
+
+    async def scenario() -> None:
+        server = serve(config_of("[limits]\ndrain = '20s'", wait="300ms"))
+        await server.start()
+        kept = server.sockets[0].sock.dup()
+        held = await Client.of(server)
+        while not server._front.held:
+            await asyncio.sleep(0.002)
+        retiring = asyncio.create_task(server.retire("upgrade"))
+        assert (await held.hears()).startswith("220 ")
+        with socket.create_connection(kept.getsockname()), closing(kept):
+            assert (await held.says("QUIT")).startswith("221 ")
+            await held.leaves()
+            await retiring
+            kept.accept()[0].close()
+
+    run(scenario())
+    assert [("upgrade", 0)] == [(one["why"], one["sessions"]) for one in records("stop")]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_who_retires_has_an_end(is_told: bool) -> None:
+    """After limits.drain, or when it is stopped: then as at any stop."""
+
+    async def scenario() -> None:
+        server = serve(config_of(f"[limits]\ndrain = '{'20s' if is_told else '50ms'}'"))
+        await server.start()
+        client = await Client.of(server)
+        await client.hears()
+        retiring = asyncio.create_task(server.retire("upgrade"))
+        if is_told:
+            await asyncio.sleep(0)
+            stopping = asyncio.create_task(server.stop("SIGTERM"))
+        assert (await client.hears()).startswith("421 ")
+        await client.leaves()
+        await retiring
+        if is_told:
+            await stopping
+
+    run(scenario())
+    assert [("SIGTERM" if is_told else "upgrade", 1)] == [(one["why"], one["sessions"]) for one in records("stop")]
+
+
+def test_who_is_in_the_backlog_at_a_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reset would say nothing."""
+
+    async def scenario() -> None:
+        server = serve(config_of(wait="5s"))
+        await server.start()
+        with socket.create_connection(server.addresses[0]) as client:
+            await server.stop()
+            client.settimeout(5)
+            assert client.recv(100).startswith(b"421 ")
+
+    run(scenario())
+
+
+def test_one_that_takes_anothers_place_has_ids_of_its_own() -> None:
+    """Both may have begun in one second."""
+
+    async def scenario() -> None:
+        async with Server(config_of(), incarnation=3) as server:
+            client = await Client.of(server)
+            await client.hears()
+            await client.leaves()
+
+    run(scenario())
+    assert ["003"] == [one["id"][8:11] for one in records("connect")]
+
+
 def test_a_second_stop_waits_for_the_first() -> None:
     """`stop` inside of `async with` is no error."""
 

@@ -151,15 +151,16 @@ def test_a_server_that_stops_is_asked_to_the_end() -> None:
     run(scenario())
 
 
-def test_a_lack_of_descriptors_is_told_while_it_lasts() -> None:
+def test_stress_is_told_while_it_lasts() -> None:
     """And no longer."""
 
     async def scenario() -> None:
         async with serve(config_of(ALONE)) as server:
-            server._on_stress(True, "EMFILE")
-            assert (Stress("descriptors", "EMFILE"),) == server.state().stress
-            server._on_stress(False, "")
-            assert () == server.state().stress
+            server._on_stress("descriptors", True, "EMFILE")
+            server._on_stress("load", True, "46 of 50 clients")
+            assert (Stress("descriptors", "EMFILE"), Stress("load", "46 of 50 clients")) == server.state().stress
+            server._on_stress("descriptors", False, "")
+            assert (Stress("load", "46 of 50 clients"),) == server.state().stress
 
     run(scenario())
 

@@ -67,7 +67,7 @@ class House:
         visit = inetd._Visit(
             self.sock,
             client,
-            loaded.config,
+            loaded,
             self.waiter,
             self.stderr,  # type: ignore[arg-type]
             ID,
@@ -163,6 +163,19 @@ def test_denied_clients_are_turned_away(make: Make) -> None:
     assert 0 == house.visit(client=Client(Endpoint("2001:db8::1", 1), CLIENT.server))
     assert f"554 5.7.1 Not accepted from this address [{ID}]\r\n".encode() == house.said()
     assert ["Connect", "Reply", "Close"] == house.names()
+
+
+def test_files_of_networks_count(make: Make, tmp_path: Path) -> None:
+    """A denied network with an allowed one in it."""
+    (tmp_path / "bad").write_text("2001:db8::/32\n")
+    (tmp_path / "good").write_text("2001:db8:1::/48\n")
+    text = f'[hold]\nwait = "30s"\n[deny]\nfiles = ["{tmp_path}/bad"]\n[exempt]\nfiles = ["{tmp_path}/good"]\n'
+    house = make(text)
+    assert 0 == house.visit(client=Client(Endpoint("2001:db8::1", 1), CLIENT.server))
+    assert house.said().startswith(b"554 5.7.1 ")
+    house = make(text)
+    assert None is house.visit(client=Client(Endpoint("2001:db8:1::1", 1), CLIENT.server))
+    assert 1 == len(house.run)
 
 
 def test_a_client_that_resets_is_forgotten(make: Make) -> None:

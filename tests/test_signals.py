@@ -18,6 +18,8 @@ from tarry.config.load import Loaded, load
 from tarry.daemon import Server, serve
 from tarry.net.notify import Notifier
 from tarry.signals import serve_until_signalled
+from tarry.workers import takeover
+from tarry.workers.takeover import Successor
 from tests.doors import config_of, in_transaction, loaded, records
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -27,6 +29,7 @@ def signalled(
     scenario: Callable[[Server], Coroutine[Any, Any, None]],
     reload: Callable[[], Loaded] | None = None,
     supervisor: Mapping[str, str] = MappingProxyType({}),
+    **more: Any,
 ) -> None:
     """Serve until a scenario has sent its signals."""
 
@@ -34,7 +37,9 @@ def signalled(
         ready: asyncio.Queue[Server] = asyncio.Queue()
         notifier = Notifier(dict(supervisor), os.getpid())
         server = serve(config_of("[limits]\ndrain = '5s'"))
-        serving = asyncio.create_task(serve_until_signalled(server, reload=reload, on_ready=ready.put_nowait, notifier=notifier))
+        serving = asyncio.create_task(
+            serve_until_signalled(server, reload=reload, on_ready=ready.put_nowait, notifier=notifier, **more)
+        )
         await scenario(await ready.get())
         async with asyncio.timeout(5):
             await serving
@@ -100,3 +105,130 @@ def test_sighup_reloads(reloads: bool) -> None:
 
     signalled(scenario, (lambda: loaded("")) if reloads else None)
     assert int(reloads) == len(records("config"))
+
+
+class New:
+    """A new version that the test plays: what it says goes through a pipe."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hears, self.says = os.pipe()
+        self.ends = 0
+        self.begun = 0
+        self.said: list[str] = []
+        monkeypatch.setattr(Successor, "end", self._end)
+
+    def begin(self, server: Server) -> Successor:
+        self.begun += 1
+        return Successor(7777, os.dup(self.hears), 3)
+
+    def _end(self) -> None:
+        self.ends += 1
+
+    def close(self) -> None:
+        os.close(self.hears)
+        if self.says >= 0:
+            os.close(self.says)
+
+    def fail(self) -> None:
+        os.close(self.says)
+        self.says = -1
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def test_sigusr2_gives_way_to_a_new_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When that serves; whoever is in goes on until the end, and a second signal while it comes up begins no other one."""
+    new = New(monkeypatch)
+
+    async def scenario(server: Server) -> None:
+        client = await in_transaction(server)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGUSR2)
+            await asyncio.sleep(0.01)
+        os.write(new.says, b"ready")
+        await until(lambda: len(new.said) == 2)
+        assert (await client.says("RSET")).startswith("250 ")
+        assert (await client.says("QUIT")).startswith("221 ")
+        await client.leaves()
+
+    signalled(scenario, upgrade=new.begin, say=new.said.append)
+    assert (1, 0, ["upgrade"]) == (new.begun, new.ends, [one["why"] for one in records("stop")])
+    assert "upgrade: the new version serves (process 7777); this one ends when its clients have" == new.said[1]
+    new.close()
+
+
+def test_sigterm_ends_one_that_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it ends any other: who is in a transaction may finish it, and a second signal ends that."""
+    new = New(monkeypatch)
+
+    async def scenario(server: Server) -> None:
+        client = await in_transaction(server)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        os.write(new.says, b"ready")
+        await until(lambda: len(new.said) == 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await client.leaves()
+
+    signalled(scenario, upgrade=new.begin, say=new.said.append)
+    new.close()
+
+
+@pytest.mark.parametrize("how", ["ends", "is late", "cannot be started", "is not wanted", "comes while it ends"])
+def test_a_new_version_that_does_not_serve(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """This one goes on, and says why."""
+    new = New(monkeypatch)
+    monkeypatch.setattr(takeover, "PATIENCE", 0.01 if how == "is late" else 60.0)
+
+    def refuse(server: Server) -> Successor:
+        raise OSError("no shell")
+
+    async def scenario(server: Server) -> None:
+        if how == "comes while it ends":
+            client = await in_transaction(server)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            await asyncio.sleep(0.01)
+            await client.leaves()
+            return
+        os.kill(os.getpid(), signal.SIGUSR2)
+        if how == "ends":
+            await until(lambda: new.begun)
+            new.fail()
+        if how == "is not wanted":
+            await asyncio.sleep(0.01)
+        else:
+            await until(lambda: len(new.said) == 2)
+        assert 1 == len(server.addresses)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    upgrade = {"cannot be started": refuse, "is not wanted": None}.get(how, new.begin)
+    signalled(scenario, upgrade=upgrade, say=new.said.append)
+    told = {
+        "ends": ["did not start: its exit status is 3"],
+        "is late": ["did not start: it did not say within 0.01 s that it serves"],
+        "cannot be started": ["cannot be started: no shell; this one goes on"],
+    }
+    assert told.get(how, []) == [one.partition("the new version ")[2] for one in new.said[1:]]
+    assert ["SIGTERM"] == [one["why"] for one in records("stop")]
+    new.close()
+
+
+def test_sigterm_while_a_new_version_comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both end."""
+    new = New(monkeypatch)
+
+    async def scenario(server: Server) -> None:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        await until(lambda: new.begun)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signalled(scenario, upgrade=new.begin, say=new.said.append)
+    assert (1, True) == (new.ends, new.said[-1].endswith("since this one was told to end"))
+    new.close()

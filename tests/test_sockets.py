@@ -12,7 +12,7 @@ from tarry.config.places import Inherited
 from tarry.config.schema import Config
 from tarry.config.tables import Listen
 from tarry.core.client import Endpoint
-from tarry.sockets import KEPT_DESCRIPTORS, fit_descriptors, open_sockets
+from tarry.sockets import KEPT_DESCRIPTORS, OWN, Open, fit_descriptors, open_sockets
 from tests.side import descriptors
 
 # Descriptors.
@@ -63,7 +63,7 @@ NO_TLS, TLS = False, True
 def test_a_socket_that_nobody_asks_for_is_closed() -> None:
     """Clients that the supervisor's unit lets in would wait in it for ever otherwise."""
     a, b = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
-    ((found, _),) = open_sockets(Listen(smtp=(Inherited("b"),)), [("a", a), ("b", b)])
+    ((found, *_),) = open_sockets(Listen(smtp=(Inherited("b"),)), [("a", a), ("b", b)])
     assert (b, -1) == (found, a.fileno())
     b.close()
 
@@ -94,8 +94,8 @@ def test_sockets_of_a_supervisor(smtp: list[Any], smtps: list[Any], opened: list
     handed = [(name, socket.create_server(("127.0.0.1", 0))) for name in "abc"]
     names = {sock: name for name, sock in handed}
     found = open_sockets(Listen(smtp=tuple(smtp), smtps=tuple(smtps)), handed)
-    assert opened == [(names.get(sock, ""), has_tls) for sock, has_tls in found]
-    for sock in (*names, *(sock for sock, _ in found)):
+    assert opened == [(names.get(sock, ""), has_tls) for sock, has_tls, _ in found]
+    for sock in (*names, *(one.sock for one in found)):
         sock.close()
 
 
@@ -108,3 +108,90 @@ def test_sockets_that_nobody_handed_over(wanted: str, handed: list[str]) -> None
     with pytest.raises(OSError, match=f"{wanted}: no such socket was handed over; start tarry by its socket unit"):
         open_sockets(listen, sockets)
     assert before - len(handed) == descriptors()
+
+
+# Sockets for several workers, and those of an earlier tarry.
+
+
+HERE = Listen(smtp=(Endpoint("127.0.0.1", 0),))
+
+
+def close_all(opened: list[Open]) -> None:
+    for one in opened:
+        one.sock.close()
+
+
+def test_each_worker_has_a_socket_and_a_second_tarry_is_refused() -> None:
+    """The kernel shares clients out; by mistake nobody joins."""
+    opened = open_sockets(HERE, [], 3)
+    where = {one.sock.getsockname() for one in opened}
+    assert (3, 1) == (len(opened), len(where))
+    ((host, port),) = where
+    with pytest.raises(OSError, match="in use"):
+        open_sockets(Listen(smtp=(Endpoint(host, port),)), [], 3)
+    for _ in range(40):
+        socket.create_connection((host, port)).close()
+    waiting = 0
+    for one in opened:
+        while True:
+            try:
+                one.sock.accept()[0].close()
+            except BlockingIOError:
+                break
+            waiting += 1
+    assert 40 == waiting
+    close_all(opened)
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), [(1, 1, 1), (2, 2, 2), (1, 3, 3), (3, 1, 3)])
+def test_sockets_of_an_earlier_tarry_are_known_by_their_address(before: int, after: int, expected: int) -> None:
+    """More are opened where workers have none; none is closed, for there may be clients in its backlog."""
+    old = open_sockets(Listen(smtp=(Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 0))), [], before)
+    ports = sorted({one.sock.getsockname()[1] for one in old})
+    new = open_sockets(Listen(smtp=(Endpoint("127.0.0.1", ports[1]),)), [(OWN, one.sock) for one in old], after)
+    assert {ports[1]} == {one.sock.getsockname()[1] for one in new}
+    assert expected == len(new)
+    assert {ports[1]} == {one.sock.getsockname()[1] for one in old if one.sock.fileno() >= 0}
+    assert {""} == {one.name for one in new}
+    close_all(new)
+
+
+def test_without_the_right_to_open_more_workers_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port below 1024, after the user was changed."""
+    old = open_sockets(HERE, [])
+
+    def refuse(*args: object, **more: object) -> socket.socket:
+        raise PermissionError
+
+    monkeypatch.setattr("tarry.sockets.open_socket", refuse)
+    new = open_sockets(HERE, [(OWN, one.sock) for one in old], 4)
+    assert [one.sock for one in old] == [one.sock for one in new]
+    close_all(new)
+    with pytest.raises(PermissionError):
+        open_sockets(HERE, [], 4)
+
+
+def test_a_second_socket_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a first start it is an error, and no socket is left open."""
+    real = socket.socket.bind
+    before, calls = descriptors(), []
+
+    def bind(sock: socket.socket, address: object) -> None:
+        calls.append(address)
+        if len(calls) > 1:
+            raise OSError("no more")
+        real(sock, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tarry.net.listener.socket.socket", type("Sock", (socket.socket,), {"bind": bind}))
+    with pytest.raises(OSError, match="no more"):
+        open_sockets(HERE, [], 2)
+    assert before == descriptors()
+
+
+def test_a_name_that_systemd_gave_stays_with_its_socket() -> None:
+    """So that a new version finds it under that name; an own socket is nobody's for "systemd"."""
+    given, own = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    (found,) = open_sockets(Listen(smtp=(Inherited(),)), [("smtp", given), (OWN, own)])
+    assert Open(given, False, "smtp") == found
+    assert -1 == own.fileno()
+    given.close()

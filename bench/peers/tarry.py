@@ -35,7 +35,7 @@ PROGRAM = Path(sys.executable).parent / "tarry"
 _CONFIG = """\
 [listen]
 smtp = ["127.0.0.1:{port}"]
-workers = 1
+workers = {workers}
 max_clients = 15000
 max_per_client = 0
 
@@ -48,13 +48,19 @@ wait = "{wait:g}s"
 [record]
 path = "{record}"
 detail = "all"
+
+[store]
+url = "none"
+
+[control]
+socket = ""
 """
 
 
-def configuration(setup: Setup, handoff: dict[str, str]) -> str:
+def configuration(setup: Setup, handoff: dict[str, str], workers: int = 1) -> str:
     """Return the configuration file for one start."""
     lines = "\n".join(f'{key} = "{value}"' for key, value in handoff.items())
-    return _CONFIG.format(port=setup.port, handoff=lines, wait=setup.wait, record=setup.folder / "record")
+    return _CONFIG.format(port=setup.port, handoff=lines, wait=setup.wait, record=setup.folder / "record", workers=workers)
 
 
 def _missing() -> str:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tarry.config.compile import door_rules, fingerprint, policy
-from tarry.config.load import load
-from tarry.config.schema import Config
+from tarry.config.lists import marked
+from tarry.config.load import Loaded, load
 from tarry.core import replies
 from tarry.core.admission import Admitted, Door
 from tarry.core.border import Forget, Refuse
@@ -63,7 +63,7 @@ def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: St
             stderr.tell(f"tarry: {problem}")
         _send_off(sock, replies.not_started(session_id), waiter)
         return INVALID
-    visit = _Visit(sock, client, loaded.config, waiter, stderr, session_id, accepted_at, observe)
+    visit = _Visit(sock, client, loaded, waiter, stderr, session_id, accepted_at, observe)
     try:
         return visit.run(command)
     finally:
@@ -90,7 +90,7 @@ class _Visit:
         self,
         sock: socket.socket,
         client: Client,
-        config: Config,
+        loaded: Loaded,
         waiter: Waiter,
         stderr: StandardError,
         session_id: str,
@@ -99,7 +99,8 @@ class _Visit:
     ) -> None:
         self._sock = sock
         self._client = client
-        self._config = config
+        self._config = config = loaded.config
+        self._lists = loaded.lists
         self._policy = policy(config, observe=observe)
         self._waiter = waiter
         self._stderr = stderr
@@ -119,7 +120,9 @@ class _Visit:
     def run(self, command: Sequence[str]) -> int:
         """Take the client from the door to its end. Returns the exit status, or never."""
         teaser = ""
-        match Door(door_rules(self._config)).admit(self._packed, self._client.address, self._accepted_at):
+        door = Door(door_rules(self._config))
+        door.marked = marked(self._lists, time.time())
+        match door.admit(self._packed, self._client.address, self._accepted_at):
             case Admitted.EXEMPT:
                 self._emit(self._connect(0.0, "exempt"), self._accepted_at)
             case Admitted.DENIED:

@@ -1,6 +1,7 @@
 """share - wiring: what one of several processes has of the work that they share.
 
-What      The value that a worker's `Server` is made with. The process that keeps the workers (workers/supervisor) makes one for each.
+What      The value that a worker's `Server` is made with. The process that keeps the workers (workers/supervisor) makes one for
+          each.
 Promises  Sockets and census outlive the worker: its keeper has them too, and gives them to the one that takes its place.
 """
 

@@ -1,9 +1,9 @@
 """sockets - wiring: where a configuration listens, and how many clients the process has descriptors for.
 
 Promises  Where one address cannot be had no socket is left open. What was handed over and nobody asks for is closed.
-Workers   For each address there are as many sockets as workers, and the kernel shares clients out among them (SO_REUSEPORT), so that
-          no worker wakes up for a client that another one takes. The first is bound without it: a second tarry by mistake is told
-          that the address is taken, and does not take half of the clients away. Where no more can be had workers share what there is.
+Workers   For each address there are as many sockets as workers, and the kernel shares clients out among them (SO_REUSEPORT): no
+          worker wakes up for a client that another one takes. The first is bound without it: a second tarry by mistake is told that
+          the address is taken, and does not take half of the clients away. Where no more can be had workers share what there is.
 Upgrade   Sockets that an earlier tarry opened are handed over under the name OWN; who opened them is told by their address.
 """
 
@@ -28,8 +28,8 @@ OWN = "tarry.listen"
 
 
 class Open(NamedTuple):
-    """A listening socket, and whether its clients begin with TLS. ``name`` is what a supervisor calls it, "" for one of tarry's own,
-    which nobody else keeps when tarry closes it."""
+    """A listening socket, and whether its clients begin with TLS. ``name`` is what a supervisor calls it, "" for one of tarry's
+    own, which nobody else keeps when tarry closes it."""
 
     sock: socket.socket
     has_tls: bool

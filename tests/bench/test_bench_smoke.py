@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from bench.peers import PEERS
-from tests.e2e.servers import install
+from tests.e2e.servers import install, valkey
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -24,6 +24,7 @@ BENCHES = {  # those that take longest first
     "residual": [],
     "pass": ["--peer", "tarry_pass"],
     "hold": ["--ending", "quit", "--peer", "epoll"],
+    "history": [],
     "dns": [],
     "line": ["--peer", "relay"],
 }
@@ -35,6 +36,8 @@ def missing(name: str) -> str:
     """Say what that bench would need and is not there."""
     if name == "pass":
         return PEERS["tarry_pass"].missing()
+    if name == "history":
+        return valkey.missing()
     return install.missing("rbldnsd") if name in ("lists", "residual", "dns") else ""
 
 
@@ -120,3 +123,11 @@ def test_residual_sees_the_crowd_wait_without_the_mta(reports: Reports) -> None:
     assert (60, 0, 0, 0) == (found["in_line"], found["refused"], found["good_failed"], found["mta_waiting"])
     assert found["pss_kib"] > 0
     assert found["beside_p99_ms"] > 0
+
+
+def test_history_remembers_every_session(reports: Reports) -> None:
+    """`python -m bench history` reads and writes with each store, and nothing is lost."""
+    rows = reports("history")["rows"]
+    assert ["sqlite", "valkey"] == [row["peer"] for row in rows]
+    assert [0, 0] == [row["figures"]["lost"] for row in rows]
+    assert all(row["figures"]["p99_ms"] > 0 for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -22,6 +23,7 @@ UNWISE = '[hold]\nwait = "31s"\n'
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
 
 def run(*args: str, obj: str | None = None) -> Result:
@@ -140,6 +142,34 @@ def test_check_of_a_missing_file() -> None:
     """A file that is not there is an error like others."""
     result = run("check", "none.toml")
     assert (1, True) == (result.exit_code, result.stdout.startswith("none.toml: error: there is no such file; "))
+
+
+def test_check_looks_for_the_user() -> None:
+    """One that is not there stops a start, so it is told here."""
+    write('[listen]\nuser = "no-such-user"\n')
+    result = run("check")
+    told = (
+        "tarry.toml:2: error: listen.user: there is no user no-such-user; make it (adduser --system --group no-such-user), or name"
+    )
+    assert (1, True) == (result.exit_code, result.stdout.startswith(told))
+
+
+@pytest.mark.parametrize(
+    ("uid", "listen", "is_told"),
+    [
+        (0, 'smtp = ["0.0.0.0:25"]', True),
+        (0, 'smtps = ["[::]:465"]', True),
+        (0, 'smtp = ["0.0.0.0:2525"]', False),
+        (0, 'smtp = ["systemd"]', False),
+        (0, 'smtp = ["0.0.0.0:25"]\nuser = "nobody"', False),
+        (1000, 'smtp = ["0.0.0.0:25"]', False),
+    ],
+)
+def test_check_warns_of_what_would_stay_root(monkeypatch: pytest.MonkeyPatch, uid: int, listen: str, is_told: bool) -> None:
+    """Only root is told, and only where there is a port that takes root."""
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    write(f"[listen]\n{listen}\n")
+    assert is_told == ("listen.user: it has ports below 1024 to open" in run("check").stdout)
 
 
 @pytest.mark.parametrize("table", ['[tls]\nmode = "terminate"', '[listen]\nsmtps = ["127.0.0.1:2465"]\n[tls]'])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,8 +18,14 @@ from click.testing import CliRunner, Result
 import tarry.cli.serve as serve
 from tarry.cli import cli
 from tarry.config.schema import Config
+from tarry.core.client import Endpoint
 from tarry.daemon import Server
+from tarry.net.notify import Notifier
 from tarry.version import VERSION
+from tarry.workers import privileges, takeover
+from tarry.workers.privileges import Identity
+from tarry.workers.takeover import Predecessor
+from tarry.workers.worker import Duty, Log
 
 WRONG = '[hold]\nwiat = "3s"\nwait = 6\n'
 
@@ -49,12 +52,12 @@ class Ran:
         self.served: list[tuple[Config, Path | None, bool]] = []
         self._fault = fault
 
-        async def serving(config: Config, path: Path | None, observe: bool) -> None:
+        def serving(config: Config, path: Path | None, observe: bool) -> None:
             self.served.append((config, path, observe))
             if self._fault is not None:
                 raise self._fault
 
-        monkeypatch.setattr(serve, "_serve", serving)
+        monkeypatch.setattr(serve, "_start", serving)
         monkeypatch.setattr(serve, "_occupy_standard_descriptors", lambda: None)
 
 
@@ -118,84 +121,114 @@ def test_a_start_that_fails(monkeypatch: pytest.MonkeyPatch, fault: OSError, sta
     assert (status, True) == (result.exit_code, told in result.stderr)
 
 
-class Door:
-    """A server as `_say_ready` sees it."""
-
-    def __init__(self, *notes: str) -> None:
-        self.notes = list(notes)
-        self.addresses = [("127.0.0.1", 2525), ("::1", 2525)]
+WHERE = [Endpoint("127.0.0.1", 2525), Endpoint("::1", 2525)]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
     """Where it listens, how long clients wait, where mail goes, what else there is to know; a hint only on a terminal."""
     monkeypatch.setattr(os, "isatty", lambda fd: terminal)
-    door: Any = Door("the MTA does not answer yet")
-    serve._say_ready(door, Config.from_toml('[hold]\nwait = "3s..6s"'), True)
+    config = Config.from_toml('[hold]\nwait = "3s..6s"')
+    serve._say_ready(WHERE, ["the MTA does not answer yet"], unwise="this process is root", config=config, observe=True)
     proxy = Config.from_toml('[handoff]\nmode = "proxy"\naddress = "127.0.0.1:10025"')
-    serve._say_ready(door, proxy, False)
+    serve._say_ready(WHERE, [], unwise="", config=proxy, observe=False)
     lines = capsys.readouterr().err.splitlines()
     hint = ["tarry: see it work: tarry probe 127.0.0.1:2525     (stop with Ctrl-C)"] * terminal
     assert [
         f"tarry: version {VERSION} listens on 127.0.0.1:2525, [::1]:2525; clients wait 3s..6s; mail goes to the Maildir mail",
         "tarry: observing only: everyone is let through, and the records say what would have happened",
+        "tarry: this process is root",
         "tarry: the MTA does not answer yet",
         *hint,
-    ] == lines[: 3 + terminal]
-    assert lines[3 + terminal].endswith("mail goes to the MTA at 127.0.0.1:10025")
+    ] == lines[: 4 + terminal]
+    assert lines[4 + terminal].endswith("mail goes to the MTA at 127.0.0.1:10025")
+
+
+def test_nobody_who_hears_it_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error may be a pipe whose reader has gone."""
+
+    def fail(text: str, err: bool) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(serve.click, "echo", fail)
+    serve._say("something")
+
+
+class Started:
+    """What `_start` does, and in which order, with everything that it calls made up."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, identity: Identity | None = None) -> None:
+        self.did: list[Any] = []
+        monkeypatch.setattr(serve, "open_sockets", lambda listen, handed, workers: self.did.append(("sockets", workers)) or [])
+        monkeypatch.setattr(privileges, "wanted", lambda user: identity)
+        monkeypatch.setattr(privileges, "become", lambda who: self.did.append(("become", who)))
+        monkeypatch.setattr(serve, "Supervisor", self._supervisor)
+
+        async def serving(duty: Duty, *rest: object) -> None:
+            self.did.append(("alone", duty))
+
+        monkeypatch.setattr(serve, "_serve", serving)
+
+    def _supervisor(self, duty: Duty, sockets: object, workers: int, **more: object) -> Any:
+        self.did.append(("supervisor", workers))
+        self.duty = duty
+        return self
+
+    def run(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_sockets_are_opened_before_root_is_given_up(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """One process serves alone; several have a supervisor."""
+    who = Identity("nobody", 7, 8, ())
+    started = Started(monkeypatch, identity=who)
+    serve._start(Config.from_toml(f"[listen]\nworkers = {workers}"), Path("t.toml"), True)
+    assert [("sockets", workers), ("become", who)] == started.did[:2]
+    assert ("alone" if workers == 1 else "supervisor") == started.did[2][0]
+    duty = started.did[2][1] if workers == 1 else started.duty
+    assert (Path("t.toml"), True, "-") == (duty.path, duty.observe, duty.log.path)
+    os.close(duty.log.turns)
+
+
+@pytest.mark.parametrize(("path", "handed", "expected"), [("-", 9, 9), ("-", None, True), ("log", 9, None), ("log", None, None)])
+def test_standard_output_is_shared_by_turns(path: str, handed: int | None, expected: int | bool | None) -> None:
+    """Those of an earlier tarry, which may still write; a file has a lock of its own."""
+    took_over = Predecessor(0, handed) if handed else None
+    turns = serve._log_of(Config.from_toml(f'[record]\npath = "{path}"'), took_over).turns
+    if expected is True:
+        assert turns is not None
+        os.close(turns)
+    else:
+        assert expected == turns
 
 
 @pytest.mark.parametrize("has_file", [True, False])
 def test_what_is_served(monkeypatch: pytest.MonkeyPatch, has_file: bool) -> None:
-    """A server of this configuration; SIGHUP reads the file again, where there is one."""
-    given: list[tuple[Any, ...]] = []
+    """A server of this configuration; SIGHUP reads the file again, where there is one, and SIGUSR2 hands the sockets over."""
+    given: list[Any] = []
 
-    async def until(server: Server, *, reload: Any, on_ready: Any, notifier: object) -> None:
-        given.append((server, reload))
-        monkeypatch.setattr(serve, "_say_ready", lambda *args: given.append(args))
-        on_ready(server)
+    async def until(server: Server, **more: Any) -> None:
+        given.append((server, more))
+        more["on_ready"](server)
 
     monkeypatch.setattr(serve, "serve_until_signalled", until)
-    config = Config()
+    monkeypatch.setattr(serve, "_say_ready", lambda *args, **more: given.append((args, more)))
+    monkeypatch.setattr(takeover, "begin", lambda sockets, environ, **more: given.append((sockets, environ["NOTIFY_SOCKET"], more)))
     path = Path(write("[listen]\nmax_clients = 9")) if has_file else None
-    asyncio.run(serve._serve(config, path, True))
-    (server, reload), ready = given
-    assert [server, config, True] == list(ready)
-    assert has_file == (reload is not None)
+    hears, says = os.pipe()
+    notifier = Notifier({"NOTIFY_SOCKET": "/nonexistent"}, os.getpid())
+    duty = Duty(Config(), path, True, Log("log", "json", turns=4))
+    asyncio.run(serve._serve(duty, [], notifier, Predecessor(says, 4, 7), "unwise"))
+    (server, more), (_, ready) = given
+    assert (Config(), True, "unwise") == (ready["config"], ready["observe"], ready["unwise"])
+    assert b"ready" == os.read(hears, 100)
+    os.close(hears)
+    assert has_file == (more["reload"] is not None)
     if has_file:
-        assert 9 == reload().config.listen.max_clients
-
-
-@pytest.mark.parametrize("uvloop_is_there", [True, False])
-def test_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, uvloop_is_there: bool) -> None:
-    """Else the loop of asyncio."""
-    ran: list[str] = []
-
-    def runner(name: str) -> Any:
-        def run_it(main: Coroutine[Any, Any, None]) -> None:
-            main.close()
-            ran.append(name)
-
-        return run_it
-
-    module = ModuleType("uvloop")
-    module.run = runner("uvloop")  # type: ignore[attr-defined]
-    real = builtins.__import__
-
-    def importing(name: str, globals: Mapping[str, object] | None = None, *rest: Any) -> Any:
-        if name == "uvloop" and not uvloop_is_there:
-            raise ImportError
-        return real(name, globals, *rest)
-
-    monkeypatch.setitem(sys.modules, "uvloop", module)
-    monkeypatch.setattr(builtins, "__import__", importing)
-    monkeypatch.setattr(asyncio, "run", runner("asyncio"))
-
-    async def main() -> None:
-        pass
-
-    serve._run(main())
-    assert ["uvloop" if uvloop_is_there else "asyncio"] == ran
+        assert 9 == more["reload"]().config.listen.max_clients
+    more["upgrade"](server)
+    assert ((), "/nonexistent", {"turns": 4, "incarnation": 8}) == given[-1]
 
 
 def test_closed_standard_descriptors_are_occupied() -> None:
@@ -232,7 +265,7 @@ def test_serving_for_real() -> None:
     """It says that it is ready, greets, ends with 0 at SIGTERM; and where its port is taken, with 75."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        write(f'[listen]\nsmtp = ["127.0.0.1:{port}"]\nmax_clients = 50\n[hold]\nwait = "0s"\n[record]\npath = "log"')
+        write(f'[listen]\nsmtp = ["127.0.0.1:{port}"]\nmax_clients = 50\nworkers = 1\n[hold]\nwait = "0s"\n[record]\npath = "log"')
         command = [sys.executable, "-m", "tarry", "serve", "-c", "tarry.toml"]
         done = subprocess.run(command, capture_output=True, timeout=30, check=False)
         assert (75, True) == (done.returncode, b"address in use" in done.stderr)

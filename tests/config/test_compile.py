@@ -6,12 +6,13 @@ import re
 from ipaddress import ip_network
 
 from tarry.checks import REGISTRY
-from tarry.config.compile import door_rules, fingerprint, policy
+from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.schema import Config
 from tarry.core.admission import Networks, Rules
 from tarry.core.client import Phase
 from tarry.core.policy import Delay, HoldClass, Limits, Policy, Score, Span, Tarpit, Tarpits
 from tarry.core.result import Action
+from tarry.core.stress import Relief
 from tests.config.own import Greeter
 
 
@@ -100,16 +101,26 @@ def test_every_value_arrives() -> None:
     assert 3 == compiled.armed["many_errors"].options.limit
 
 
+def test_relief() -> None:
+    """What changes under stress, in the core's words; the defaults are its own."""
+    assert Relief() == relief(Config())
+    config = Config.from_toml('stress = { high = 0.8, low = 0.5, wait = "1s..3s", command = "20s" }')
+    assert Relief(0.8, 0.5, Span(1.0, 3.0), 20.0) == relief(config)
+
+
 def test_door_rules() -> None:
     """Limits and lists reach admission."""
     config = Config.from_toml("""
-        listen = { max_clients = 7, max_per_client = 0 }
+        listen = { max_clients = 7, max_per_client = 0, max_per_network = 9, rate_per_client = 10, rate_per_network = 11 }
         exempt = { networks = ["192.0.2.0/24"], patterns = ['^10\\.'] }
         deny.networks = ["2001:db8::/32"]
     """)
     assert Rules(
         max_clients=7,
         max_per_client=0,
+        max_per_network=9,
+        rate_per_client=10,
+        rate_per_network=11,
         exempt=Networks.of([ip_network("192.0.2.0/24")]),
         exempt_patterns=(re.compile(r"^10\.", re.ASCII | re.IGNORECASE),),
         deny=Networks.of([ip_network("2001:db8::/32")]),

@@ -68,7 +68,6 @@ CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
         ),
         ({"listen.smtp": []}, "error: listen.smtp: there is no address to listen on; write listen.smtp = "),
         ({"listen.smtp": ["127.0.0.1:25", "127.0.0.1:25"]}, "error: listen.smtp: 127.0.0.1:25 is there twice; keep one of the two"),
-        ({"listen.workers": 2}, "warning: listen.workers: this version runs one process; set listen.workers = 0"),
         ({"web.listen": "127.0.0.1:2525"}, "error: web.listen: 127.0.0.1:2525 is an address for SMTP clients; choose another port"),
         (
             {"web.listen": "0.0.0.0:8025"},

@@ -12,7 +12,7 @@ from tarry.control.states import Mta, State
 from tarry.record.schema import Close
 from tarry.record.tally import tally
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 
 def state(worker: int = 0, *, pid: int = 77, since: float = 100.0, sessions: int = 0, held: int = 0) -> State:

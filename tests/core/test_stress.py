@@ -123,6 +123,6 @@ def test_nothing_gets_longer(wait: list[float], least: list[float], command: flo
     """Neither a hold, at any place in its range, nor the time for a command."""
     calm = policy(changes={"wait": Span(*wait)})
     under_stress = relieved(calm, Relief(wait=Span(*least), command=command))
-    assert under_stress.wait.at(share) <= calm.wait.at(share) + 1e-9
-    assert under_stress.wait.at(1.0) <= least[1]
+    assert under_stress.wait.at(share) <= calm.wait.at(share) + 1e-6
+    assert under_stress.wait.high <= least[1]
     assert under_stress.limits.command == min(command, calm.limits.command)

@@ -273,7 +273,8 @@ LOOPS: list[NewLoop] = [uvloop.new_event_loop, asyncio.new_event_loop]
 
 def answered(case: Case, new_loop: NewLoop) -> Answer:
     with NameServer(case.behave, tcp=case.tcp) as server:
-        (answer,) = ask([server.address], case.question, linger=case.linger, new_loop=new_loop)
+        timeout = TIMEOUT if case.why == LATE else 5 * TIMEOUT  # which is not the point of the others
+        (answer,) = ask([server.address], case.question, timeout=timeout, linger=case.linger, new_loop=new_loop)
     assert server.asked, "it was never asked"
     return answer
 

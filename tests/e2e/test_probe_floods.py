@@ -112,7 +112,8 @@ def test_a_tarpit_outlasts_the_floods() -> None:
     assert {"rcpt-flood": [250] * 5, "rset-flood": [250] * 4, "noop-flood": [250] * 4} == {
         name: codes(finding) for name, finding in found.items()
     }
-    assert "5 x 250, at once, then none for 1.5 s" == got(found["rcpt-flood"])
+    told = got(found["rcpt-flood"])  # "at once" in between, on a machine that does not stand still
+    assert (True, True) == (told.startswith("5 x 250, "), told.endswith(", then none for 1.5 s")), told
     assert {("left", 6.0), ("left", 5.0)} == {(hold["ended"], hold["asked"]) for hold in holds.values()}
 
 

@@ -22,11 +22,17 @@ def sink() -> Iterator[Sink]:
         yield running
 
 
+def asked_once(tarry: Tarry, sink: Sink) -> int:
+    """Return how many connections there are once tarry has asked what the MTA can do."""
+    assert tarry.wait_records(1, ev="start")
+    return len(sink.connections)
+
+
 def test_held_clients_open_no_connection_to_the_mta(sink: Sink) -> None:
     """Fifty held clients, some of which talk, reset or half-close, are nothing to the MTA."""
     config = "[hold]\nend_early = false"  # so that the early talkers stay
     with Tarry(config, backend=sink.port, wait="30s") as tarry:
-        base = len(sink.wait_connections(1))
+        base = asked_once(tarry, sink)
         with Crowd(tarry.port, HELD) as crowd:
             assert HELD == len(tarry.wait_records(HELD, ev="connect"))
             for sock in crowd.sockets[:10]:
@@ -43,7 +49,7 @@ def test_held_clients_open_no_connection_to_the_mta(sink: Sink) -> None:
 def test_a_client_without_a_transaction_opens_none(line: str, sink: Sink) -> None:
     """Greeting, hello, chat and QUIT are answered by tarry."""
     with Tarry(backend=sink.port, wait="0.05s") as tarry:
-        base = len(sink.wait_connections(1))
+        base = asked_once(tarry, sink)
         with RawClient(tarry.port) as client:
             client.greeted()
             client.command(line.encode())
@@ -56,7 +62,7 @@ def test_a_client_without_a_transaction_opens_none(line: str, sink: Sink) -> Non
 def test_a_client_that_is_refused_at_mail_opens_none(sink: Sink) -> None:
     """An early talker that is greeted and refused at MAIL and RCPT is refused by tarry alone."""
     with Tarry('[checks.pregreet]\nat = "mail"', backend=sink.port, wait="0.1s") as tarry:
-        base = len(sink.wait_connections(1))
+        base = asked_once(tarry, sink)
         with RawClient(tarry.port) as client:
             client.send(b"EHLO early\r\n")
             assert [220, 250] == [client.read_reply().code, client.read_reply().code]
@@ -69,7 +75,7 @@ def test_a_client_that_is_refused_at_mail_opens_none(sink: Sink) -> None:
 def test_the_first_mail_opens_one(sink: Sink) -> None:
     """A transaction needs the MTA, and needs it once."""
     with Tarry(backend=sink.port, wait="0.05s") as tarry:
-        base = len(sink.wait_connections(1))
+        base = asked_once(tarry, sink)
         with RawClient(tarry.port) as client:
             client.greeted()
             assert [250, 250] == client.envelope()

@@ -191,7 +191,7 @@ def test_the_record_on_stdout(stdout: str, tmp_path: Path) -> None:
         wait_listening(program, port, 15)
         for _ in range(3):
             assert {} == clients.submit(port)
-        (pid,) = [pid for pid in program.pids() if "serve" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+        pid = min(pid for pid in program.pids() if "serve" in Path(f"/proc/{pid}/cmdline").read_text().split("\0"))
         time.sleep(0.3)
         subprocess.run(["/bin/kill", "-TERM", str(pid)], check=True)
         assert 0 == program.wait(10)

@@ -3,16 +3,20 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.servers import certificate
 from tests.e2e.servers.clients import RawClient, submit
-from tests.e2e.servers.steady_load import Load, lost
 from tests.e2e.servers.processes import free_port, is_alive, is_listening, wait_until
+from tests.e2e.servers.steady_load import Load, lost
 from tests.e2e.servers.tarry import COMMAND, Tarry, toml
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -51,7 +55,7 @@ def test_each_worker_says_that_it_serves_and_the_operator_hears_it_once(front: T
 
 
 def test_a_worker_that_is_killed_under_load(front: Tarry) -> None:
-    """Its own sessions end; no connection is refused, no acknowledged message is lost, no other session breaks; and it is replaced."""
+    """Its own sessions end; nobody is refused, no acknowledged message is lost, no other session breaks; and it is replaced."""
     before = workers(front)
     with Load(front.port, senders=SENDERS) as load:
         load.wait(60)
@@ -174,6 +178,66 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
 def submitted(port: int) -> str:
     """Send one message to each worker, most likely; return what went wrong."""
     return "".join(str(submit(port)) for _ in range(4)).replace("{}", "")
+
+
+# What a supervisor of the system's hands over: descriptor 3 is the socket, which stays open in this process.
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="smtp")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_sockets_of_systemd_are_shared_and_outlive_a_restart(tmp_path: Path) -> None:
+    """Both workers listen on the one socket; who comes while tarry is restarted waits in it, and is greeted afterwards."""
+    text = toml({"listen": {"smtp": ["systemd:smtp"], "workers": 2, "max_per_client": 0}, "hold": {"wait": "0s"}})
+    (tmp_path / "t.toml").write_text(text + '[record]\npath = "log"\n[store]\nurl = "none"\n[control]\nsocket = ""\n')
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as kept, Load(kept.getsockname()[1], senders=6) as load:
+        words = [sys.executable, "-c", AS_SYSTEMD, str(kept.fileno()), str(COMMAND), "serve", "-c", "t.toml"]
+        for _ in range(2):
+            with subprocess.Popen(words, cwd=tmp_path, pass_fds=[kept.fileno()], stderr=subprocess.DEVNULL) as tarry:
+                try:
+                    load.wait(40)
+                finally:
+                    tarry.terminate()
+                assert 0 == tarry.wait(20)
+        with subprocess.Popen(words, cwd=tmp_path, pass_fds=[kept.fileno()], stderr=subprocess.DEVNULL) as tarry:
+            load.stop()
+            tarry.terminate()
+    messages = [path.read_bytes() for path in (tmp_path / "mail" / "new").iterdir()]
+    assert ([], [], [], []) == (load.refused, load.unheard, load.cut + load.broken, lost(load, messages))
+    assert all(said.startswith(b"421 ") for said in load.sent_away)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    starts = [(line["worker"], line["listen"]) for line in lines if line["ev"] == "start"]
+    assert [1, 1, 2, 2] == sorted(number for number, _ in starts[:4])
+    assert 1 == len({tuple(where) for _, where in starts})
+
+
+def test_the_hub_speaks_for_all_workers(tmp_path: Path) -> None:
+    """Over one control socket, also after one of them was killed and replaced; no socket is left behind."""
+    with Tarry(f'{WORKERS}[control]\nsocket = "{tmp_path}/sock"\n', wait="0s") as tarry:
+        tarry.wait_records(2, ev="start")
+
+        def asked() -> dict[str, Any]:
+            with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(10)
+                client.connect(str(tmp_path / "sock"))
+                client.sendall(b'{"do":"status"}\n')
+                told: dict[str, Any] = json.loads(client.makefile("rb").readline())
+                return told
+            return {}
+
+        def knows_all() -> bool:
+            told = json.dumps(asked())
+            return all(f'"pid": {pid}' in told for pid in workers(tarry).values())
+
+        assert wait_until(knows_all, 15), asked()
+        os.kill(workers(tarry)[1], signal.SIGKILL)
+        tarry.wait_records(3, ev="start")
+        assert wait_until(knows_all, 15), asked()
+        assert 0 == tarry.stop()
+        assert [] == list(tmp_path.glob("sock*"))
 
 
 def test_records_of_many_workers_are_not_mixed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +27,20 @@ def test_ids_are_unique(started: list[int], numbers: list[int]) -> None:
     assert all(name.isascii() and '"' not in name for name in names)
 
 
+@given(
+    st.lists(st.integers(1, 4096), min_size=2, max_size=2, unique=True),
+    st.integers(1_700_000_000, 2**32 - 1),
+    st.integers(1, 2**32),
+)
+def test_workers_that_begin_in_one_second_have_ids_of_their_own(incarnations: list[int], started: int, number: int) -> None:
+    """Each id has the form in which `tarry explain` looks for one, and one that is alone has none of theirs."""
+    names = {SessionIds(started, which).text(number) for which in (0, *incarnations)}
+    assert 3 == len(names)
+    assert all(re.fullmatch("[0-9A-F]{8,11}-[0-9A-F]{1,9}", name) for name in names)
+
+
 def test_a_process_of_its_own_has_an_id_of_its_own() -> None:
-    """No daemon's id has as many digits before the dash, so one log may hold both."""
+    """A daemon's has fewer digits before the dash, a worker's begins with another one until 2106, so one log may hold them all."""
     assert "18BCFE56800-1A2B" == of_process(1_700_000_000.0, 0x1A2B)
+    assert "6553F10000A-0001" == SessionIds(1_700_000_000.0, 10).text(1)
     assert len(SessionIds(2**32).text(1).partition("-")[0]) < len(of_process(1_700_000_000.0, 1).partition("-")[0])

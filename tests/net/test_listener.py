@@ -10,7 +10,7 @@ import pytest
 
 from tarry.core.client import Endpoint
 from tarry.core.clock import ManualClock
-from tarry.net.listener import BURST, PAUSE, Listener, open_socket
+from tarry.net.listener import BACKLOG, BURST, PAUSE, Listener, let_others_join, open_socket
 from tests.shell import Loop
 
 
@@ -88,6 +88,51 @@ def test_an_address_that_is_taken() -> None:
     with open_socket("127.0.0.1", 0) as first, pytest.raises(OSError, match="in use") as caught:
         open_socket("127.0.0.1", first.getsockname()[1])
     assert errno.EADDRINUSE == caught.value.errno
+
+
+def test_sockets_that_share_an_address() -> None:
+    """Only where the first one lets others join."""
+    with open_socket("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            open_socket("127.0.0.1", port, joins=True)
+        let_others_join(first)
+        open_socket("127.0.0.1", port, joins=True).close()
+
+
+@pytest.mark.parametrize("takes_rest", [True, False])
+def test_who_is_in_the_backlog_when_it_closes(takes_rest: bool) -> None:
+    """They are accepted, so that they can be told something, or left to whoever has the socket too."""
+    sock = open_socket("127.0.0.1", 0)
+    others = sock.dup()
+    accepting = Accepting(sock)
+    clients = [socket.create_connection(sock.getsockname()) for _ in range(BURST + 2)]
+    accepting.listener.close(takes_rest=takes_rest)
+    assert (BURST + 2) * takes_rest == len(accepting.clients)
+    assert ({}, -1) == (accepting.loop.readers, sock.fileno())
+    for each in (*clients, others):
+        each.close()
+
+
+def test_the_rest_has_an_end() -> None:
+    """However fast they come, and without descriptors for them."""
+
+    class Endless(Backlog):
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            self.accepts += 1
+            return socket.socket(), ("192.0.2.7", 40000)
+
+    with socket.create_server(("127.0.0.1", 0)) as real, socket.create_connection(real.getsockname()):
+        endless = Endless()
+        endless.fileno = real.fileno  # type: ignore[method-assign]
+        Accepting(cast(socket.socket, endless)).listener.close(takes_rest=True)
+        assert BACKLOG == endless.accepts
+        refused = Backlog(*[errno.EMFILE] * 9)
+        refused.fileno = real.fileno  # type: ignore[method-assign]
+        accepting = Accepting(cast(socket.socket, refused))
+        accepting.listener.close(takes_rest=True)
+        accepting.loop.advance(1.0)
+        assert (1, {}) == (refused.accepts, accepting.loop.readers)
 
 
 def test_a_burst_is_bounded() -> None:

@@ -32,6 +32,13 @@ def test_values_are_lines_of_one_datagram(ear: tuple[str, socket.socket]) -> Non
     assert {"PATH": "/bin"} == environment
 
 
+def test_the_variables_are_kept_for_one_that_takes_its_place() -> None:
+    """But for WATCHDOG_PID, which would not be true of it."""
+    given = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "5000000"}
+    assert given == Notifier({**given, "WATCHDOG_PID": str(os.getpid())}, os.getpid()).variables
+    assert {} == Notifier({}, os.getpid()).variables
+
+
 def test_an_abstract_socket_is_named_with_an_at() -> None:
     """As in sd_notify(3)."""
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sock:

@@ -59,6 +59,13 @@ LISTED = ("bl.example=127.0.0.2", "wl.example=nothing")
             "refused with 421 at once: it has too many connections",
             Ending.REFUSED,
         ),
+        (
+            visit(connection=3, client=3),
+            "listen.max_per_network = 2",
+            (),
+            "refused with 421 at once: its network has too many connections",
+            Ending.REFUSED,
+        ),
         (visit(client=3), "listen.max_clients = 2", (), "refused with 421 at once: there are too many clients", Ending.REFUSED),
         (visit(leaves=2.0), "", (), "hung up after 2.0 s, before it was greeted", Ending.LEFT),
         (

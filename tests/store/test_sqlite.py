@@ -234,6 +234,22 @@ def test_a_change_that_cannot_be_kept_is_given_up(place: Place) -> None:
     assert 1 == sessions(place, store)
 
 
+def test_a_commit_that_fails_is_in_doubt(place: Place) -> None:
+    """The next one is not."""
+    store = opened(place)
+    place.run(store.write([change()]))
+
+    def refuse(action: int, first: str | None, *more: str | None) -> int:
+        return sqlite3.SQLITE_DENY if (action, first) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+    assert store._db is not None
+    store._db.set_authorizer(refuse)
+    with pytest.raises(Unsure, match="not authorized"):
+        place.run(store.write([change()]))
+    place.run(store.write([change()]))
+    assert 2 == sessions(place, store)
+
+
 def test_while_the_disk_hangs_nothing_is_begun(place: Place) -> None:
     """A call that was given up holds the thread; what comes after it is away at once and not done later."""
     store = opened(place)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
-from tarry.store import Away, Mark, Order, Partly, Unsure
+from tarry.store import Away, Mark, Order, Partly, Unsure, valkey_nodes
 from tests import certificates
 from tests.e2e.servers import valkey
+from tests.e2e.servers.processes import wait_until
 from tests.store.keeping import KEEP, NOW, Place, change
 
 pytestmark = pytest.mark.e2e
@@ -148,11 +149,15 @@ def test_other_ways_to_a_server() -> None:
             place.close()
 
 
-def test_a_server_that_stops_leaves_one_batch_in_doubt(place: Place, server: valkey.Valkey) -> None:
+def test_a_server_that_stops_leaves_one_batch_in_doubt(
+    place: Place, server: valkey.Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection that was there takes a request, and nobody knows; a new one is not greeted, so that the rest waits."""
+    monkeypatch.setattr(valkey_nodes, "REPLY_WAIT", 1.5)  # a connection keeps what it was made with
     store = place.store()
     place.run(store.write([change()]))
     server.stop()
+    monkeypatch.setattr(valkey_nodes, "CONNECT_WAIT", 1.0)
     try:
         with pytest.raises(Unsure, match="does not answer"):
             place.run(store.write([change()]))
@@ -160,7 +165,8 @@ def test_a_server_that_stops_leaves_one_batch_in_doubt(place: Place, server: val
             place.run(store.write([change()]))
     finally:
         server.go_on()
-    assert 2 == sessions(place)  # the one in doubt was there when it went on
+    monkeypatch.setattr(valkey_nodes, "CONNECT_WAIT", 10.0)
+    assert wait_until(lambda: sessions(place) == 2, 10.0)  # the one in doubt was there when it went on
 
 
 def test_a_server_that_was_started_anew_is_found(place: Place, server: valkey.Valkey) -> None:
@@ -199,7 +205,7 @@ def test_keys_of_a_cluster_may_move() -> None:
     with valkey.cluster() as nodes, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(contextlib.closing(node.client())) for node in nodes]
         ids = [client.execute_command("CLUSTER", "MYID").decode() for client in clients]
-        place = Place(f"{nodes[1].url}?cluster=true")
+        place = stack.enter_context(contextlib.closing(Place(f"{nodes[1].url}?cluster=true")))
         store = place.store()
         keys = [f"192.0.2.{number}" for number in range(60)]
         place.run(store.write([change(key) for key in keys]))
@@ -227,7 +233,6 @@ def test_keys_of_a_cluster_may_move() -> None:
             place.run(store.write([change(key) for key in keys]))
         with pytest.raises(Away):
             place.run(store.read(keys))
-        place.close()
 
 
 def _has(client: object, name: str) -> bool:

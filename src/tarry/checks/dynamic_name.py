@@ -28,7 +28,7 @@ from typing import ClassVar
 from tarry.checks.values.hostname import labels, owned
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import Seen, Settings, option
-from tarry.core.facts import Question, State, names_of
+from tarry.core.facts import Kind, Question, State, names_of
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
 from tarry.smtp.text import escape
 
@@ -78,6 +78,7 @@ class DynamicName:
     settings = Settings(action=Action.IGNORE)
     options = Options
     triggers = (Answered,)
+    kinds = frozenset({Kind.NAMES})
 
     def asks(self, seen: Seen, options: Options) -> tuple[Question, ...]:
         return (names_of(seen.about.client),) if isinstance(seen.moment, Arrived) and seen.about.client else ()

@@ -27,7 +27,7 @@ import msgspec
 
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import NoOptions, Seen, Settings
-from tarry.core.facts import Answer, Question, State, domain_history_of, history_of
+from tarry.core.facts import Answer, Kind, Question, State, domain_history_of, history_of
 from tarry.core.history import Known
 from tarry.core.result import Action, Failed, Outcome, Unknown
 
@@ -57,6 +57,7 @@ class Karma:
     settings = Settings(action=Action.DELAY)
     options = NoOptions
     triggers = (Answered,)
+    kinds = frozenset({Kind.HISTORY, Kind.DOMAIN_HISTORY})
     is_awaited = False
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:

@@ -31,10 +31,12 @@ from tarry.config.origin import Origin, Problem, Severity
 from tarry.config.schema import Config
 from tarry.config.spelling import spell, without_password
 from tarry.config.values import write_span
+from tarry.core.client import Endpoint
 from tarry.core.result import Action
 from tarry.net.tls import server_context
 from tarry.sinks.terminal import wants_colour
 from tarry.store.places import check_url
+from tarry.workers import privileges
 
 _DEFAULT_FILE = "tarry.toml"
 _KEY_WIDTH = 14  # the longest key is max_per_client
@@ -116,7 +118,7 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
     Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 usage.
     """
     name = _name(ctx, file, option) or _DEFAULT_FILE
-    loaded = _with_store(_with_certificate(load(Path(name))))
+    loaded = _with_user(_with_store(_with_certificate(load(Path(name)))))
     failed = bool(loaded.errors or (strict and loaded.warnings))
     if as_json:
         click.echo(json.dumps(_report(name, loaded, failed), indent=2))
@@ -138,6 +140,28 @@ def _with_certificate(loaded: Loaded) -> Loaded:
         origin = loaded.origins[where]
         problem = Problem(where, what, "tarry would not start with it", file=origin.name, line=origin.line)
         return replace(loaded, problems=(*loaded.problems, problem))
+    return loaded
+
+
+def _with_user(loaded: Loaded) -> Loaded:
+    """Return *loaded* with what is wrong with the user that tarry is to become, as far as this host and who asks can tell."""
+    listen = loaded.config.listen
+    origin = loaded.origins["listen.user"]
+    try:
+        privileges.find(listen.user)
+    except OSError as fault:
+        where, text = str(fault).split(": ", 1)
+        what, fix = text.split("; ", 1)
+        found = Problem(where, what, fix, file=origin.name, line=origin.line)
+        return replace(loaded, problems=(*loaded.problems, found))
+    needs_root = any(isinstance(one, Endpoint) and 0 < one.port < 1024 for one in (*listen.smtp, *listen.smtps))
+    if needs_root and privileges.warning(listen.user):
+        what = "it has ports below 1024 to open, and started as root, as you are, it would stay root"
+        fix = 'set listen.user = "tarry" (a user of its own); under systemd leave it out, and set User='
+        place = loaded.origins["listen.smtp"]
+        return replace(
+            loaded, problems=(*loaded.problems, Problem("listen.user", what, fix, Severity.WARNING, place.name, place.line))
+        )
     return loaded
 
 

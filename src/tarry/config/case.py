@@ -30,6 +30,10 @@ class Case(msgspec.Struct, frozen=True):
     def is_set(self, key: str) -> bool:
         return self.origins.get(key, DEFAULT).is_set
 
+    def is_operators(self, key: str) -> bool:
+        """True where the operator says it, and not only a preset."""
+        return self.origins.get(key, DEFAULT).is_operators
+
 
 def warning(where: str, what: str, fix: str) -> Problem:
     """Return what is unwise and works."""

@@ -8,8 +8,9 @@ What      One network or address a line, ``# comment`` behind it or alone; ``unt
               2001:db8:7::/48
 
 Promises  Bad content never raises: each mistake is a `Problem` with its file, line and remedy, all at once, and the other lines
-          are read. Bits right of a prefix are cut off with a warning; what lies in it twice, a byte order mark and CR LF are fine.
-          A hundred thousand lines take less than a second.
+          are read. One about a file as a whole has no line, and the loader gives it the place where the file is named. Bits right
+          of a prefix are cut off with a warning; what is there twice, a byte order mark and CR LF are fine. A hundred thousand
+          lines take less than a second.
 Changes   `Lists.has_changed` compares what the files are now with what they were when they were opened to be read, so that no
           change falls in between; `read_lists` reads them again.
 Not here  Watching, and what becomes of a file that is bad at the second reading: who serves.
@@ -32,6 +33,7 @@ from tarry.config.origin import Problem, Severity
 from tarry.config.places import Network, network
 from tarry.config.spelling import nearest, printable, shown
 from tarry.config.values import Wrong
+from tarry.core.marked import Marked
 
 SIZE_LIMIT = 32 * 1024 * 1024
 """Octets. A larger file is no list that somebody keeps."""
@@ -101,6 +103,12 @@ class Lists(msgspec.Struct, frozen=True):
 
     def _of(self, key: str) -> tuple[Entry, ...]:
         return tuple(entry for file in self.files if file.key == key for entry in file.read.entries)
+
+
+def marked(lists: Lists, now: float) -> Marked:
+    """Return what the files say at *now* (UTC epoch seconds), for the door."""
+    said = [(entry.network, True) for entry in lists.exempt if entry.holds(now)]
+    return Marked.of([*said, *((entry.network, False) for entry in lists.deny if entry.holds(now))])
 
 
 def read_lists(exempt: Sequence[str], deny: Sequence[str], folder: Path) -> Lists:
@@ -186,7 +194,7 @@ def _file(key: str, named: str, path: Path) -> File:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
-        wrong = Problem(key, "this is no file", "name a file with one network a line", file=name)
+        wrong = Problem(key, f"{name}: this is no file", "name a file with one network a line")
         return File(key, named, path, _stamp(status), Read((), (wrong,)))
     with os.fdopen(fd, "rb") as stream:
         try:
@@ -194,7 +202,7 @@ def _file(key: str, named: str, path: Path) -> File:
         except OSError as fault:  # EIO, ESTALE
             return File(key, named, path, _stamp(status), Read((), (_unreadable(key, name, path, fault),)))
     if len(raw) > SIZE_LIMIT:
-        wrong = Problem(key, f"the file is larger than {SIZE_LIMIT >> 20} MiB", "name a list of networks", file=name)
+        wrong = Problem(key, f"{name}: the file is larger than {SIZE_LIMIT >> 20} MiB", "name a list of networks")
         return File(key, named, path, _stamp(status), Read((), (wrong,)))
     return File(key, named, path, _stamp(status), _parse(raw, key, name))
 
@@ -206,11 +214,11 @@ def _stamp(status: os.stat_result) -> Stamp:
 def _unreadable(key: str, name: str, path: Path, fault: OSError | ValueError) -> Problem:
     match fault:
         case FileNotFoundError():
-            return Problem(key, f"there is no such file ({printable(str(path.absolute()))})", "correct the name", file=name)
+            return Problem(key, f"{name}: there is no such file ({printable(str(path.absolute()))})", "correct the name")
         case PermissionError():
-            return Problem(key, "this user may not read the file", "change its owner or mode", file=name)
+            return Problem(key, f"{name}: this user may not read the file", "change its owner or mode")
         case _:
-            return Problem(key, f"the file cannot be read: {printable(str(fault))}", "name another", file=name)
+            return Problem(key, f"{name}: the file cannot be read: {printable(str(fault))}", "name another")
 
 
 def _parse(raw: bytes, key: str, name: str) -> Read:
@@ -238,7 +246,7 @@ def _told(problems: list[Problem], key: str, name: str) -> list[Problem]:
         return problems
     problems.sort(key=lambda problem: not problem.is_error)
     more = problems[MOST_TOLD:]
-    return [*problems[:MOST_TOLD], Problem(key, f"and {len(more):,} more lines like these", _FIX, more[0].severity, name)]
+    return [*problems[:MOST_TOLD], Problem(key, f"{name}: {len(more):,} more lines are like these", _FIX, more[0].severity)]
 
 
 def _entry(words: list[str]) -> tuple[Entry, Iterator[tuple[str, str]] | tuple[()]]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
-from tarry.config import reactions, remembering
+from tarry.config import crowding, reactions, remembering
 from tarry.config.case import Case, blind, chosen, warning
 from tarry.config.origin import Origin, Problem
 from tarry.config.places import Inherited, UnixSocket
@@ -261,9 +261,10 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _record,
     _tls,
     _handoff,
+    *crowding.RULES,
     *reactions.RULES,
     *remembering.RULES,
 )
 
-_OF_THE_DAEMON = (_listening, _control, _loop, _handoff)
+_OF_THE_DAEMON = (_listening, _control, _loop, _handoff, *crowding.RULES)
 """Rules about what `tarry inetd` does not use: others listen for it, and its command line says what is run."""

@@ -67,6 +67,8 @@ def _forgotten(case: Case) -> Iterator[Problem]:
         what = "nobody asks for the passes that are remembered, since checks.karma.action is ignore"
         yield warning(f"checks.{remembered[0]}.remember", what, 'set checks.karma.action = "tag"')
     for name in remembered:
+        if not case.is_operators(f"checks.{name}.remember"):
+            continue
         one = case.config.checks[name]
         if not {Due, Answered} & set(one.check.triggers):
             what = f"{name} looks at what comes after the greeting, and no client is held for that"

@@ -2,14 +2,15 @@
 
 What      Count-min sketches over a buffer, one region a process (worker): connections that are in, and those that came in this
           minute and in the one before, each by client and by network. Only its own process writes a region, all read all.
-Promises  Never less than there is, but for what another process has not written yet: where two of them admit at the same moment,
-          both may let the last one in. Seldom more: a count is too high only where in each of four rows another key has the
-          same place. With 15,000 clients of the other processes that is one in 7,000, with 60,000 one in 55
-          (tests/core/test_census.py lets them come). Fixed memory, however many addresses come.
+Promises  Never less than there is. A connection is counted before it is judged, so two that come to two processes at the same
+          moment see each other: both may be refused the last place, and seldom (both writes still on their way) both get it.
+          Seldom more: a count is too high only where in each of four rows another key has the same place. With 15,000 clients
+          of the other processes that is one in 7,000, with 60,000 one in 55 (tests/core/test_census.py lets them come). Fixed
+          memory, however many addresses come.
           What a process that died had counted is gone when its region is zeroed; its keeper does that.
 Seed      Places are a keyed hash of the address, with a key of each start: nobody can choose addresses that share them.
-Costs     With listen.max_per_client alone, 2 µs for each client that comes and 1 µs for each that goes, whether of two processes or
-          of eight; 10 µs with all four limits (CPython 3.11, 15,000 clients).
+Costs     With listen.max_per_client alone, 2 µs for each client that comes and 1.5 µs for each that goes, of eight processes; 15 µs
+          in all with four limits (CPython 3.11, 15,000 clients).
 Rate      From two fixed minutes: this one, and as much of the one before as lies within the last 60 seconds. Connections that come
           evenly are counted to within one. A client that makes all of the earlier minute's at its end, and more in this one, can
           come to nearly twice its limit within 60 seconds; one that made them at its beginning is thought for up to a minute to

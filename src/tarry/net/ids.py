@@ -1,7 +1,7 @@
 """ids - a name for each session, the same in every record and in every refusal.
 
-Form      ``PPPPPPPP-NNNN``: the second in which the daemon started and the session's number, both in hexadecimal. A worker's has three
-          digits more before the hyphen: which of the processes it is that were ever begun for this front door. A process that
+Form      ``PPPPPPPP-NNNN``: the second in which the daemon started and the session's number, both in hexadecimal. A worker's has
+          three digits more before the hyphen: which of the processes it is that were ever begun for this front door. A process that
           serves one client only has ``MMMMMMMMMMM-PPPP``, the millisecond and its process id.
 Promises  Short enough to be read out over the telephone, unique over restarts of one daemon and over its workers: two that begin in
           one second are never 4,096 processes apart.

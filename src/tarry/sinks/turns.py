@@ -1,11 +1,11 @@
 """turns - several processes that write lines to one pipe or terminal take turns.
 
-What      A few octets of memory that the processes share. Who writes has a lock on them, and notes there while a write is under way.
-Promises  The kernel mixes writes to a pipe that are longer than PIPE_BUF (4,096 octets); under the lock no line is mixed with another.
-          A process that dies with half a line written leaves its note, and the next writer begins a new line. The lock of a dead
-          process is gone.
-Lock      fcntl(2)'s, which belongs to the process, since the descriptor is inherited: flock(2)'s would belong to all of them at once.
-          One thread of a process may use it.
+What      A few octets of memory that the processes share. Who writes has a lock on them, and notes there that a write is under way.
+Promises  The kernel mixes writes to a pipe that are longer than PIPE_BUF (4,096 octets); under the lock no line is mixed with
+          another. A process that dies with half a line written leaves its note, and the next writer begins a new line. The lock of
+          a dead process is gone.
+Lock      fcntl(2)'s, which belongs to the process, since the descriptor is inherited: flock(2)'s would belong to all of them at
+          once. One thread of a process may use it.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class Desk:
         self._reading = None
         now = self._clock.monotonic()
         if why:
-            self._reads.failed(now, why)
+            self._reads.failed(now, why, hung=why == LATE)
             self._answer([*batch, *self._asked], why)
             self._asked = []
         else:
@@ -345,10 +345,10 @@ class Desk:
         self._looking = None
         now = self._clock.monotonic()
         if why:
-            self._reads.failed(now, why, is_by_look=True)
+            self._reads.failed(now, why)
         else:
-            # Marks may be had where reads hang: that they are says little as long as reads go wrong.
-            if self._reads.is_by_look or now - self._reads.failed_at > LONGEST_WAIT:
+            # Marks may be had where reads hang: that they are says little as long as those do.
+            if not self._reads.hung or now - self._reads.failed_at > LONGEST_WAIT:
                 self._reads.went_well()
             if not len(self._backlog):
                 self._writes.went_well()
@@ -415,13 +415,13 @@ class _Waiting:
 
 
 class _Way:
-    """How reads go, or writes: why not, since when, whether it was a look at the marks that found it, and when to try again."""
+    """How reads go, or writes: why not, since when, whether a batch of reads hung, and when to try again."""
 
-    __slots__ = ("_delay", "failed_at", "is_by_look", "retry_at", "why")
+    __slots__ = ("_delay", "failed_at", "hung", "retry_at", "why")
 
     def __init__(self) -> None:
         self.failed_at = 0.0
-        self.is_by_look = True
+        self.hung = False
         self.went_well()
 
     def went_well(self) -> None:
@@ -429,12 +429,13 @@ class _Way:
         self.retry_at = 0.0
         self._delay = FIRST_WAIT
 
-    def failed(self, now: float, why: str, *, is_by_look: bool = False) -> None:
+    def failed(self, now: float, why: str, *, hung: bool = False) -> None:
         self.why = why
         self.failed_at = now
-        self.is_by_look = is_by_look
-        self.retry_at = now + self._delay
-        self._delay = min(LONGEST_WAIT, 2 * self._delay)
+        self.hung = hung
+        if now >= self.retry_at:  # otherwise it was begun before the last failure, and is the same one
+            self.retry_at = now + self._delay
+            self._delay = min(LONGEST_WAIT, 2 * self._delay)
 
 
 def _nobody(marks: tuple[Mark, ...]) -> None:

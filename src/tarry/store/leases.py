@@ -4,8 +4,8 @@ What      Once a second a process tells of the keys that have come to a quarter 
           tell. `elsewhere` is what the door adds to its own count: a look into a dictionary.
 Promises  Nobody waits for it, and nothing is raised. What a process told is gone LEASE seconds after it last spoke, so a host that
           dies leaves nothing behind. Where the store is away each host counts for itself: what was read is kept so long, too.
-Exact     A host that is below a quarter of a limit says nothing of it, so n hosts may let in (n - 1) quarters of it more, and what
-          comes to several of them within a second or two.
+Exact     A host that is below a quarter of a limit says nothing of it, so n hosts may let in (n - 1) quarters of it more. What
+          comes to several of them within the same second or two is counted by each for itself.
 Form      ``<prefix>lease:<host>:<worker>`` is a JSON object, by limit and by key in hexadecimal; ``<prefix>leases`` is the set of
           them. A host's processes count together (core/census) and each tells of the whole host: the highest word counts.
 Source    C. Gray, D. Cheriton: Leases, 1989. What is not renewed is over, and no fault of a holder outlives it.

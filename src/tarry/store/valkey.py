@@ -106,7 +106,7 @@ class ValkeyStore:
         return sum(replies)
 
     async def list(self, order: Order, now: float) -> Sequence[Entry]:
-        """Return entries in that order. All keys that match are gone through: some five seconds for each million."""
+        """Return entries in that order. All keys that match are gone through: some eight seconds for each million."""
         ranks: Mapping[str, Callable[[Entry], float]] = {
             "worst": lambda entry: karma_at(entry, now, self._fading),
             "best": lambda entry: -karma_at(entry, now, self._fading),

@@ -118,6 +118,7 @@ class Nodes:
             await _drop(connection)
         self._idle.clear()
         await self._leave_cluster()
+        await asyncio.sleep(0)  # a transport ends in the next turn of the loop, which may be the last one
 
     async def _connected(self, addresses: Iterable[Address]) -> dict[Address, AbstractConnection]:
         """Return a connection to each server, or raise Away."""

@@ -1,7 +1,7 @@
 """fork - a child that begins with nothing of the supervisor's but what it is given, and the signals that the supervisor waits for.
 
-Promises  A child never comes back into the code of its parent. Signals that come between the fork and the child's own handlers wait.
-          The other end of its channel is the supervisor's alone, so that its end is heard.
+Promises  A child never comes back into the code of its parent. Signals that come between the fork and the child's own handlers
+          wait. The other end of its channel is the supervisor's alone, so that its end is heard.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -67,8 +68,7 @@ def fork(signals: Signals, body: Callable[[Channel], int], *, let_go: Callable[[
     *let_go* closes, in the child, what is not for it.
     """
     ours, theirs = make_pair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _write_out()  # or the child would write it again
     signals.block()
     try:
         pid = os.fork()
@@ -96,8 +96,15 @@ def _live(signals: Signals, body: Callable[[Channel], int], let_go: Callable[[],
         signals.unblock()
         status = body(theirs)
     except BaseException:  # whatever it is, it must not unwind into the supervisor's own code
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _write_out()
         os._exit(status)
+
+
+def _write_out() -> None:
+    """Empty the buffers of standard output and error, where there are any and somebody takes it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # None: closed before Python began; ENOSPC, EPIPE; closed since
+            stream.flush()

@@ -1,7 +1,7 @@
 """rereading - look at a changed configuration as a whole, before any worker hears of it.
 
-Promises  What is good here was read once: workers get this text, whatever becomes of the file. Certificates, keys and the Maildir are
-          tried as a server would.
+Promises  What is good here was read once: workers get this text, whatever becomes of the file. Certificates, keys and the Maildir
+          are tried as a server would.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """supervisor - the process that keeps the workers: it has their sockets, replaces those that die, and hands on what is asked.
 
 What      One thread and poll(2): no event loop and no thread is there when a worker is forked, so that all it inherits is whole.
-Promises  A worker that dies is replaced at once, and its replacement has the same sockets with all who wait in their backlogs. One that
-          dies soon after its start, again and again, is replaced later each time (plan.Backoff). A configuration with errors, or with
-          a certificate that cannot be used, reaches no worker. A new version that does not come up changes nothing.
+Promises  A worker that dies is replaced at once, and its replacement has the same sockets with all who wait in their backlogs.
+          One that dies soon after its start, again and again, is replaced later each time (plan.Backoff). A configuration with
+          errors, or with a certificate that cannot be used, reaches no worker. A new version that does not come up changes nothing.
           It does not wait: a worker, a log or a systemd that stands still does not keep it from the others.
 Records   `worker` records tell of every beginning and end, between those of the workers; it writes them itself.
 """
@@ -35,9 +35,11 @@ from tarry.workers.rereading import reread
 from tarry.workers.takeover import Predecessor, Successor
 from tarry.workers.worker import Duty, work
 
-GRACE = 10.0
-"""Seconds that a worker has beyond limits.drain, before it is killed."""
+GRACE = 12.0
+"""Seconds that a worker has beyond limits.drain, before it is killed: it ends by itself after 10, with a log that takes nothing."""
 NOT_STARTED_GRACE = 5.0
+HUB_LATER = 0.5
+"""Seconds that the hub waits for the socket and the port of its predecessor's, which knows now that they are to be given up."""
 
 Say = Callable[[str], None]
 
@@ -179,6 +181,8 @@ class Supervisor:
         else:
             self._notifier.tell(MAINPID=os.getpid(), READY=1, STATUS=status)
             self._predecessor.tell_ready()
+            if self._has_hub:
+                self._places[0].begins_at = time.monotonic() + HUB_LATER
         if self._wants_upgrade:
             self._upgrade()
 

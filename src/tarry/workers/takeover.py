@@ -3,8 +3,8 @@
 What      `begin` starts the same command anew, with the sockets; `predecessor` tells the new process that it is one, and it says
           through that when it is ready. The old one goes on serving until then, and for good where the new one fails.
 Sockets   By the protocol of systemd (LISTEN_FDS), which the new process would understand from anybody. What else it needs stands
-          behind the sockets and in TARRY_TAKEOVER: the pipe to say that it is ready, the turns of those who write to standard output,
-          and how many workers there have been, for session ids.
+          behind the sockets and in TARRY_TAKEOVER: the pipe to say that it is ready, the turns of those who write to standard
+          output, and how many workers there have been, for session ids.
 Promises  A new process that does not come up within PATIENCE is ended. Nothing of the old one is inherited but this.
 Starting  A shell puts its own process id into LISTEN_PID and becomes tarry: posix_spawn(3) cannot, and a fork of a process with
           threads is unsafe.

@@ -19,8 +19,8 @@ TIMEOUT = 20.0
 class Load:
     """*senders* threads that send to *port* until the end of the block; *pause* is between two messages of one sender.
 
-    `refused` are faults of connect(2), and connections that were reset before anybody accepted them; `unheard` those that waited for
-    a word in vain. `cut` ended before a greeting, `broken` in mid-session, both without a word: ports of clients. `sent_away`
+    `refused` are faults of connect(2), and connections that were reset before anybody accepted them; `unheard` those that waited
+    for a word in vain. `cut` ended before a greeting, `broken` in mid-session, both without a word: ports of clients. `sent_away`
     heard a 4xx.
     """
 

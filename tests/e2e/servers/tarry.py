@@ -33,7 +33,7 @@ class Tarry:
 
     *config* is TOML. *backend* sets hand-off to that loopback port, in proxy mode with *announce*. *arguments* follow
     `serve -c FILE`. *environment* is added to ours. *port* is fixed on request, as for a restart on the same port.
-    *descriptors* is the limit of open files that it starts with.
+    *descriptors* is the limit of open files that it starts with. *command* is what runs instead of the tarry of this environment.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Tarry:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         descriptors: int | None = None,
+        command: Sequence[str | Path] | None = None,
         startup: float = 15.0,
     ) -> None:
         self.port = port
@@ -62,6 +63,7 @@ class Tarry:
         self._environment = dict(environment or {})
         # The shell sets the limit and becomes tarry, so its process id is tarry's.
         self._before = ("/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh") if descriptors else ()
+        self._command = tuple(command or (COMMAND,))
         self._startup = startup
         self._killed = False
         self._program: Program | None = None
@@ -128,7 +130,7 @@ class Tarry:
         self.config = _laid_over(self._defaults(), self._given)
         self.write(self.config)
         program = Program(
-            [*self._before, COMMAND, "serve", "-c", self.file, *self._arguments],
+            [*self._before, *self._command, "serve", "-c", self.file, *self._arguments],
             output=self.folder / "output",
             folder=self.folder,
             environment={**os.environ, **self._environment},
