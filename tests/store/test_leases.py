@@ -32,6 +32,7 @@ class Memory:
         self.kept: dict[str, tuple[bytes, float]] = {}
         self.names: set[bytes] = set()
         self.is_away = False
+        self.fault: Exception | None = None
         self.is_closed = False
         self.asked = 0
 
@@ -40,6 +41,8 @@ class Memory:
         self.asked += 1
         if self.is_away:
             raise Away("it is away")
+        if self.fault is not None:
+            raise self.fault
         return [self._do(*command) for command in commands]
 
     async def close(self) -> None:
@@ -161,6 +164,27 @@ def test_while_the_store_is_away_each_host_counts_for_itself(fleet: Fleet) -> No
         assert 9 == again.elsewhere(Limit.CLIENT, KEY)
 
     run(scenario())
+
+
+def test_a_fault_of_a_library_is_a_store_that_is_away(fleet: Fleet) -> None:
+    """What was read last would else count for ever, and clients near a limit be refused for what hosts once told."""
+    faults: list[Any] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+        one, two = fleet.host("a"), fleet.host("b")
+        await one.turn(told(5))
+        two.start(lambda now: told(6))
+        await asyncio.sleep(EVERY / 2)
+        assert 5 == two.elsewhere(Limit.CLIENT, KEY)
+        fleet.memory.fault = AttributeError("our bug, or theirs")
+        fleet.clock.advance(LEASE)
+        await asyncio.sleep(2 * EVERY)
+        assert 0 == two.elsewhere(Limit.CLIENT, KEY)
+        await two.close()
+
+    run(scenario())
+    assert [AttributeError] * 2 == [type(fault) for fault in faults]
 
 
 def test_the_turns_of_a_process(fleet: Fleet) -> None:
