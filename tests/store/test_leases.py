@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tarry.core.clock import ManualClock
 from tarry.core.counts import Limit
-from tarry.store import Away
+from tarry.core.history import Change, Fading
+from tarry.store import Away, Mark, Order
 from tarry.store.leases import EVERY, LEASE, Leases, open_leases
+from tarry.store.places import open_store
 from tests.e2e.servers import valkey
 from tests.shell import LeapingLoop
 
@@ -313,5 +317,32 @@ def test_a_real_server_that_ends(server: valkey.Valkey) -> None:
         for lease in (one, two):
             with suppress(Away):
                 await lease.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.e2e
+def test_the_acl_of_the_documentation_is_enough(server: valkey.Valkey) -> None:
+    """For the memory, the marks and the leases."""
+    page = (Path(__file__).parents[2] / "docs" / "store.md").read_text()
+    (rules,) = re.findall(r"^    user tarry (.*)$", page, re.MULTILINE)
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "tarry", *rules.split())
+    url = server.url.replace("://", "://tarry:secret@")
+
+    async def scenario() -> None:
+        one, two = leases(url, "a", "tarry:"), leases(url, "b", "tarry:")
+        await one.turn(told(5))
+        await two.turn(told(6))
+        assert 5 == two.elsewhere(Limit.CLIENT, KEY)
+        await one.close()
+        await two.close()
+        store = open_store(url, fading=Fading(), keep=60.0, max_clients=1, prefix="tarry:")
+        await store.write([Change("192.0.2.1", 1.0)])
+        await store.mark(Mark("192.0.2.1", "allow"))
+        found = await store.list(Order(), 1.0), await store.marks(1.0), await store.read(["192.0.2.1"]), await store.count()
+        assert [1, 1, 1, 1] == [len(part) if not isinstance(part, int) else part for part in found]
+        assert (1, True) == (await store.forget(["192.0.2.1"]), await store.unmark("192.0.2.1"))
+        await store.close()
 
     asyncio.run(scenario())
