@@ -161,7 +161,8 @@ def _say_ready(where: Sequence[Endpoint], notes: Sequence[str], *, unwise: str, 
 
 
 def _say(text: str) -> None:
-    click.echo(f"tarry: {text}", err=True)
+    with suppress(OSError):  # EPIPE, EIO, ENOSPC: the terminal, the pager or the room for it is gone, and mail comes in
+        click.echo(f"tarry: {text}", err=True)
 
 
 def _explain(fault: OSError, config: Config) -> None:

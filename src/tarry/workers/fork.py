@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -67,8 +68,7 @@ def fork(signals: Signals, body: Callable[[Channel], int], *, let_go: Callable[[
     *let_go* closes, in the child, what is not for it.
     """
     ours, theirs = make_pair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     signals.block()
     try:
         pid = os.fork()
@@ -98,6 +98,12 @@ def _live(signals: Signals, body: Callable[[Channel], int], let_go: Callable[[],
     except BaseException:  # whatever it is, it must not unwind into the supervisor's own code
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(status)
+
+
+def _flush() -> None:
+    """Write out what was printed, or what cannot be would be printed by the child again."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # EPIPE, EIO, ENOSPC: nobody reads there any more; it is closed
+            stream.flush()
