@@ -358,6 +358,32 @@ def test_a_worker_that_stands_still_is_killed(stage: Stage) -> None:
     assert 2 <= len([one for one in stage.told if "WATCHDOG" in one])
 
 
+def test_workers_are_asked_by_names_that_no_other_tarry_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version that fails does not take the sockets of the running one with it; a reload does not move them; and what a
+    worker leaves behind that was killed is removed."""
+    shares: list[str] = []
+    asked: list[str] = []
+    stage = Stage(monkeypatch, '[control]\nsocket = "c.sock"\n')
+    played = stage._fork
+
+    def fork(signals: Signals, body: Callable[[Channel], int], *, let_go: Callable[[], None]) -> tuple[int, Channel]:
+        body(None)  # type: ignore[arg-type]
+        return played(signals, body, let_go=let_go)
+
+    monkeypatch.setattr(supervisor, "fork", fork)
+    monkeypatch.setattr(supervisor, "work", lambda duty, channel: shares.append(duty.share.control) or 0)
+    monkeypatch.setattr(supervisor, "speak", lambda config, path, workers, channel: asked.append(path) or 0)
+    first, _ = stage.up()
+    assert ([f"c.sock.{os.getpid()}.1", f"c.sock.{os.getpid()}.2"], [f"c.sock.{os.getpid()}"]) == (shares, asked)
+    Path(shares[0]).touch()
+    Path("tarry.toml").write_text('[control]\nsocket = "d.sock"\n')
+    stage.turn("SIGHUP")
+    stage.clock += 60
+    stage.ends(first, by=signal.SIGKILL)
+    assert (3, shares[0], False) == (len(shares), shares[2], Path(shares[0]).exists())
+    stage.close()
+
+
 def test_the_hub_comes_when_workers_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is replaced as they are, and is the first to go: its sockets are the new version's."""
     stage = Stage(monkeypatch, '[control]\nsocket = "c.sock"\n')

@@ -16,8 +16,10 @@ import select
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 from tarry.config.compile import fingerprint
 from tarry.core.client import Endpoint
@@ -89,7 +91,10 @@ class Supervisor:
         self._incarnation = predecessor.incarnation if predecessor is not None else 0
         self._census = census.make(workers)
         self._places = {number: _Place(mine, Backoff()) for number, mine in enumerate(_dealt(sockets, workers), 1)}
-        self._has_hub = bool(duty.config.control.socket or duty.config.web.listen)
+        control = duty.config.control.socket
+        # With its own number in it: an old and a new version, and two that were told of one control.socket, have workers at once.
+        self._control = f"{control}.{os.getpid()}" if control else ""
+        self._has_hub = bool(control or duty.config.web.listen)
         if self._has_hub:
             self._places[0] = _Place((), Backoff())
         self._processes: dict[int, _Process] = {}
@@ -203,6 +208,8 @@ class Supervisor:
         number, place = process.number, self._places[process.number]
         if number:
             census.clear(self._census, number)
+            with suppress(OSError):  # its own name went with it, unless it was killed
+                Path(self._control_of(number)).unlink()
         how = process.why or (f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}")
         pause = 0.0
         if not self._stage:
@@ -236,24 +243,27 @@ class Supervisor:
         self._flush()  # or the child would have the records too, and write them again
         if number:
             self._incarnation += 1
-            control = self._duty.config.control.socket
             share = Share(
                 worker=number,
                 workers=self._workers,
                 sockets=place.sockets,
                 incarnation=self._incarnation,
                 census=self._census,
-                control=f"{control}.{number}" if control else "",
+                control=self._control_of(number),
             )
             duty = replace(self._duty, share=share)
             pid, channel = fork(self._signals, lambda theirs: work(duty, theirs), let_go=lambda: self._let_go(place.sockets))
         else:
             config = self._duty.config
-            pid, channel = fork(self._signals, lambda theirs: speak(config, self._workers, theirs), let_go=self._let_go)
+            path = self._control
+            pid, channel = fork(self._signals, lambda theirs: speak(config, path, self._workers, theirs), let_go=self._let_go)
         now = time.monotonic()
         self._processes[pid] = _Process(pid, number, channel, now, now)
         if number:
             self._record(schema.Worker(number, "replaced" if place.has_served else "began", pid))
+
+    def _control_of(self, number: int) -> str:
+        return f"{self._control}.{number}" if self._control else ""
 
     def _let_go(self, but: Sequence[Open] = ()) -> None:
         """In a child: close what belongs to the others, and to this process only."""
