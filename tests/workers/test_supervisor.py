@@ -358,6 +358,42 @@ def test_a_worker_that_stands_still_is_killed(stage: Stage) -> None:
     assert 2 <= len([one for one in stage.told if "WATCHDOG" in one])
 
 
+def test_without_a_watchdog_one_that_stands_still_is_killed_too(stage: Stage) -> None:
+    """It would have its share of the clients and greet none of them; nobody else looks, in a container."""
+    stage.one._notifier.watchdog = 0.0
+    first, second = stage.up()
+    for _ in range(3):
+        stage.clock += 10
+        second.channel.send(Alive())
+        stage.turn()
+    assert ([(first.pid, signal.SIGKILL)], []) == (stage.killed, [one for one in stage.told if "WATCHDOG" in one])
+    assert 0 < (stage.one._patience() or 0) <= 10_001
+
+
+def test_who_slept_with_all_the_others_is_not_killed(stage: Stage) -> None:
+    """A cgroup that was frozen, Ctrl-Z and fg: what the workers say comes a moment later, and nobody is cut off."""
+    stage.up()
+    stage.turn()
+    stage.clock += 600
+    stage.turn()
+    assert [] == stage.killed
+
+
+def test_a_replacement_that_does_not_come_up_is_killed(stage: Stage) -> None:
+    """Its clients wait in the backlog for one that does."""
+    first, second = stage.up()
+    stage.turn()
+    stage.clock += 6
+    stage.ends(first, by=signal.SIGSEGV)
+    for _ in range(4):
+        stage.clock += 7
+        second.channel.send(Alive())
+        stage.turn()
+    assert (stage.children[2].pid, signal.SIGKILL) in stage.killed
+    stage.ends(stage.children[2], by=signal.SIGKILL)
+    assert told("ended")[-1][1].startswith("it did not come up")
+
+
 def test_workers_are_asked_by_names_that_no_other_tarry_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new version that fails does not take the sockets of the running one with it; a reload does not move them; and what a
     worker leaves behind that was killed is removed."""

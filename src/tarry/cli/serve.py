@@ -31,7 +31,7 @@ from tarry.version import VERSION
 from tarry.workers import plan, privileges, takeover
 from tarry.workers.supervisor import Supervisor
 from tarry.workers.takeover import Predecessor, Successor
-from tarry.workers.worker import Duty, Log
+from tarry.workers.worker import ALIVE_EVERY, Duty, Log
 
 EX_TEMPFAIL = 75
 
@@ -93,7 +93,7 @@ def _start(config: Config, path: Path | None, observe: bool) -> None:
     sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()), workers)
     if identity is not None:
         privileges.become(identity)
-    duty = Duty(config, path, observe, _log_of(config, took_over), alive_every=notifier.watchdog)
+    duty = Duty(config, path, observe, _log_of(config, took_over), alive_every=notifier.watchdog or ALIVE_EVERY)
     if workers == 1:
         run(_serve(duty, sockets, notifier, took_over, unwise))
         return

@@ -370,7 +370,7 @@ class Supervisor:
             due.append(self._kill_at)
         if self._successor is not None:
             due.append(self._successor_until)
-        if self._notifier.watchdog:
+        if self._duty.alive_every:
             due.append(self._feed_at)
         return max(0.0, min(due) - now) * 1000 + 1 if due else None
 
@@ -383,14 +383,21 @@ class Supervisor:
         if self._successor is not None and now >= self._successor_until:
             self._end_successor()
             self._say(f"upgrade: the new version did not start: it did not say within {takeover.PATIENCE:g} s that it serves")
-        if self._notifier.watchdog and now >= self._feed_at:
-            self._feed_at = now + self._notifier.watchdog
+        if self._duty.alive_every and now >= self._feed_at:
+            self._look_who_lives(now, has_slept=now - self._feed_at > self._duty.alive_every)
+            self._feed_at = now + self._duty.alive_every
+
+    def _look_who_lives(self, now: float, *, has_slept: bool) -> None:
+        """Kill who stands still. *has_slept*: all did, this process too (a frozen cgroup, Ctrl-Z), and they begin to count anew."""
+        if self._notifier.watchdog:
             self._notifier.tell(WATCHDOG=1)
-            for process in self._workers_now():
-                # The watchdog of systemd, handed on: it would restart all of tarry for one loop that stands still.
-                if process.is_ready and now - process.heard_at > 2 * self._notifier.watchdog:
-                    process.why = "its event loop stood still"
-                    os.kill(process.pid, signal.SIGKILL)
+        for process in self._workers_now():
+            if has_slept:
+                process.heard_at = now
+            # The watchdog of systemd, handed on: it would restart all of tarry for one loop that stands still.
+            elif (process.is_ready or self._is_up) and now - process.heard_at > 2 * self._duty.alive_every:
+                process.why = "its event loop stood still" if process.is_ready else "it did not come up"
+                os.kill(process.pid, signal.SIGKILL)
 
     def _workers_now(self) -> list[_Process]:
         return [process for process in self._processes.values() if process.number]

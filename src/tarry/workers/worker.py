@@ -24,6 +24,8 @@ from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed
 
 ORPHANED = "the supervisor is gone"
 """Why a worker stops that nobody keeps any more."""
+ALIVE_EVERY = 30.0
+"""Seconds between two signs of life where no watchdog wants them sooner. A worker that gives none for twice as long is replaced."""
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
