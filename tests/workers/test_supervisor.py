@@ -17,7 +17,7 @@ from tarry.config.schema import Config
 from tarry.net.notify import Notifier
 from tarry.sockets import Open
 from tarry.workers import supervisor, takeover
-from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, make_pair
+from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, Settle, make_pair
 from tarry.workers.fork import Signals
 from tarry.workers.supervisor import Supervisor
 from tarry.workers.takeover import Predecessor
@@ -340,7 +340,29 @@ def test_the_successor_of_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"ready" == os.read(hears, 100)
     assert os.getpid() == next(one for one in stage.told if "MAINPID" in one)["MAINPID"]
     assert 302 == stage.one._incarnation
+    assert [[Settle()]] * 2 == [child.orders() for child in stage.children]
+    assert b"" == os.read(hears, 100)
     os.close(hears)
+    stage.close()
+
+
+def test_a_successor_that_fails_lets_its_clients_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker of it cannot start; another one has clients already. The old version hears of it when this one ends."""
+    hears, says = os.pipe()
+    stage = Stage(monkeypatch, '[control]\nsocket = ""\n', predecessor=Predecessor(says, None, 300))
+    stage.turn()
+    first, second = stage.children
+    first.ready()
+    stage.ends(second, status=1)
+    assert [Retire("the new version did not come up")] == first.orders()
+    stage.clock += 31
+    stage.turn()
+    assert [] == stage.killed
+    stage.clock += 10
+    stage.turn()
+    assert [(first.pid, signal.SIGKILL)] == stage.killed
+    os.close(hears)
+    os.close(says)
     stage.close()
 
 

@@ -29,7 +29,7 @@ from tarry.record import schema
 from tarry.share import Share
 from tarry.sockets import Open
 from tarry.workers import takeover
-from tarry.workers.channel import Abort, Channel, Drain, Failed, Ready, Reload, Retire
+from tarry.workers.channel import Abort, Channel, Drain, Failed, Ready, Reload, Retire, Settle
 from tarry.workers.fork import Signals, fork
 from tarry.workers.hub import speak
 from tarry.workers.plan import Backoff, deal
@@ -184,6 +184,9 @@ class Supervisor:
         else:
             self._notifier.tell(MAINPID=os.getpid(), READY=1, STATUS=status)
             self._predecessor.tell_ready()
+            self._predecessor = None
+            for process in self._workers_now():
+                process.channel.send(Settle())
         if self._wants_upgrade:
             self._upgrade()
 
@@ -249,6 +252,7 @@ class Supervisor:
                 sockets=place.sockets,
                 incarnation=self._incarnation,
                 census=self._census,
+                takes_over=self._predecessor is not None,
                 control=self._control_of(number),
             )
             duty = replace(self._duty, share=share)
@@ -274,6 +278,8 @@ class Supervisor:
                 one.sock.close()
         if self._successor is not None:
             self._successor.close()
+        if self._predecessor is not None:
+            os.close(self._predecessor.ready)  # its end says that this supervisor has ended
         self._sink.close(0.0)
 
     def _reload(self) -> None:
@@ -321,8 +327,14 @@ class Supervisor:
 
     def _give_up(self, fault: OSError) -> None:
         self._fault = self._fault or fault
-        self._abort()
-        self._kill_at = time.monotonic() + NOT_STARTED_GRACE
+        if self._predecessor is None:
+            self._abort()
+            self._kill_at = time.monotonic() + NOT_STARTED_GRACE
+            return
+        # The old version goes on, with the same sockets: who is in here is served, and who waits is its own.
+        self._leave(2, self._duty.config.limits.drain)
+        for process in self._workers_now():
+            process.channel.send(Retire("the new version did not come up"))
 
     def _upgrade(self) -> None:
         if self._stage or self._successor is not None:
