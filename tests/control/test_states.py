@@ -62,7 +62,7 @@ def test_a_state_of_an_older_server_is_read() -> None:
 
 
 def test_workers_add_up() -> None:
-    """Clients and the room for them are summed; what one says is wrong with a list or the store is wrong; the MTA is there if one reaches it."""
+    """So does their room; what one says is wrong with a list or the store is wrong; the MTA is there if one reaches it."""
     whole = together(ONE, TWO)
 
     assert (9, 0, 7, 3, 1000, 90.0) == (whole.pid, whole.worker, whole.held, whole.in_session, whole.max_clients, whole.since)
