@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import time
 from pathlib import Path
 
 import pytest
