@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tarry.config.places import Inherited
 from tarry.config.schema import Config
 from tarry.config.tables import Listen
 from tarry.core.client import Endpoint
+from tarry.net.listener import listen
 from tarry.sockets import KEPT_DESCRIPTORS, OWN, Open, fit_descriptors, open_sockets
 from tests.side import descriptors
 
@@ -169,6 +171,36 @@ def test_without_the_right_to_open_more_workers_share(monkeypatch: pytest.Monkey
     close_all(new)
     with pytest.raises(PermissionError):
         open_sockets(HERE, [], 4)
+
+
+def test_a_new_version_takes_nobody_before_it_serves() -> None:
+    """Who comes while it begins with more workers is the old one's, also where it never comes up: nobody is refused."""
+    (old,) = open_sockets(HERE, [], 1)
+    new = open_sockets(HERE, [(OWN, old.sock.dup())], 4)
+    assert 4 == len(new)
+    clients = [socket.create_connection(old.sock.getsockname()) for _ in range(20)]
+    close_all(new)
+    for _ in clients:
+        old.sock.accept()[0].close()  # which would not wait
+    for one in (*clients, old.sock):
+        one.close()
+
+
+def test_a_new_version_takes_its_share_when_it_serves() -> None:
+    """Its own sockets join then."""
+    (old,) = open_sockets(HERE, [], 1)
+    new = open_sockets(HERE, [(OWN, old.sock)], 2)
+    for one in new:
+        listen(one.sock)
+    clients = [socket.create_connection(old.sock.getsockname()) for _ in range(64)]
+    with suppress(BlockingIOError):
+        for _ in clients:
+            new[1].sock.accept()[0].close()
+            clients.pop().close()
+    assert len(clients) < 64
+    for client in clients:
+        client.close()
+    close_all(new)
 
 
 def test_a_second_socket_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

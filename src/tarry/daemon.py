@@ -43,7 +43,7 @@ from tarry.net import inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
-from tarry.net.listener import Listener
+from tarry.net.listener import Listener, listen
 from tarry.net.tls import server_context
 from tarry.record import schema
 from tarry.record.tally import Tally
@@ -201,6 +201,8 @@ class Server:
             if self._memory is not None:
                 await self._memory.start(self._marks.said)
             await terms.backend.wait_for_answer(FIRST_PROBE)
+            for one in sockets:
+                listen(one.sock)
         except BaseException:  # an address that cannot be had; cancelled
             for one in sockets:
                 one.sock.close()

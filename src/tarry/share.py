@@ -24,5 +24,7 @@ class Share:
     """Which process of all that were ever begun for this front door it is: no two have the same, and session ids carry it."""
     census: int | None = None
     """The descriptor of the memory in which all workers count their clients; None where nobody counts."""
+    takes_over: bool = False
+    """Somebody else has the sockets too, and serves until all workers do."""
     control: str = ""
     """The path of its own control socket, "" for none."""

@@ -98,7 +98,8 @@ def _opened_anew(wanted: Endpoint, taken: Sequence[socket.socket], workers: int)
             for sock in (*taken, *opened):
                 let_others_join(sock)
         while len(taken) + len(opened) < workers:
-            opened.append(open_socket(wanted.host, first.getsockname()[1], joins=True))
+            # Nobody comes to it yet where others serve: who were in its backlog would be refused if this version did not come up.
+            opened.append(open_socket(wanted.host, first.getsockname()[1], joins=True, listens=not taken))
     except OSError:
         if not taken:
             for sock in opened:

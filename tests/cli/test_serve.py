@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_every_problem_is_told_and_nothing_is_started(monkeypatch: pytest.Monkey
     told = result.stderr.splitlines()
     assert ["tarry: tarry.toml:2", "tarry: tarry.toml:3"] == [line[:19] for line in told[:2]]
     assert "tarry: 2 error(s): nothing was started" == told[-1]
+
+
+def test_what_nobody_can_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed terminal or a full disk behind standard error is no reason to end."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123  it is no file
+        monkeypatch.setattr(sys, "stderr", full)
+        serve._say("worker 1 cannot be started")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_a_warning_is_told_and_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:

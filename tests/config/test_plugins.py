@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pwd
 import re
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,37 @@ def test_what_everybody_may_write_is_not_run(tmp_path: Path, is_file: bool) -> N
     assert f"chmod o-w {meant}" == trouble.fix
     meant.chmod(0o755 if is_file else 0o1777)
     assert () == find(["own.py"], tmp_path).troubles
+
+
+@pytest.mark.parametrize("how", ["owns the file", "owns the folder", "is of its group", "reads it"])
+def test_root_does_not_run_what_the_user_may_write_whom_it_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Or who breaks into a running tarry would be root at its next start."""
+    uid, gid = os.getuid() or 65534, os.getgid() or 65534
+    is_root = not os.getuid()
+    path = write(tmp_path, SOURCE)
+    entry = pwd.struct_passwd(("served", "x", uid if how.startswith("owns") else uid + 1, gid, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: entry)
+    monkeypatch.setattr(os, "getgrouplist", lambda name, group: [group] if how == "is of its group" else [])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if how == "is of its group":
+        path.chmod(0o664)
+    if is_root and how != "reads it":
+        os.chown(tmp_path if how == "owns the folder" else path, uid if how.startswith("owns") else -1, gid)
+    troubles = find(["own.py"], tmp_path, serves_as="served:mail").troubles
+    what = "own.py: served, who is to serve (listen.user), may write it, and root would run what they wrote"
+    assert ([] if how == "reads it" else [what]) == [trouble.what for trouble in troubles]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert () == find(["own.py"], tmp_path, serves_as="served").troubles
+
+
+def test_a_user_who_is_not_there_is_told_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the start; root is nobody to be kept from anything."""
+    write(tmp_path, SOURCE)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert () == find(["own.py"], tmp_path, serves_as="nobody-of-that-name").troubles
+    assert () == find(["own.py"], tmp_path, serves_as="root").troubles
 
 
 def test_a_link_is_no_way_around(tmp_path: Path) -> None:

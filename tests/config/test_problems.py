@@ -82,7 +82,7 @@ CERTIFIED = {"tls.certificate": "a.pem", "tls.key": "a.key"}
             {"control.socket": "/tmp/tarry/tarry.sock"},
             "warning: control.socket: anybody can make files in /tmp, and have one of that name there before tarry has; choose",
         ),
-        ({"control.socket": "/run/" + "x" * 96}, "error: control.socket: the path of a socket has 100 octets at most, with room"),
+        ({"control.socket": "/run/" + "x" * 88}, "error: control.socket: the path of a socket has 92 octets at most, with room"),
         (
             {"exempt.networks": ["0.0.0.0/0"]},
             "warning: exempt.networks: 0.0.0.0/0 is everyone, so nobody is held or checked; name your own networks only",

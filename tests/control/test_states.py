@@ -62,10 +62,10 @@ def test_a_state_of_an_older_server_is_read() -> None:
 
 
 def test_workers_add_up() -> None:
-    """Clients are summed; what one says is wrong with a list or the store is wrong; the MTA is there if one reaches it."""
+    """So does their room; what one says is wrong with a list or the store is wrong; the MTA is there if one reaches it."""
     whole = together(ONE, TWO)
 
-    assert (9, 0, 7, 3, 500, 90.0) == (whole.pid, whole.worker, whole.held, whole.in_session, whole.max_clients, whole.since)
+    assert (9, 0, 7, 3, 1000, 90.0) == (whole.pid, whole.worker, whole.held, whole.in_session, whole.max_clients, whole.since)
     assert (("127.0.0.1:25", "[::1]:25"), ONE.stress) == (whole.listen, whole.stress)
     assert (Mta("mx:25"), Store("sqlite:x", False, "disk full", 15, 3, 1)) == (whole.mta, whole.store)
     assert {List("a.test", False, "it does not list 127.0.0.2"), List("b.test", False, "it lists 127.0.0.1")} == set(whole.lists)

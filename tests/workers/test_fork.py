@@ -72,6 +72,31 @@ def test_a_fault_of_a_child_stays_in_it(signals: Signals, capfd: pytest.CaptureF
     channel.close()
 
 
+def test_a_child_whose_standard_error_is_gone_does_not_come_back(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed terminal, a full disk, a reader that has ended: what cannot be written does not make it a second supervisor."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    here = os.getpid()
+
+    def body(channel: Channel) -> int:
+        raise ZeroDivisionError("on purpose")
+
+    with open(writing, "w") as gone:  # noqa: PTH123  a descriptor
+        gone.write("what the supervisor said last")
+        monkeypatch.setattr(sys, "stderr", gone)
+        try:
+            pid, channel = fork(signals, body, let_go=lambda: None)
+        except OSError:
+            if os.getpid() != here:
+                os._exit(1)
+            raise
+        assert EX_SOFTWARE == status_of(pid)
+        channel.close()
+        monkeypatch.undo()
+        with suppress(BrokenPipeError):
+            gone.close()
+
+
 def test_no_process_can_be_had(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an OSError, and no descriptor stays open."""
 

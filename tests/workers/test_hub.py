@@ -34,8 +34,8 @@ def test_it_asks_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
     ours, theirs = make_pair()
     config = Config.from_toml('[control]\nsocket = "c.sock"\n')
-    assert 0 == hub.speak(config, 3, theirs)
-    assert [(config, "c.sock", 3, open_web)] == given
+    assert 0 == hub.speak(config, "c.sock.9", 3, theirs)
+    assert [(config, "c.sock.9", 3, open_web)] == given
     signal.signal(signal.SIGTERM, before)
     ours.close()
     theirs.close()
@@ -49,7 +49,7 @@ def test_it_ends_with_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> int:
         ours.close()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as every child begins
-        return hub.speak(Config(), 2, theirs)
+        return hub.speak(Config(), "", 2, theirs)
 
     pid = child(body)
     theirs.close()

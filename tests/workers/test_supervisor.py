@@ -17,7 +17,7 @@ from tarry.config.schema import Config
 from tarry.net.notify import Notifier
 from tarry.sockets import Open
 from tarry.workers import supervisor, takeover
-from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, make_pair
+from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, Settle, make_pair
 from tarry.workers.fork import Signals
 from tarry.workers.supervisor import Supervisor
 from tarry.workers.takeover import Predecessor
@@ -340,11 +340,33 @@ def test_the_successor_of_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     stage.up()
     assert b"ready" == os.read(hears, 100)
     assert os.getpid() == next(one for one in stage.told if "MAINPID" in one)["MAINPID"]
-    assert (302, 2) == (stage.one._incarnation, len(stage.children))
+    assert 302 == stage.one._incarnation
+    assert [[Settle()]] * 2 == [child.orders() for child in stage.children]
+    assert b"" == os.read(hears, 100)
     stage.clock += supervisor.HUB_LATER
     stage.turn()
     assert 3 == len(stage.children)
     os.close(hears)
+    stage.close()
+
+
+def test_a_successor_that_fails_lets_its_clients_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker of it cannot start; another one has clients already. The old version hears of it when this one ends."""
+    hears, says = os.pipe()
+    stage = Stage(monkeypatch, '[control]\nsocket = ""\n', predecessor=Predecessor(says, None, 300))
+    stage.turn()
+    first, second = stage.children
+    first.ready()
+    stage.ends(second, status=1)
+    assert [Retire("the new version did not come up")] == first.orders()
+    stage.clock += 31
+    stage.turn()
+    assert [] == stage.killed
+    stage.clock += supervisor.GRACE
+    stage.turn()
+    assert [(first.pid, signal.SIGKILL)] == stage.killed
+    os.close(hears)
+    os.close(says)
     stage.close()
 
 
@@ -360,6 +382,68 @@ def test_a_worker_that_stands_still_is_killed(stage: Stage) -> None:
     stage.ends(first, by=signal.SIGKILL)
     assert (1, True) == (told("ended")[-1][0], told("ended")[-1][1].startswith("its event loop stood still"))
     assert 2 <= len([one for one in stage.told if "WATCHDOG" in one])
+
+
+def test_without_a_watchdog_one_that_stands_still_is_killed_too(stage: Stage) -> None:
+    """It would have its share of the clients and greet none of them; nobody else looks, in a container."""
+    stage.one._notifier.watchdog = 0.0
+    first, second = stage.up()
+    for _ in range(3):
+        stage.clock += 10
+        second.channel.send(Alive())
+        stage.turn()
+    assert ([(first.pid, signal.SIGKILL)], []) == (stage.killed, [one for one in stage.told if "WATCHDOG" in one])
+    assert 0 < (stage.one._patience() or 0) <= 10_001
+
+
+def test_who_slept_with_all_the_others_is_not_killed(stage: Stage) -> None:
+    """A cgroup that was frozen, Ctrl-Z and fg: what the workers say comes a moment later, and nobody is cut off."""
+    stage.up()
+    stage.turn()
+    stage.clock += 600
+    stage.turn()
+    assert [] == stage.killed
+
+
+def test_a_replacement_that_does_not_come_up_is_killed(stage: Stage) -> None:
+    """Its clients wait in the backlog for one that does."""
+    first, second = stage.up()
+    stage.turn()
+    stage.clock += 6
+    stage.ends(first, by=signal.SIGSEGV)
+    for _ in range(4):
+        stage.clock += 7
+        second.channel.send(Alive())
+        stage.turn()
+    assert (stage.children[2].pid, signal.SIGKILL) in stage.killed
+    stage.ends(stage.children[2], by=signal.SIGKILL)
+    assert told("ended")[-1][1].startswith("it did not come up")
+
+
+def test_workers_are_asked_by_names_that_no_other_tarry_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version that fails does not take the sockets of the running one with it; a reload does not move them; and what a
+    worker leaves behind that was killed is removed."""
+    shares: list[str] = []
+    asked: list[str] = []
+    stage = Stage(monkeypatch, '[control]\nsocket = "c.sock"\n')
+    played = stage._fork
+
+    def fork(signals: Signals, body: Callable[[Channel], int], *, let_go: Callable[[], None]) -> tuple[int, Channel]:
+        body(None)  # type: ignore[arg-type]
+        return played(signals, body, let_go=let_go)
+
+    monkeypatch.setattr(supervisor, "fork", fork)
+    monkeypatch.setattr(supervisor, "work", lambda duty, channel: shares.append(duty.share.control) or 0)
+    monkeypatch.setattr(supervisor, "speak", lambda config, path, workers, channel: asked.append(path) or 0)
+    first, _ = stage.up()
+    assert ([f"c.sock.{os.getpid()}.1", f"c.sock.{os.getpid()}.2"], [f"c.sock.{os.getpid()}"]) == (shares, asked)
+    Path(shares[0]).touch()
+    Path("tarry.toml").write_text('[control]\nsocket = "d.sock"\n')
+    stage.turn("SIGHUP")
+    stage.clock += 60
+    stage.ends(first, by=signal.SIGKILL)
+    assert (3, shares[0], False) == (len(shares), shares[2], Path(shares[0]).exists())
+    stage.close()
 
 
 def test_the_hub_comes_when_workers_serve(monkeypatch: pytest.MonkeyPatch) -> None:

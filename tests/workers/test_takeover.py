@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -61,7 +62,7 @@ def test_sockets_go_over_with_their_names_and_their_backlogs(sockets: list[Open]
                 heard.append(client.recv(100).decode())
         assert [f"{OWN} {5 + SPARE} True", f"from-systemd {5 + SPARE} True"] == heard
         assert "ready" == said(successor)
-        assert "its exit status is 0" == successor.why()
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(successor.pid, 0)[1])
     os.close(turns)
     assert VARIABLE not in os.environ
 
@@ -82,6 +83,37 @@ def test_one_that_is_too_late(sockets: list[Open]) -> None:
         assert "ended" == said(successor)
         assert "it was killed" == successor.why()
         successor.end()
+
+
+def test_one_that_only_closes_its_pipe_is_ended(sockets: list[Open]) -> None:
+    """Nobody waits for it: the loop of the running server would stand still."""
+    with closing(begin(sockets, os.environ, command=["/bin/sh", "-c", "exec 5>&-; exec sleep 60"])) as successor:
+        assert "ended" == said(successor)
+        assert "it was killed" == successor.why()
+
+
+def test_one_that_was_waited_for_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be another process's by now."""
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
+    Successor(7777, -1, status=3).end()
+    assert [] == killed
+
+
+def test_no_descriptor_can_be_had(sockets: list[Open], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an OSError, and those that could be had are closed."""
+    left = [1, 0]
+
+    def duplicate(fd: int, how: int, least: int) -> int:
+        if not left.pop(0):
+            raise OSError(errno.EMFILE, "too many open files")
+        return os.dup(fd)
+
+    monkeypatch.setattr(takeover.fcntl, "fcntl", duplicate)
+    before = descriptors()
+    with pytest.raises(OSError, match="too many open files"):
+        begin(sockets, os.environ)
+    assert before == descriptors()
 
 
 def test_no_process_can_be_had(sockets: list[Open], monkeypatch: pytest.MonkeyPatch) -> None:

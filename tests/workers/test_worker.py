@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tarry.core.client import Endpoint
 from tarry.share import Share
 from tarry.sockets import open_sockets
 from tarry.workers import worker
-from tarry.workers.channel import Abort, Alive, AnyReport, Channel, Drain, Failed, Ready, Reload, Retire, make_pair
+from tarry.workers.channel import Abort, Alive, AnyReport, Channel, Drain, Failed, Ready, Reload, Retire, Settle, make_pair
 from tarry.workers.worker import ORPHANED, Duty, Log, work
 from tests.doors import config_of, in_transaction, records
 
@@ -126,6 +127,32 @@ def test_without_its_supervisor_it_drains() -> None:
         channel.close()
 
     assert 0 == kept(scenario)
+    assert [ORPHANED] == [one["why"] for one in records("stop")]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_version_that_did_not_come_up_leaves_the_backlog_to_the_old_one(settled: bool) -> None:
+    """Who is in is served to the end, and nobody is told 421; once the old one has given way it is as ever."""
+    given = duty()
+    assert given.share is not None
+    old = given.share.sockets[0].sock.dup()
+
+    async def scenario(channel: Channel, where: Endpoint) -> None:
+        client = await in_transaction(At(where))  # type: ignore[arg-type]
+        if settled:
+            channel.send(Settle())
+        channel.close()
+        if settled:
+            assert (await client.says("RSET")).startswith("250 ")
+            assert (await client.hears()).startswith("421 ")
+        else:
+            assert (await client.says("NOOP")).startswith("250 ")
+            assert (await client.says("RSET")).startswith("250 ")
+            assert (await client.says("NOOP")).startswith("250 ")
+        await client.leaves()
+
+    with old:
+        assert 0 == kept(scenario, replace(given, share=replace(given.share, takes_over=True)))
     assert [ORPHANED] == [one["why"] for one in records("stop")]
 
 

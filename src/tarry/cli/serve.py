@@ -31,7 +31,7 @@ from tarry.version import VERSION
 from tarry.workers import plan, privileges, takeover
 from tarry.workers.supervisor import Supervisor
 from tarry.workers.takeover import Predecessor, Successor
-from tarry.workers.worker import Duty, Log
+from tarry.workers.worker import ALIVE_EVERY, Duty, Log
 
 EX_TEMPFAIL = 75
 
@@ -93,7 +93,7 @@ def _start(config: Config, path: Path | None, observe: bool) -> None:
     sockets = open_sockets(config.listen, inherited.take(os.environ, os.getpid()), workers)
     if identity is not None:
         privileges.become(identity)
-    duty = Duty(config, path, observe, _log_of(config, took_over), alive_every=notifier.watchdog)
+    duty = Duty(config, path, observe, _log_of(config, took_over), alive_every=notifier.watchdog or ALIVE_EVERY)
     if workers == 1:
         run(_serve(duty, sockets, notifier, took_over, unwise))
         return
@@ -161,7 +161,7 @@ def _say_ready(where: Sequence[Endpoint], notes: Sequence[str], *, unwise: str, 
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # EPIPE, ENOSPC: that nobody hears it is no reason to stop
+    with suppress(OSError):  # EPIPE, EIO, ENOSPC: the terminal, the pager or the room for it is gone, and mail comes in
         click.echo(f"tarry: {text}", err=True)
 
 

@@ -155,7 +155,10 @@ def _take_checks(reading: _Reading, doc: Document, flags: Mapping[str, object], 
         return
     from tarry.config import plugins  # `tarry inetd` does without, where it has none
 
-    found = plugins.find([word for _, word in words], path.parent if path is not None else Path(), checks)
+    listen = doc.values.get("listen")
+    user = flags.get("listen.user", listen.get("user") if isinstance(listen, dict) else None)
+    folder = path.parent if path is not None else Path()
+    found = plugins.find([word for _, word in words], folder, checks, serves_as=user if isinstance(user, str) else "")
     reading.registry = (*REGISTRY, *found.checks)
     reading.lacks_checks = bool(found.troubles)
     for one in found.troubles:

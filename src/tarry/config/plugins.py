@@ -8,8 +8,8 @@ Promises  Nothing that is wrong with a plugin raises: a file that is not there o
           A file is run anew each time, so that SIGHUP brings what is in it now; while one is broken, the module that it was
           before stays.
 Safety    A plugin runs with all that tarry may do. A file that everybody may write, or that lies in a folder where everybody may
-          replace it, is not run. What it prints while it is imported goes to standard error: standard output is the record, or a
-          client.
+          replace it, is not run; nor does root, before it gives root up, run what the user may write whom it becomes. What it
+          prints while it is imported goes to standard error: standard output is the record, or a client.
 Not here  What a declaration must have: declared.py. What becomes of one that fails while it looks: core/check.
 """
 
@@ -70,8 +70,12 @@ class _Offered(msgspec.Struct, frozen=True):
     broken: str = ""
 
 
-def find(words: Sequence[str], folder: Path, given: Sequence[object] = ()) -> Found:
-    """Return the checks of the plugins that *words* name, and behind them those *given*. Files are relative to *folder*."""
+def find(words: Sequence[str], folder: Path, given: Sequence[object] = (), *, serves_as: str = "") -> Found:
+    """Return the checks of the plugins that *words* name, and behind them those *given*. Files are relative to *folder*.
+
+    *serves_as* is the value of ``listen.user``.
+    """
+    distrusted = _Ids.of(serves_as)
     checks: list[Check] = []
     troubles: list[Trouble] = []
     owners = {check.name: "a built-in check" for check in REGISTRY}
@@ -80,7 +84,7 @@ def find(words: Sequence[str], folder: Path, given: Sequence[object] = ()) -> Fo
             troubles.append(Trouble(index, f"{printable(word)} is there twice", "keep one of the two"))
             continue
         try:
-            offered = list(_of_file(word, folder) if word.endswith(".py") else _of_entry_point(word))
+            offered = list(_of_file(word, folder, distrusted) if word.endswith(".py") else _of_entry_point(word))
         except _Broken as broken:
             troubles.append(Trouble(index, broken.what, broken.fix))
             continue
@@ -118,10 +122,34 @@ def _made(thing: object) -> object:
 # Files.
 
 
-def _of_file(word: str, folder: Path) -> list[_Offered]:
+class _Ids(msgspec.Struct, frozen=True):
+    """Of the user who has no say yet, since this is still root."""
+
+    name: str
+    uid: int
+    groups: frozenset[int]
+
+    @staticmethod
+    def of(user: str) -> _Ids | None:
+        if not user or os.geteuid() != 0:
+            return None
+        import pwd
+
+        name = user.partition(":")[0]
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:  # the start says so
+            return None
+        return _Ids(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid))) if entry.pw_uid else None
+
+    def may_write(self, status: os.stat_result) -> bool:
+        return status.st_uid == self.uid or bool(status.st_mode & stat.S_IWGRP and status.st_gid in self.groups)
+
+
+def _of_file(word: str, folder: Path, distrusted: _Ids | None) -> list[_Offered]:
     path = folder / word
     shown = printable(word)
-    source = _source(path, shown)
+    source = _source(path, shown, distrusted)
     name = f"tarry plugin {path.resolve()}"  # not a name that an import could mean
     before = sys.modules.get(name)
     module = ModuleType(name)
@@ -146,7 +174,7 @@ def _of_file(word: str, folder: Path) -> list[_Offered]:
                 sys.modules[name] = before
 
 
-def _source(path: Path, shown: str) -> bytes:
+def _source(path: Path, shown: str, distrusted: _Ids | None) -> bytes:
     """Return what is in a file. What is looked at is what is read: nobody can exchange it in between."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for somebody to write
@@ -162,7 +190,11 @@ def _source(path: Path, shown: str) -> bytes:
             raise _Broken(f"{shown}: this is no file", "name a Python file")
         if status.st_mode & stat.S_IWOTH:
             raise _Broken(f"{shown}: everybody may write it, and tarry would run what they wrote", f"chmod o-w {path}")
-        for above in dict.fromkeys((path.absolute().parent, path.resolve().parent)):  # a link may lead elsewhere
+        folders = dict.fromkeys((path.absolute().parent, path.resolve().parent))  # a link may lead elsewhere
+        if distrusted is not None and any(distrusted.may_write(one) for one in (status, *(above.stat() for above in folders))):
+            what = f"{distrusted.name}, who is to serve (listen.user), may write it, and root would run what they wrote"
+            raise _Broken(f"{shown}: {what}", f"chown root {path} and its folder, and let {distrusted.name} only read them")
+        for above in folders:
             mode = above.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 raise _Broken(f"{shown}: everybody may replace it, and tarry would run what they wrote", f"chmod o-w {above}")

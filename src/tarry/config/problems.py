@@ -29,8 +29,8 @@ COMMAND_PLACES = ("client", "client_port", "server", "server_port")
 LEAST_COMMAND_TIMEOUT = 300.0
 """Seconds: RFC 5321 §4.5.3.2.7."""
 
-LONGEST_SOCKET = 100
-"""Octets: sun_path holds 108 with its NUL, and worker 1000 has ".1000" behind it."""
+LONGEST_SOCKET = 92
+"""Octets: sun_path holds 108 with its NUL, and worker 1000 of process 4194304 has ".4194304.1000" behind it."""
 
 _EVERYBODYS_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 

@@ -109,7 +109,8 @@ async def _serve(config: Config, hub: Hub, open_web: OpenWeb | None) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     doors = Doors(hub.state, path=config.control.socket, endpoint=config.web.listen, open_web=open_web)
     for trouble in await doors.open():
-        print(f"tarry: {trouble}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # EPIPE, EIO, ENOSPC: nobody hears it
+            print(f"tarry: {trouble}", file=sys.stderr, flush=True)
     while not told_to_end.is_set():
         await hub.state()
         with suppress(TimeoutError):

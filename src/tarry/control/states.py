@@ -106,8 +106,8 @@ def worker_of(state: State) -> Worker:
 def joined(states: Sequence[State], *, pid: int, since: float, workers: Sequence[Worker], tally: Tally) -> State:
     """Return what processes that share the work come to, told by *pid*. There may be none that answered.
 
-    The MTA is away where nobody reaches it; a list or the store is where one process says so. ``max_clients`` is for all together,
-    and each tells the same.
+    The MTA is away where nobody reaches it; a list or the store is where one process says so. ``max_clients`` is what those have
+    room for that answered, as are ``held`` and ``in_session``: each worker has its own.
     """
     first = states[0] if states else State(pid, "", since, "", mta=Mta("", False, "no worker answers"))
     return State(
@@ -116,7 +116,7 @@ def joined(states: Sequence[State], *, pid: int, since: float, workers: Sequence
         since=since,
         config=first.config,
         listen=tuple(dict.fromkeys(where for one in states for where in one.listen)),
-        max_clients=max((one.max_clients for one in states), default=0),
+        max_clients=sum(one.max_clients for one in states),
         held=sum(one.held for one in states),
         in_session=sum(one.in_session for one in states),
         draining=bool(states) and all(one.draining for one in states),

@@ -22,10 +22,11 @@ PAUSE = 0.25
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def open_socket(host: str, port: int, *, joins: bool = False) -> socket.socket:
+def open_socket(host: str, port: int, *, joins: bool = False, listens: bool = True) -> socket.socket:
     """Return a listening socket. Raises OSError where the address cannot be had.
 
-    It *joins* those that listen there already and have let others join: the kernel shares the clients out among them.
+    It *joins* those that listen there already and have let others join: the kernel shares the clients out among them. Without
+    *listens* it has the address only, and no client comes to it before `listen`.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -37,12 +38,19 @@ def open_socket(host: str, port: int, *, joins: bool = False) -> socket.socket:
             # [::] takes IPv6 only, so that 0.0.0.0 can be named beside it, as Postfix does.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
-        sock.listen(BACKLOG)
+        if listens:
+            sock.listen(BACKLOG)
         sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def listen(sock: socket.socket) -> None:
+    """Let clients come to a socket, unless they do already. Raises OSError."""
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.listen(BACKLOG)
 
 
 def let_others_join(sock: socket.socket) -> None:

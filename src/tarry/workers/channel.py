@@ -36,6 +36,10 @@ class Retire(Order, frozen=True):
     why: str
 
 
+class Settle(Order, frozen=True):
+    """The one whose place this version takes was told to give way: from now on nobody else has the sockets."""
+
+
 class Abort(Order, frozen=True):
     """End every session at once."""
 
@@ -69,7 +73,7 @@ class Alive(Report, frozen=True):
     """Its event loop turns."""
 
 
-AnyOrder: TypeAlias = Reload | Drain | Retire | Abort
+AnyOrder: TypeAlias = Reload | Drain | Retire | Settle | Abort
 AnyReport: TypeAlias = Ready | Failed | Alive
 
 _encode = msgspec.json.Encoder().encode

@@ -15,11 +15,14 @@ from tarry.web.server import open_web
 from tarry.workers.channel import Channel
 
 
-def speak(config: Config, workers: int, channel: Channel) -> int:
-    """Serve until SIGTERM, which is also what comes of the supervisor's end; return the exit status."""
+def speak(config: Config, path: str, workers: int, channel: Channel) -> int:
+    """Speak for the *workers* whose sockets are ``<path>.1`` and so on; return the exit status.
+
+    Until SIGTERM, which is also what comes of the supervisor's end.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with, args=(channel,), name="tarry-keeper", daemon=True).start()
-    run_hub(config, config.control.socket, workers, open_web=open_web)
+    run_hub(config, path, workers, open_web=open_web)
     return 0
 
 

@@ -1,12 +1,18 @@
 """plan - how many workers there are, which sockets each has, and when a worker that died begins again.
 
 Promises  Pure but for `count`, which asks the system for the cores that this process may use.
+Cores     Of the affinity, and no more than a control group may use time of: a container with two CPUs of a machine with 64 would
+          have 64 workers, and be throttled and out of memory.
+Source    Linux, Documentation/admin-guide/cgroup-v2.rst (cpu.max); cgroup-v1: scheduler/sched-bwc.rst (cpu.cfs_quota_us).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
 from typing import TypeVar
 
 FIRST_PAUSE = 0.1
@@ -17,9 +23,32 @@ SHORT_LIFE = 5.0
 _Socket = TypeVar("_Socket")
 
 
-def count(asked: int) -> int:
-    """Return how many workers ``listen.workers`` asks for: 0 is one for each core that this process may use."""
-    return asked or len(os.sched_getaffinity(0))
+def count(asked: int, root: Path = Path("/")) -> int:
+    """Return how many workers ``listen.workers`` asks for: 0 is one for each core that this process may use.
+
+    *root* is where /proc and /sys are.
+    """
+    return asked or min([len(os.sched_getaffinity(0)), *(max(1, ceil(share)) for share in _quotas(root))])
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield how many CPUs' time each control group that this process is in may use, where that is limited."""
+    with suppress(OSError, ValueError):  # no /proc, no cgroups, or what nobody knows of yet: then there is no limit to know of
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+            own = Path(path.lstrip("/"))
+            for group in (own, *own.parents):  # in a container the path may be that of the host: then only the last one is there
+                with suppress(OSError, ValueError, ZeroDivisionError):
+                    if controllers:
+                        quota = int((top / group / "cpu.cfs_quota_us").read_text())
+                        period = int((top / group / "cpu.cfs_period_us").read_text())
+                    else:
+                        quota, period = map(int, (top / group / "cpu.max").read_text().split())  # "max 100000": no limit
+                    if quota > 0:
+                        yield quota / period
 
 
 def deal(sockets: Sequence[_Socket], workers: int) -> list[list[_Socket]]:

@@ -16,8 +16,10 @@ import select
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 from tarry.config.compile import fingerprint
 from tarry.core.client import Endpoint
@@ -27,7 +29,7 @@ from tarry.record import schema
 from tarry.share import Share
 from tarry.sockets import Open
 from tarry.workers import takeover
-from tarry.workers.channel import Abort, Channel, Drain, Failed, Ready, Reload, Retire
+from tarry.workers.channel import Abort, Channel, Drain, Failed, Ready, Reload, Retire, Settle
 from tarry.workers.fork import Signals, fork
 from tarry.workers.hub import speak
 from tarry.workers.plan import Backoff, deal
@@ -91,7 +93,10 @@ class Supervisor:
         self._incarnation = predecessor.incarnation if predecessor is not None else 0
         self._census = census.make(workers)
         self._places = {number: _Place(mine, Backoff()) for number, mine in enumerate(_dealt(sockets, workers), 1)}
-        self._has_hub = bool(duty.config.control.socket or duty.config.web.listen)
+        control = duty.config.control.socket
+        # With its own number in it: an old and a new version, and two that were told of one control.socket, have workers at once.
+        self._control = f"{control}.{os.getpid()}" if control else ""
+        self._has_hub = bool(control or duty.config.web.listen)
         if self._has_hub:
             self._places[0] = _Place((), Backoff())
         self._processes: dict[int, _Process] = {}
@@ -181,6 +186,9 @@ class Supervisor:
         else:
             self._notifier.tell(MAINPID=os.getpid(), READY=1, STATUS=status)
             self._predecessor.tell_ready()
+            self._predecessor = None
+            for process in self._workers_now():
+                process.channel.send(Settle())
             if self._has_hub:
                 self._places[0].begins_at = time.monotonic() + HUB_LATER
         if self._wants_upgrade:
@@ -207,6 +215,8 @@ class Supervisor:
         number, place = process.number, self._places[process.number]
         if number:
             census.clear(self._census, number)
+            with suppress(OSError):  # its own name went with it, unless it was killed
+                Path(self._control_of(number)).unlink()
         how = process.why or (f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}")
         pause = 0.0
         if not self._stage:
@@ -240,24 +250,28 @@ class Supervisor:
         self._flush()  # or the child would have the records too, and write them again
         if number:
             self._incarnation += 1
-            control = self._duty.config.control.socket
             share = Share(
                 worker=number,
                 workers=self._workers,
                 sockets=place.sockets,
                 incarnation=self._incarnation,
                 census=self._census,
-                control=f"{control}.{number}" if control else "",
+                takes_over=self._predecessor is not None,
+                control=self._control_of(number),
             )
             duty = replace(self._duty, share=share)
             pid, channel = fork(self._signals, lambda theirs: work(duty, theirs), let_go=lambda: self._let_go(place.sockets))
         else:
             config = self._duty.config
-            pid, channel = fork(self._signals, lambda theirs: speak(config, self._workers, theirs), let_go=self._let_go)
+            path = self._control
+            pid, channel = fork(self._signals, lambda theirs: speak(config, path, self._workers, theirs), let_go=self._let_go)
         now = time.monotonic()
         self._processes[pid] = _Process(pid, number, channel, now, now)
         if number:
             self._record(schema.Worker(number, "replaced" if place.has_served else "began", pid))
+
+    def _control_of(self, number: int) -> str:
+        return f"{self._control}.{number}" if self._control else ""
 
     def _let_go(self, but: Sequence[Open] = ()) -> None:
         """In a child: close what belongs to the others, and to this process only."""
@@ -268,6 +282,8 @@ class Supervisor:
                 one.sock.close()
         if self._successor is not None:
             self._successor.close()
+        if self._predecessor is not None:
+            os.close(self._predecessor.ready)  # its end says that this supervisor has ended
         self._sink.close(0.0)
 
     def _reload(self) -> None:
@@ -315,8 +331,14 @@ class Supervisor:
 
     def _give_up(self, fault: OSError) -> None:
         self._fault = self._fault or fault
-        self._abort()
-        self._kill_at = time.monotonic() + NOT_STARTED_GRACE
+        if self._predecessor is None:
+            self._abort()
+            self._kill_at = time.monotonic() + NOT_STARTED_GRACE
+            return
+        # The old version goes on, with the same sockets: who is in here is served, and who waits is its own.
+        self._leave(2, self._duty.config.limits.drain)
+        for process in self._workers_now():
+            process.channel.send(Retire("the new version did not come up"))
 
     def _upgrade(self) -> None:
         if self._stage or self._successor is not None:
@@ -364,7 +386,7 @@ class Supervisor:
             due.append(self._kill_at)
         if self._successor is not None:
             due.append(self._successor_until)
-        if self._notifier.watchdog:
+        if self._duty.alive_every:
             due.append(self._feed_at)
         return max(0.0, min(due) - now) * 1000 + 1 if due else None
 
@@ -377,14 +399,21 @@ class Supervisor:
         if self._successor is not None and now >= self._successor_until:
             self._end_successor()
             self._say(f"upgrade: the new version did not start: it did not say within {takeover.PATIENCE:g} s that it serves")
-        if self._notifier.watchdog and now >= self._feed_at:
-            self._feed_at = now + self._notifier.watchdog
+        if self._duty.alive_every and now >= self._feed_at:
+            self._look_who_lives(now, has_slept=now - self._feed_at > self._duty.alive_every)
+            self._feed_at = now + self._duty.alive_every
+
+    def _look_who_lives(self, now: float, *, has_slept: bool) -> None:
+        """Kill who stands still. *has_slept*: all did, this process too (a frozen cgroup, Ctrl-Z), and they begin to count anew."""
+        if self._notifier.watchdog:
             self._notifier.tell(WATCHDOG=1)
-            for process in self._workers_now():
-                # The watchdog of systemd, handed on: it would restart all of tarry for one loop that stands still.
-                if process.is_ready and now - process.heard_at > 2 * self._notifier.watchdog:
-                    process.why = "its event loop stood still"
-                    os.kill(process.pid, signal.SIGKILL)
+        for process in self._workers_now():
+            if has_slept:
+                process.heard_at = now
+            # The watchdog of systemd, handed on: it would restart all of tarry for one loop that stands still.
+            elif (process.is_ready or self._is_up) and now - process.heard_at > 2 * self._duty.alive_every:
+                process.why = "its event loop stood still" if process.is_ready else "it did not come up"
+                os.kill(process.pid, signal.SIGKILL)
 
     def _workers_now(self) -> list[_Process]:
         return [process for process in self._processes.values() if process.number]

@@ -76,16 +76,18 @@ class Successor:
         return "ready" if said == _READY else "ended"
 
     def why(self) -> str:
-        """Return how it ended, for the operator."""
+        """Return how it ended, for the operator. One that has closed ``fd`` and goes on is ended."""
         if self.status is None:
+            self.end()
             with suppress(ChildProcessError):
                 self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return f"its exit status is {self.status}" if self.status is not None and self.status >= 0 else "it was killed"
 
     def end(self) -> None:
-        """Stop it: it is too late."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """Stop it: it is too late. One that was waited for is nobody any more, and its number may be another's."""
+        if self.status is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -112,9 +114,11 @@ def begin(
         "LISTEN_FDNAMES": ":".join(one.name or OWN for one in sockets),
         VARIABLE: msgspec.json.encode(note).decode(),
     }
-    # Out of the way first: a descriptor that stands where another one goes would be overwritten before its turn.
-    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, places[-1] + 1) for fd in given]
+    lifted: list[int] = []
     try:
+        # Out of the way first: a descriptor that stands where another one goes would be overwritten before its turn.
+        for fd in given:
+            lifted.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, places[-1] + 1))
         pid = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", _BECOME, "sh", *command],

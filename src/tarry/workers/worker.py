@@ -20,10 +20,12 @@ from tarry.daemon import Server
 from tarry.loops import run
 from tarry.share import Share
 from tarry.sinks import Sink, open_sink
-from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire
+from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, Settle
 
 ORPHANED = "the supervisor is gone"
 """Why a worker stops that nobody keeps any more."""
+ALIVE_EVERY = 30.0
+"""Seconds between two signs of life where no watchdog wants them sooner. A worker that gives none for twice as long is replaced."""
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -81,6 +83,7 @@ class _Worker:
         self._server = Server(duty.config, observe=duty.observe, sink=duty.log.open(), share=duty.share, folder=duty.folder)
         self._orders: asyncio.Queue[AnyOrder] = asyncio.Queue()
         self._ending: list[asyncio.Task[None]] = []
+        self._takes_over = duty.share is not None and duty.share.takes_over
 
     async def serve(self) -> int:
         loop = asyncio.get_running_loop()
@@ -101,10 +104,14 @@ class _Worker:
 
     def _listen(self) -> None:
         for order in self._channel.orders():
-            self._orders.put_nowait(order)
+            if isinstance(order, Settle):
+                self._takes_over = False
+            else:
+                self._orders.put_nowait(order)
         if self._channel.has_ended:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
-            self._orders.put_nowait(Drain(ORPHANED))
+            # Who is in the backlog is not told 421 by a version that did not come up: the old one serves them.
+            self._orders.put_nowait(Retire(ORPHANED) if self._takes_over else Drain(ORPHANED))
 
     async def _obey(self) -> None:
         while True:
