@@ -180,7 +180,7 @@ def _open(path: str, *, replaces: bool) -> socket.socket:
 
 
 def _open_to_group(path: str) -> None:
-    """Give a socket its mode, which the umask has narrowed; not to a file that somebody has put in its place, or has linked there."""
+    """Give a socket its mode, which the umask has narrowed; not to what somebody has put in its place, or linked there."""
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):

@@ -13,9 +13,11 @@ How       The standard library's WSGI server around prometheus_client's applicat
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -152,6 +154,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError as fault:
+            if fault.errno in (errno.EMFILE, errno.ENFILE):  # it is asked again at once, and would take the core from the clients
+                time.sleep(_LOOK)
+            raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         with self._lock:
