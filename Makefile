@@ -6,7 +6,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
-JOBS ?= auto
+# One more than there are cores: half of the time of an end-to-end test is waiting.
+JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 ARGS ?=
 
 .PHONY: build dev serve test unit e2e servers lint types docs bench wheel deb man completions clean

@@ -6,6 +6,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
+
 from tarry.config.schema import Config
 from tarry.config.tables import Deny, Exempt
 from tarry.core.clock import ManualClock
@@ -62,6 +64,46 @@ def test_a_mark_ends(tmp_path: Path) -> None:
     assert [False, None] == house.words("203.0.113.5", "203.0.113.6")
     house.loop.advance(32)
     assert [None] == house.words("203.0.113.5")
+    house.marks.close()
+
+
+def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
+    """What ended while it ran ahead goes on: a partner is not held for a blip."""
+    house = House(tmp_path)
+    house.write("good.txt", "192.0.2.0/28 until=2030-01-01\n")
+    house.loop.advance(0.5)
+    house.marks.start()
+    house.loop.advance(2)
+    assert [True] == house.words("192.0.2.1")
+    house.clock._wall += 1e9
+    house.loop.advance(2)
+    assert [None] == house.words("192.0.2.1")
+    house.clock._wall -= 1e9
+    house.loop.advance(2)
+    assert [True] == house.words("192.0.2.1")
+    told = len(house.told)
+    house.loop.advance(5)
+    assert told == len(house.told)
+    house.marks.close()
+
+
+def test_a_fault_of_the_door_ends_one_look(tmp_path: Path) -> None:
+    """The next one comes: what the operator says must not stay unheard until a restart."""
+    house = House(tmp_path)
+    house.marks.start()
+    house.marks.said((Mark("203.0.113.5", "deny", until=house.clock.wall() + 3),))
+    tell = house.marks._on_marked
+
+    def fail(_: Marked) -> None:
+        raise RuntimeError("our bug")
+
+    house.marks._on_marked = fail
+    with pytest.raises(RuntimeError):
+        house.loop.advance(5)
+    house.marks._on_marked = tell
+    house.write("bad.txt", "203.0.113.99\n")
+    house.loop.advance(5)
+    assert [False, None] == house.words("203.0.113.99", "203.0.113.5")
     house.marks.close()
 
 

@@ -118,6 +118,7 @@ def test_the_domain_of_a_client() -> None:
         (Answer(names_of(CLIENT), State.NOTHING), State.NOTHING),
         (Answer(names_of(CLIENT), State.FOUND, ("forged.example.org",), 0), State.NOTHING),
         (Answer(names_of(CLIENT), State.FOUND, ("192-0-2-7.isp.example",), 1), State.NOTHING),
+        (Answer(names_of(CLIENT), State.FOUND, ("static.7.2.0.192.clients.hoster.example",), 1), State.NOTHING),
         (Answer(names_of(CLIENT), State.UNKNOWN, why="SERVFAIL"), State.UNKNOWN),
     ],
     ids=repr,

@@ -1,7 +1,7 @@
 """marks - wiring: what the operator said of clients by hand is brought to the door.
 
 What      `Marks` puts together the files of exempt.files and deny.files and what `tarry clients allow` and `deny` left in the
-          memory, and gives the door a new table when any of it changes, or ends.
+          memory, and gives the door a new table when any of it changes, or ends, or the clock is set back.
 Promises  A look each second costs one stat(2) for each file. A file that becomes bad, or goes, leaves what was read of it before in
           force, and that is told once. What was said with `tarry clients` is the later word about the same network.
 """
@@ -41,6 +41,7 @@ class Marks:
         self._on_trouble = on_trouble
         self._folder = folder
         self._said: Sequence[Mark] = ()
+        self._told_at = 0.0
         self._ends_at = math.inf
         self._timer: TimerHandle | None = None
         self._config = config
@@ -68,14 +69,14 @@ class Marks:
             self._timer.cancel()
 
     def _look(self) -> None:
+        self._timer = self._loop.call_later(LOOK_EVERY, self._look)  # first: a fault below ends this look and no other
         if self._lists.has_changed():
             old, new = self._lists, self._read()
             kept = tuple(self._better(was, now) for was, now in zip(old.files, new.files, strict=True))
             self._lists = Lists(kept)
             self._tell()
-        elif self._clock.wall() >= self._ends_at:
+        elif not self._told_at <= self._clock.wall() < self._ends_at:  # one has ended, or the clock was set back, and it has not
             self._tell()
-        self._timer = self._loop.call_later(LOOK_EVERY, self._look)
 
     def _better(self, was: File, now: File) -> File:
         """Return a file as it is now, or where it has become bad as it was, with its new stamp: it is told once."""
@@ -90,7 +91,7 @@ class Marks:
         return read_lists(self._config.exempt.files, self._config.deny.files, self._folder)
 
     def _tell(self) -> None:
-        now = self._clock.wall()
+        self._told_at = now = self._clock.wall()
         self._ends_at = min((until for _, _, until in self._all() if until > now), default=math.inf)
         self._on_marked(Marked.of((network, allow) for network, allow, until in self._all() if until == 0 or until > now))
 

@@ -6,7 +6,8 @@ What      `open_memory` makes the memory that store.url names. `Memory` answers 
 Promises  Nothing here waits, and nothing raises: the desk of the store (store/desk) answers within store.timeout whatever becomes
           of the store, and takes changes without blocking. An answer that could not be had is Unknown, and no opinion.
 How       The domain of a client is the organisational domain of a name that leads back to its address and does not look like a
-          customer's (checks/dynamic_name): who may send as a customer of a provider is not the provider.
+          customer's (checks/dynamic_name), whether of a line or of a rented server: who may send as a customer of a provider is
+          not the provider.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from tarry.checks.dynamic_name import looks_dynamic
+from tarry.checks.dynamic_name import looks_rented
 from tarry.config.compile import fading, karma_rules, remembered
 from tarry.config.schema import Config
 from tarry.control import states
@@ -129,7 +130,7 @@ class Questions:
 def domain_of(named: Answer, client: str) -> str:
     """Return the organisational domain that answers for a client, by the names of its address; "" where none does."""
     for name in named.values[: named.confirmed]:
-        if not looks_dynamic(name, client):
+        if not looks_rented(name, client):
             return organizational_domain(name)
     return ""
 

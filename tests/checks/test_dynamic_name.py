@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.checks.dynamic_name import DynamicName, Options
+from tarry.checks.dynamic_name import DynamicName, Options, looks_rented
 from tarry.core.border import Answered, Arrived, Hello
 from tarry.core.check import About, Seen, Settings
 from tarry.core.client import Phase
@@ -203,6 +203,27 @@ def test_any_name_is_judged(address: IPv4Address | IPv6Address, name: str) -> No
     if "digits" in found_codes:
         assert digits
         assert ip_address(str(address)).version == 6 or len([char for char in name if char in "0123456789abcdefABCDEF"]) >= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("static.7.2.0.192.clients.hoster.example", True),
+        ("mail-192-0-2-7.isp.example", True),
+        ("static.isp.example", True),
+        ("vmi123456.hoster.example", True),
+        ("vps-ab12cd.vps.hoster.example", True),
+        ("mx1.customer.hoster.example", True),
+        ("dsl-7.isp.example", True),
+        ("mail.vps.example", False),
+        ("mail-pool3.sender.example", False),
+        ("o7.outbound-mail.sender.example", False),
+        ("MX1.Sender.Example", False),
+    ],
+)
+def test_who_does_not_answer_for_the_domain(name: str, expected: bool) -> None:
+    """Customers of the provider, also those with a fixed address, who would else be greeted for what the others did."""
+    assert expected == looks_rented(name, V4)
 
 
 def test_what_it_asks() -> None:

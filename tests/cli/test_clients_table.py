@@ -72,6 +72,14 @@ def test_the_table_of_marks() -> None:
     assert "10.0.0.0/8          allow  for good" == lines[3]
 
 
+def test_a_mark_of_somebody_else_is_shown_as_text() -> None:
+    """Whoever writes to the store writes nothing to the terminal."""
+    console = Console(width=100, highlight=False)
+    with console.capture() as shown:
+        console.print(marks((Mark("\x1b]0;x\x07", "deny"),), NOW))
+    assert "\\x1b]0;x\\x07" in shown.get()
+
+
 def test_a_report_has_marks_beside_clients() -> None:
     """By their word."""
     found = report(Listed((entry("192.0.2.7"),), (Mark("192.0.2.7", "deny"),), 1), MEMORY)

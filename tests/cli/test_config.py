@@ -261,6 +261,22 @@ def test_show_json() -> None:
     assert json.loads(run("show", "--json").stdout)["values"]["hold.wait"]["value"] == "3s..6s"
 
 
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_show_keeps_the_password_of_the_store(args: tuple[str, ...]) -> None:
+    """What it writes is sent to others who are to help."""
+    Path("tarry.toml").write_text('[store]\nurl = "valkey://tarry:secret@192.0.2.1:6379/0"\n')
+    assert "secret" not in run("show", *args).output
+    assert "valkey://tarry:***@192.0.2.1:6379/0" in run("show", *args).output
+
+
+def test_check_looks_at_the_url_of_the_store() -> None:
+    """With one that is not well formed tarry starts, and remembers nothing: a warning."""
+    Path("tarry.toml").write_text('[store]\nurl = "valkey://:secret@192.0.2.1:63x9/0"\n')
+    result = run("check")
+    assert result.exit_code == 0
+    assert result.output.startswith("tarry.toml:2: warning: store.url: the host or the port is not well formed: say sqlite:FILE")
+
+
 def test_reference_and_schema() -> None:
     """The pages come out as they are committed."""
     assert (render.reference(), render.json_schema()) == (run("reference").stdout, run("schema").stdout)

@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there(store: MemoryStore, tmp_path: Path, monkeypatc
     assert (1, True) == (status, why.startswith(f"nothing is remembered: there is no {tmp_path / 'tarry.db'}; name"))
     assert 0 == memory("sqlite:tarry.db").use(count, makes=True)
     Path("tarry.db").touch()
-    assert 0 == memory("sqlite:tarry.db").use(count)
+    assert 0 == memory("sqlite:tarry.db").use(count) == memory("sqlite://tarry.db").use(count)
 
 
 def test_a_url_that_is_none() -> None:

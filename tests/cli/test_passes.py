@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tarry.store.places import open_store
 def test_passes_are_merged_into_what_is_there(tmp_path: Path) -> None:
     """In batches; to do it twice does no harm."""
     url = f"sqlite:{tmp_path}/tarry.db"
-    changes = [Change(f"10.0.{number >> 8}.{number & 255}", 1.9e9, passes=(Pass("pregreet", 4e9),)) for number in range(BATCH + 1)]
+    now = time.time()
+    changes = [Change(f"10.0.{number >> 8}.{number & 255}", now, passes=(Pass("pregreet", 4e9),)) for number in range(BATCH + 1)]
     keep(changes, url)
     keep(changes[:1], url)
 

@@ -155,6 +155,16 @@ def test_what_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert lines[4 + terminal].endswith("mail goes to the MTA at 127.0.0.1:10025")
 
 
+def test_nobody_who_hears_it_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error may be a pipe whose reader has gone."""
+
+    def fail(text: str, err: bool) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(serve.click, "echo", fail)
+    serve._say("something")
+
+
 class Started:
     """What `_start` does, and in which order, with everything that it calls made up."""
 

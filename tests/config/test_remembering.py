@@ -20,6 +20,10 @@ def rules(*on: str) -> dict[str, object]:
         ({"store.url": "valkey"}, 'error: store.url: "valkey" is no place to remember clients in; did you mean valkey? write'),
         ({"store.url": "rdis://host"}, 'error: store.url: "rdis://host" is no place to remember clients in; did you mean redis?'),
         (
+            {"store.url": "valky://:secret@host"},
+            'error: store.url: "valky://:***@host" is no place to remember clients in; did you mean valkey?',
+        ),
+        (
             {"karma.worst_below": -4},
             "error: karma.worst_below: a client is the worst before it is bad; set karma.worst_below to -5",
         ),

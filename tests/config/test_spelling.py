@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.config.spelling import nearest, printable, shown, spell, spell_key
+from tarry.config.spelling import nearest, printable, shown, spell, spell_key, without_password
 
 toml_values: st.SearchStrategy[Any] = st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=("Cs",))),
@@ -47,6 +47,22 @@ def test_wrong_values_are_cut(value: object, text: str) -> None:
 def test_nearest(name: str, found: str) -> None:
     """The nearest name is found whatever its case and dashes, and none where none is near."""
     assert found == nearest(name, ["wait", "end_early", "teaser"])
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("valkey://u:s3@cret/#@host:6379/0", "valkey://u:***@host:6379/0"),
+        ("valky://:secret@host", "valky://:***@host"),
+        ("valkey:/:secret@host", "valkey:/:***@host"),
+        ("valkeys://[2001:db8::7]:6379/0", "valkeys://[2001:db8::7]:6379/0"),
+        ("sqlite:/var/lib/a@b.db", "sqlite:/var/lib/a@b.db"),
+        ("none", "none"),
+    ],
+)
+def test_no_password_is_shown(url: str, text: str) -> None:
+    """Whatever is in it, and however wrong the rest."""
+    assert text == without_password(url)
 
 
 def test_printable() -> None:

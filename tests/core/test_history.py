@@ -24,6 +24,8 @@ NOON = 1_790_000_000.0
         ("2001:db8:1:2::", "2001:db8:1:2::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("::1", "::/64"),
+        ("64:ff9b::192.0.2.7", "192.0.2.7"),
+        ("64:ff9b:1::192.0.2.7", "64:ff9b:1::/64"),
     ],
 )
 def test_the_key_of_a_client(host: str, key: str) -> None:
@@ -142,3 +144,10 @@ def test_what_a_check_is_told() -> None:
     told = known(entry, NOON + 10 * DAY, FADING)
     assert Known(3.0, 9, 7, ("pregreet",)) == told
     assert ("karma 3.00", "sessions 9", "delivered 7", "pass pregreet") == told.words
+
+
+def test_what_a_clock_wrote_that_ran_ahead_is_nothing_known() -> None:
+    """Its penalty would not fade before that time, and its passes would hold for years. Clocks may differ by a day."""
+    entry = Entry("k", -20.0, NOON + 400 * DAY, passes=(Pass("pregreet", NOON + 430 * DAY),))
+    assert Known() == known(entry, NOON, FADING)
+    assert -20.0 == known(entry, NOON + 399 * DAY, FADING).karma

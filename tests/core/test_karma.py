@@ -71,6 +71,12 @@ def test_a_session_with_a_reason_earns_no_pass() -> None:
     assert (True, (), ("pipelining.early",)) == (own.voids, own.passes, own.reasons)
 
 
+def test_a_reason_is_remembered_once() -> None:
+    """However many senders of a session it was found of: what is kept of a client does not grow with what it says."""
+    own, domain = changes(replace(SENT, reasons=("dnslists.listed", "ptr.none") * 500, domain="example.org"), "id", AT, (), {})
+    assert ("dnslists.listed", "ptr.none") == own.reasons == domain.reasons
+
+
 def test_what_is_only_recorded_or_speaks_for_a_client_does_no_harm() -> None:
     """Its passes count, and stay."""
     close = replace(SENT, passed=("pregreet",), reasons=("karma.good", "ptr.none"))

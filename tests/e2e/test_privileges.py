@@ -101,11 +101,12 @@ def test_every_process_becomes_the_user(workers: int, open_folder: Path, command
 
 def low_port() -> int:
     """Return a port below 1024 that is free now."""
-    for port in range(1023, 900, -1):
+    first = 600 + os.getpid() % 200  # another test of this file may run beside this one
+    for port in range(first, first + 200):
         with suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
-    pytest.skip("every port from 900 on is taken")
+    pytest.skip("every port is taken")
 
 
 def test_who_is_not_root_is_told(open_folder: Path, command: list[str]) -> None:

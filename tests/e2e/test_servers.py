@@ -250,7 +250,7 @@ def test_the_front_door_is_started_with_what_the_test_asks(monkeypatch: pytest.M
 
     assert record["config"]["handoff"] == {"mode": "proxy", "address": "127.0.0.1:4321", "announce": "proxy-v2"}
     assert record["config"]["hold"] == {"wait": "0s"}
-    assert record["config"]["listen"] == {"smtp": [f"127.0.0.1:{port}"]}
+    assert record["config"]["listen"] == {"smtp": [f"127.0.0.1:{port}"], "workers": 1}
     assert (door.port, statuses, killed) == (port, [7, 7], -signal.SIGKILL)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tarry.store import desk, valkey_nodes
 from tarry.store.desk import BATCH, Desk, State
 from tarry.store.places import open_store
 from tests.e2e.servers import valkey
@@ -100,15 +101,15 @@ async def case(server: valkey.Valkey, begin: Act, end: Act) -> Outcome:
     def on_change(is_ok: bool, why: str) -> None:
         outcome.told.append((is_ok, why))
 
-    desk = Desk(loop, Clock(), store, fading=FADING, timeout=TIMEOUT, on_change=on_change, cache_for=0.05)
-    await desk.start()
+    made = Desk(loop, Clock(), store, fading=FADING, timeout=TIMEOUT, on_change=on_change, cache_for=0.05)
+    await made.start()
 
     async def traffic(seconds: float, name: str, sent: Counter[str]) -> None:
         until, number = loop.time() + seconds, 0
         while loop.time() < until:
             for _ in range(CHANGES):
                 key = f"{name}{number % KEYS}"
-                desk.add([change(key, time.time(), 0.01)])
+                made.add([change(key, time.time(), 0.01)])
                 sent[key] += 1
                 number += 1
             for _ in range(READS):
@@ -119,7 +120,7 @@ async def case(server: valkey.Valkey, begin: Act, end: Act) -> Outcome:
                     outcome.took.append(loop.time() - begun)
                     outcome.whys[why] += 1
 
-                desk.read(f"{name}{number % KEYS}", take)
+                made.read(f"{name}{number % KEYS}", take)
                 number += 1
             await asyncio.sleep(PACE)
 
@@ -129,11 +130,11 @@ async def case(server: valkey.Valkey, begin: Act, end: Act) -> Outcome:
     await end(server)
     await traffic(AFTER, "10.0.0.", outcome.sent)
     give_up = loop.time() + 20.0
-    while (desk.state.waiting or not desk.state.ok) and loop.time() < give_up:
+    while (made.state.waiting or not made.state.ok) and loop.time() < give_up:
         await asyncio.sleep(PACE)
-    outcome.state = desk.state
+    outcome.state = made.state
     await traffic(AFTER / 2, "10.0.1.", outcome.since_healed)
-    await desk.close()
+    await made.close()
     again = open_store(server.url, fading=FADING, keep=KEEP, max_clients=1000, prefix="tarry:")
     found = await again.read([*outcome.sent, *outcome.since_healed])
     outcome.found = {key: entry.sessions for key, entry in found.items()}
@@ -154,6 +155,10 @@ def outcomes() -> Iterator[dict[str, Outcome]]:
         return await asyncio.gather(*(case(server, begin, end) for server, (begin, end) in zip(servers, acts, strict=True)))
 
     with contextlib.ExitStack() as stack:
+        # A machine that stands still for two seconds is to leave nothing in doubt.
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        patched.setattr(valkey_nodes, "REPLY_WAIT", 3.0)
+        patched.setattr(desk, "WRITE_TIMEOUT", 5.0)
         servers = [stack.enter_context(valkey.Valkey(settings=settings)) for settings, _, _ in CASES.values()]
         found = asyncio.run(all_cases(servers))
     for outcome in found:

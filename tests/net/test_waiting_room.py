@@ -24,7 +24,7 @@ from tarry.core.facts import Answer, Question, State, domain_history_of, history
 from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import PASSED, Action, Failed, Outcome
 from tarry.net.linger import Linger
-from tarry.net.waiting_room import Guest, Place, WaitingRoom
+from tarry.net.waiting_room import ASK_LATER, Guest, Place, WaitingRoom
 from tarry.record import schema
 from tarry.record.journal import Journal
 from tests.asking import Answers, Listed
@@ -367,9 +367,9 @@ def asking(**changes: Any) -> Policy:
     return policy(Pregreet(), Listed(), changes={"wait": SHORT, **changes})
 
 
-def hold(room: Room, rules: Policy) -> Answers:
+def hold(room: Room, rules: Policy, wait: float = 2.0) -> Answers:
     answers = Answers()
-    room.client = room.enter(rules, place=Place(0.25, 2.0, resolver=answers))
+    room.client = room.enter(rules, place=Place(0.25, wait, resolver=answers))
     return answers
 
 
@@ -390,16 +390,33 @@ def test_that_nothing_is_remembered_takes_no_room(room: Room) -> None:
     rules = policy(Pregreet(), Karma(), changes={"wait": SHORT})
     for domain in ("", "example.org"):
         answers = hold(room, rules)
+        room.loop.advance(ASK_LATER + 0.01)
         for (question, on_answer), whose in zip(answers.asked, ("", domain), strict=True):
             on_answer(Answer(question, State.NOTHING, domain=whose))
         assert bool(domain) is bool(room.room._answers)
-        room.loop.advance(2.01)
+        room.loop.advance(2.0)
         found = room.let_out().answers
         assert [history_of("192.0.2.7"), domain_history_of("192.0.2.7")] == [answer.question for answer in found]
         assert ["", domain] == [answer.domain for answer in found]
     hold(room, rules)
     room.loop.advance(2.01)
     assert () == room.let_out().answers
+
+
+def test_the_domain_is_asked_for_only_of_those_who_are_still_in(room: Room) -> None:
+    """Who has spoken at once and is gone costs no name server a question, nor the next one on its descriptor; a short hold cannot
+    wait for that."""
+    rules = policy(Pregreet(), Karma(), changes={"wait": SHORT})
+    answers = hold(room, rules)
+    room.client.send(b"EHLO client.example\r\n")
+    room.loop.settle()
+    assert "Close" in room.names()
+    room.loop.advance(ASK_LATER - 0.1)
+    assert [history_of("192.0.2.7")] == [question for question, _ in answers.asked]
+    quick = hold(room, policy(Pregreet(), Karma(), changes={"wait": ASK_LATER}), ASK_LATER)
+    assert [history_of("192.0.2.7"), domain_history_of("192.0.2.7")] == [question for question, _ in quick.asked]
+    room.loop.advance(0.2)
+    assert 1 == len(answers.asked)
 
 
 def test_what_has_not_come_when_the_hold_is_over_is_unknown(room: Room) -> None:

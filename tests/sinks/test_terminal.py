@@ -48,6 +48,13 @@ def test_a_line_begins_with_time_session_and_client() -> None:
     assert renderer.render(line(Greet(4.21), dt=4.21)) == b"05:31:11 QK3F 127.0.0.1:50122 greeted after 4.21 s\n"
 
 
+def test_sessions_of_several_workers_can_be_told_apart() -> None:
+    """Each counts its own from 1 on."""
+    renderer = TerminalRenderer(clock=utc)
+    shown = [renderer.render(line(Connect("127.0.0.1", 7, "::1"), id=id)) for id in ("6B01B566001-0004", "6B01B566002-0004")]
+    assert [b"1-0004", b"2-0004"] == [(one or b"").split()[1] for one in shown]
+
+
 def test_the_words_stand_in_one_column() -> None:
     """Shorter addresses are filled up to the longest one seen; a very long one pushes its own line only."""
     renderer = TerminalRenderer(clock=utc)

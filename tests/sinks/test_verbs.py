@@ -122,6 +122,13 @@ def test_a_clean_client_passes_when_the_mta_takes_it() -> None:
     assert [CONNECTED, f"PASS OLD {WHO}", f"DISCONNECT {WHO}"] == said(*happened, passed=passed)
 
 
+@pytest.mark.parametrize("why", [Outcome("pregreet", "skipped", "passed before"), Reason("karma", "good", "hold", weight=-1.0)])
+def test_a_client_that_is_remembered_is_old(why: SessionEvent) -> None:
+    """Also where this process has not seen it pass."""
+    happened = [CONNECT, (why, 0.1), (Greet(0.1), 0.1), (Handoff("proxy", "127.0.0.1:10025", True), 0.2)]
+    assert [CONNECTED, f"PASS OLD {WHO}"] == said(*happened)
+
+
 def test_a_client_passes_once() -> None:
     """A connection to the MTA that is opened anew after a long hold is no second PASS."""
     assert [f"PASS NEW {WHO}"] == after_connect(

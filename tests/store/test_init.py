@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tarry.core.history import Change
+from tarry.core.history import Change, Pass
 from tarry.store import Away, Mark, Order, Store
 from tests.e2e.servers import valkey
 from tests.store.keeping import NOW, Place, are_alike, came_to, change, changes, sqlite_places
@@ -102,6 +102,20 @@ def _shared(places: Places) -> Place:
 
 def _two_stores(place: Place) -> tuple[Store, Store]:
     return next((first, second) for kept, first, second in _kept.values() if kept is place)
+
+
+def test_what_a_clock_wrote_that_ran_ahead_is_nothing_known(places: Places) -> None:
+    """It would not fade for years, and no good session would count: the next one begins anew. Half a day is no such clock."""
+    place = places()
+    store = place.store()
+    far, near = NOW + 400 * 86400.0, NOW + 43200.0
+    place.run(store.write([change(at=far, points=-20.0, passes=(Pass("pregreet", far + 9.0),)), change("192.0.2.2", near)]))
+    assert ["192.0.2.2"] == list(place.run(store.read(["192.0.2.1", "192.0.2.2"])))
+    assert ["192.0.2.2"] == [entry.key for entry in place.run(store.list(Order(), NOW))]
+    place.run(store.write([change(), change("192.0.2.2")]))
+    found = place.run(store.read(["192.0.2.1", "192.0.2.2"]))
+    assert [(1.0, 1), (1.707, 2)] == [(round(one.karma, 3), one.sessions) for one in found.values()]
+    assert () == found["192.0.2.1"].passes
 
 
 def test_a_large_batch_is_one_as_well(places: Places) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tarry.core.clock import ManualClock
 from tarry.core.counts import Limit
-from tarry.store import Away
+from tarry.core.history import Change, Fading
+from tarry.store import Away, Mark, Order
 from tarry.store.leases import EVERY, LEASE, Leases, open_leases
+from tarry.store.places import open_store
 from tests.e2e.servers import valkey
 from tests.shell import LeapingLoop
 
@@ -32,6 +36,7 @@ class Memory:
         self.kept: dict[str, tuple[bytes, float]] = {}
         self.names: set[bytes] = set()
         self.is_away = False
+        self.fault: Exception | None = None
         self.is_closed = False
         self.asked = 0
 
@@ -40,6 +45,8 @@ class Memory:
         self.asked += 1
         if self.is_away:
             raise Away("it is away")
+        if self.fault is not None:
+            raise self.fault
         return [self._do(*command) for command in commands]
 
     async def close(self) -> None:
@@ -161,6 +168,27 @@ def test_while_the_store_is_away_each_host_counts_for_itself(fleet: Fleet) -> No
         assert 9 == again.elsewhere(Limit.CLIENT, KEY)
 
     run(scenario())
+
+
+def test_a_fault_of_a_library_is_a_store_that_is_away(fleet: Fleet) -> None:
+    """What was read last would else count for ever, and clients near a limit be refused for what hosts once told."""
+    faults: list[Any] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+        one, two = fleet.host("a"), fleet.host("b")
+        await one.turn(told(5))
+        two.start(lambda now: told(6))
+        await asyncio.sleep(EVERY / 2)
+        assert 5 == two.elsewhere(Limit.CLIENT, KEY)
+        fleet.memory.fault = AttributeError("our bug, or theirs")
+        fleet.clock.advance(LEASE)
+        await asyncio.sleep(2 * EVERY)
+        assert 0 == two.elsewhere(Limit.CLIENT, KEY)
+        await two.close()
+
+    run(scenario())
+    assert [AttributeError] * 2 == [type(fault) for fault in faults]
 
 
 def test_the_turns_of_a_process(fleet: Fleet) -> None:
@@ -289,5 +317,32 @@ def test_a_real_server_that_ends(server: valkey.Valkey) -> None:
         for lease in (one, two):
             with suppress(Away):
                 await lease.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.e2e
+def test_the_acl_of_the_documentation_is_enough(server: valkey.Valkey) -> None:
+    """For the memory, the marks and the leases."""
+    page = (Path(__file__).parents[2] / "docs" / "store.md").read_text()
+    (rules,) = re.findall(r"^    user tarry (.*)$", page, re.MULTILINE)
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "tarry", *rules.split())
+    url = server.url.replace("://", "://tarry:secret@")
+
+    async def scenario() -> None:
+        one, two = leases(url, "a", "tarry:"), leases(url, "b", "tarry:")
+        await one.turn(told(5))
+        await two.turn(told(6))
+        assert 5 == two.elsewhere(Limit.CLIENT, KEY)
+        await one.close()
+        await two.close()
+        store = open_store(url, fading=Fading(), keep=60.0, max_clients=1, prefix="tarry:")
+        await store.write([Change("192.0.2.1", 1.0)])
+        await store.mark(Mark("192.0.2.1", "allow"))
+        found = await store.list(Order(), 1.0), await store.marks(1.0), await store.read(["192.0.2.1"]), await store.count()
+        assert [1, 1, 1, 1] == [len(part) if not isinstance(part, int) else part for part in found]
+        assert (1, True) == (await store.forget(["192.0.2.1"]), await store.unmark("192.0.2.1"))
+        await store.close()
 
     asyncio.run(scenario())

@@ -121,6 +121,23 @@ def test_a_transaction_of_another_program_is_waited_for_and_told(
     assert 2 == sessions(place, store)
 
 
+def test_the_log_is_cut_when_another_program_has_read(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it reads the log cannot begin anew, and grows; a file once large would stay so for as long as the server runs."""
+    monkeypatch.setattr(sqlite_file, "LOG_LIMIT", 100_000)
+    store, log = opened(place), tmp_path / "tarry.db-wal"
+    place.run(store.write([change()]))
+    other = sqlite3.connect(tmp_path / "tarry.db", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM clients").fetchall()
+    for part in range(40):
+        place.run(store.write([change(f"10.{number}.{part}.1") for number in range(250)]))
+    large = log.stat().st_size
+    other.close()
+    for _ in range(3):
+        place.run(store.write([change()]))
+    assert large > 4_500_000 > 200_000 > log.stat().st_size
+
+
 def test_a_file_that_was_deleted_is_begun_anew(place: Place, tmp_path: Path) -> None:
     """It is told once."""
     store = opened(place)
@@ -215,6 +232,22 @@ def test_a_change_that_cannot_be_kept_is_given_up(place: Place) -> None:
             place.run(store.write([bad]))
     place.run(store.write([change()]))
     assert 1 == sessions(place, store)
+
+
+def test_a_commit_that_fails_is_in_doubt(place: Place) -> None:
+    """The next one is not."""
+    store = opened(place)
+    place.run(store.write([change()]))
+
+    def refuse(action: int, first: str | None, *more: str | None) -> int:
+        return sqlite3.SQLITE_DENY if (action, first) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+    assert store._db is not None
+    store._db.set_authorizer(refuse)
+    with pytest.raises(Unsure, match="not authorized"):
+        place.run(store.write([change()]))
+    place.run(store.write([change()]))
+    assert 2 == sessions(place, store)
 
 
 def test_while_the_disk_hangs_nothing_is_begun(place: Place) -> None:

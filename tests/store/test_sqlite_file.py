@@ -8,6 +8,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,28 @@ except Away as away:
 """
 
 
+def test_what_cannot_be_moved_is_told(tmp_path: Path) -> None:
+    """And is left where it is: a folder has the name that it would have, and a thousand others are there."""
+    path = tmp_path / "tarry.db"
+    path.write_bytes(b"garbage" * 100)
+    for number in ("", *(f"-{number}" for number in range(2, 1000))):
+        (tmp_path / f"tarry.db.corrupt-{STAMP}{number}").touch()
+    with pytest.raises(Away, match=r"is broken .*, and a thousand others like it lie beside it"):
+        connected(path, WALL, None)
+    assert path.read_bytes() == b"garbage" * 100
+
+
+def test_a_name_that_cannot_be_a_file_is_told(tmp_path: Path) -> None:
+    """Too long a name, and a folder in the place of the file."""
+    with pytest.raises(Away, match="cannot be made: File name too long"):
+        connected(tmp_path / ("x" * 300), WALL, None)
+    with pytest.raises(Away, match="File name too long"):
+        identity(tmp_path / ("x" * 300))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(Away, match="cannot be opened: look at the owner and the mode"):
+        connected(tmp_path / "folder", WALL, None)
+
+
 @pytest.mark.slow
 def test_of_processes_that_open_at_once_one_moves_the_file(tmp_path: Path) -> None:
     """The others find the new one."""
@@ -253,6 +276,7 @@ import os, sys
 from pathlib import Path
 from tarry.store import Away
 from tarry.store.sqlite_file import connected
+Path("/").as_uri()  # what that imports may be out of reach for nobody
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
@@ -265,21 +289,22 @@ except Away as away:
 
 
 @pytest.mark.parametrize(("file", "folder"), [(0o444, 0o755), (0o000, 0o755), (0o644, 0o555), (None, 0o555)])
-def test_a_file_that_may_not_be_written_is_told(tmp_path: Path, file: int | None, folder: int) -> None:
+def test_a_file_that_may_not_be_written_is_told(file: int | None, folder: int) -> None:
     """With what to look at; it is left where it is."""
-    home = tmp_path / "home"
-    home.mkdir()
-    path = home / "tarry.db"
-    if file is not None:
-        filled(path)
-        path.chmod(file)
-    home.chmod(folder)
-    for above in list(tmp_path.parents)[:3]:
-        if above.stat().st_uid == os.geteuid() and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o055)
-    tmp_path.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", _READ_ONLY, str(path)], capture_output=True, text=True, timeout=30, check=False)
-    home.chmod(0o755)
-    assert done.stdout, done.stderr
-    assert "look at the owner and the mode" in done.stdout or "cannot be made: Permission denied" in done.stdout
-    assert (["tarry.db"] if file is not None else []) == names(home)
+    # Not in pytest's folder: each run of pytest closes that to all others anew.
+    with tempfile.TemporaryDirectory(prefix="tarry-mode-") as made:
+        Path(made).chmod(0o755)
+        home = Path(made, "home")
+        home.mkdir()
+        path = home / "tarry.db"
+        if file is not None:
+            filled(path)
+            path.chmod(file)
+        home.chmod(folder)
+        done = subprocess.run(
+            [sys.executable, "-c", _READ_ONLY, str(path)], capture_output=True, text=True, timeout=30, check=False
+        )
+        home.chmod(0o755)
+        assert done.stdout, done.stderr
+        assert "look at the owner and the mode" in done.stdout or "cannot be made: Permission denied" in done.stdout
+        assert (["tarry.db"] if file is not None else []) == names(home)

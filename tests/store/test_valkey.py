@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
-from tarry.store import Away, Mark, Order, Partly, Unsure
+from tarry.store import Away, Mark, Order, Partly, Unsure, valkey_nodes
 from tests import certificates
 from tests.e2e.servers import valkey
 from tests.e2e.servers.processes import wait_until
@@ -149,11 +149,15 @@ def test_other_ways_to_a_server() -> None:
             place.close()
 
 
-def test_a_server_that_stops_leaves_one_batch_in_doubt(place: Place, server: valkey.Valkey) -> None:
+def test_a_server_that_stops_leaves_one_batch_in_doubt(
+    place: Place, server: valkey.Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection that was there takes a request, and nobody knows; a new one is not greeted, so that the rest waits."""
+    monkeypatch.setattr(valkey_nodes, "REPLY_WAIT", 1.5)  # a connection keeps what it was made with
     store = place.store()
     place.run(store.write([change()]))
     server.stop()
+    monkeypatch.setattr(valkey_nodes, "CONNECT_WAIT", 1.0)
     try:
         with pytest.raises(Unsure, match="does not answer"):
             place.run(store.write([change()]))
@@ -161,6 +165,7 @@ def test_a_server_that_stops_leaves_one_batch_in_doubt(place: Place, server: val
             place.run(store.write([change()]))
     finally:
         server.go_on()
+    monkeypatch.setattr(valkey_nodes, "CONNECT_WAIT", 10.0)
     assert wait_until(lambda: sessions(place) == 2, 10.0)  # the one in doubt was there when it went on
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,23 @@ def test_no_process_can_be_had(signals: Signals, monkeypatch: pytest.MonkeyPatch
         fork(signals, lambda channel: 0, let_go=lambda: None)
     assert before == descriptors()
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("stream", [None, "full", "closed"])
+def test_without_standard_output(signals: Signals, monkeypatch: pytest.MonkeyPatch, stream: str | None) -> None:
+    """Closed before Python began, on a full device, closed since: a child begins and ends as it should, also by a fault."""
+    made = None if stream is None else Path("/dev/full").open("w")  # noqa: SIM115
+    if made is not None:
+        made.write("x")
+    if made is not None and stream == "closed":
+        with suppress(OSError):
+            made.close()
+    monkeypatch.setattr(sys, "stdout", made)
+    monkeypatch.setattr(sys, "stderr", made)
+    for expected, body in ((7, lambda channel: 7), (EX_SOFTWARE, lambda channel: 1 // 0)):
+        pid, channel = fork(signals, body, let_go=lambda: None)
+        channel.close()
+        assert expected == status_of(pid)
+    if made is not None:
+        with suppress(OSError):
+            made.close()

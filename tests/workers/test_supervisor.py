@@ -333,15 +333,19 @@ def test_a_new_version_that_cannot_be_started(stage: Stage, monkeypatch: pytest.
 
 
 def test_the_successor_of_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tells systemd that it is the main process now, and its predecessor that it serves; its numbers go on from there."""
+    """It tells systemd that it is the main process now, and its predecessor that it serves; its numbers go on from there. The hub
+    lets that one give its socket up."""
     hears, says = os.pipe()
-    stage = Stage(monkeypatch, '[control]\nsocket = ""\n', predecessor=Predecessor(says, None, 300))
+    stage = Stage(monkeypatch, '[control]\nsocket = "c.sock"\n', predecessor=Predecessor(says, None, 300))
     stage.up()
     assert b"ready" == os.read(hears, 100)
     assert os.getpid() == next(one for one in stage.told if "MAINPID" in one)["MAINPID"]
     assert 302 == stage.one._incarnation
     assert [[Settle()]] * 2 == [child.orders() for child in stage.children]
     assert b"" == os.read(hears, 100)
+    stage.clock += supervisor.HUB_LATER
+    stage.turn()
+    assert 3 == len(stage.children)
     os.close(hears)
     stage.close()
 
@@ -358,7 +362,7 @@ def test_a_successor_that_fails_lets_its_clients_finish(monkeypatch: pytest.Monk
     stage.clock += 31
     stage.turn()
     assert [] == stage.killed
-    stage.clock += 10
+    stage.clock += supervisor.GRACE
     stage.turn()
     assert [(first.pid, signal.SIGKILL)] == stage.killed
     os.close(hears)

@@ -25,7 +25,7 @@ from typing import ClassVar
 from tarry.checks.values.zone import Zone, distinct, settled, zones_option
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import Seen, Settings
-from tarry.core.facts import Question, listing
+from tarry.core.facts import Kind, Question, listing
 from tarry.core.result import Action, Outcome, Unknown
 
 
@@ -49,6 +49,7 @@ class DnsLists:
     settings = Settings(action=Action.DELAY)
     options = Options
     triggers = (Answered,)
+    kinds = frozenset({Kind.LISTED})
 
     def may_ask(self, options: Options) -> bool:
         return bool(options.zones)

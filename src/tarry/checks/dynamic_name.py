@@ -28,7 +28,7 @@ from typing import ClassVar
 from tarry.checks.values.hostname import labels, owned
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import Seen, Settings, option
-from tarry.core.facts import Question, State, names_of
+from tarry.core.facts import Kind, Question, State, names_of
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
 from tarry.smtp.text import escape
 
@@ -46,6 +46,11 @@ _LINES = re.compile(
 )
 _MAIL = re.compile(
     r"(?<![a-z])(?:e?mail[a-z]*|webmail|mx[a-z]?|smtps?|smtp-?out|out(?:bound|going|mail|smtp)?|m?relays?|mta|mout|static|fixed)(?![a-z])",
+    re.ASCII,
+)
+_RENTED = re.compile(
+    r"(?<![a-z])(?:static|fixed|vps|vds|vmi|vserver|kvm|clients?|custs?|customers?|subscribers?|members?|tenants?|dedicated|colo)"
+    r"(?![a-z])",
     re.ASCII,
 )
 _NUMBERS = re.compile(r"(?<![0-9])[0-9]{1,3}(?:[._x-][0-9]{1,3}){3,}(?![0-9])", re.ASCII)
@@ -73,6 +78,7 @@ class DynamicName:
     settings = Settings(action=Action.IGNORE)
     options = Options
     triggers = (Answered,)
+    kinds = frozenset({Kind.NAMES})
 
     def asks(self, seen: Seen, options: Options) -> tuple[Question, ...]:
         return (names_of(seen.about.client),) if isinstance(seen.moment, Arrived) and seen.about.client else ()
@@ -101,9 +107,12 @@ def _judged(names: tuple[str, ...], client: str, options: Options) -> tuple[Outc
     return tuple(found.values()) or (PASSED,)
 
 
-def looks_dynamic(name: str, client: str) -> bool:
-    """True where a client's name is like that of a line which is given to whoever comes, whatever the operator's own patterns."""
-    return bool(_codes(name.lower(), client, Options()))
+def looks_rented(name: str, client: str) -> bool:
+    """True where a client's name is like those that a provider gives to its customers, of lines or of servers, whatever the
+    operator's own patterns: who has such a name is not the owner of its domain."""
+    name = name.lower()
+    lines = ".".join(labels(name)[: -owned(name)]) + "."
+    return _RENTED.search(lines) is not None or _holds(name, client) or bool(_codes(name, client, Options()))
 
 
 def _codes(name: str, client: str, options: Options) -> list[str]:

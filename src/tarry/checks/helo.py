@@ -36,7 +36,7 @@ from typing import ClassVar
 from tarry.checks.values.hostname import have_one_owner, is_host_name, plain
 from tarry.core.border import Answered, Hello
 from tarry.core.check import About, Seen, Settings, option
-from tarry.core.facts import Answer, Question, State, addresses_of, names_of
+from tarry.core.facts import Answer, Kind, Question, State, addresses_of, names_of
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
 from tarry.smtp.text import TEXT_LIMIT
 
@@ -126,6 +126,7 @@ class Helo:
     settings = Settings(action=Action.TAG)
     options = Options
     triggers = (Hello, Answered)
+    kinds = frozenset({Kind.NAMES, Kind.ADDRESSES})
 
     def may_ask(self, options: Options) -> bool:
         made = options.made

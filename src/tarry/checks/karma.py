@@ -4,11 +4,16 @@ What      Asks what is remembered of the client's address, and of the organisati
           karma.skip_above speaks for it: it is greeted as soon as that is known, unless something weighs against it. Karma below
           karma.bad_below, and karma.worst_below, speaks against it. What brings karma is told in [[karma.rules]].
 Why       Most mail comes from hosts that have sent mail before, and need not wait; those who talked early last week will do it
-          again. A sender with a thousand addresses is known as one, since its good karma counts for its domain.
+          again. A sender with a thousand addresses is known as one, since its good karma counts for its domain. Good karma is
+          cheap: six sessions whose message the MTA took are enough, for the whole domain and for as long as they go on. So it
+          spares a client the hold before the greeting and speaks for it with a weight of 1, and no more. Names that look like those
+          of a provider's lines and servers (the address in them, dsl, vps, static, client) do not count for the provider; where
+          they are named otherwise, what one customer did counts for all, and karma.by_domain = false ends that.
 Mistaken  An address that many share (a NAT, a proxy that does not announce its clients) has the karma of all of them, and one that
           was given to somebody else has that of the one before until it has faded (karma.half_life). `tarry clients forget` ends
           it at once, and checks.karma.action = "tag" lets nobody wait for it. Bad karma counts for its address only: the customers
-          of a provider do not answer for each other.
+          of a provider do not answer for each other. An MTA that refuses what it should take for an hour makes its best senders
+          bad: forget them, or leave message_refused out of the rules.
 Source    qpsmtpd's earlytalker (more than 5 is not held) and karma plugins; Haraka's karma.
 Since     0.1
 """
@@ -22,7 +27,7 @@ import msgspec
 
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import NoOptions, Seen, Settings
-from tarry.core.facts import Answer, Question, State, domain_history_of, history_of
+from tarry.core.facts import Answer, Kind, Question, State, domain_history_of, history_of
 from tarry.core.history import Known
 from tarry.core.result import Action, Failed, Outcome, Unknown
 
@@ -52,6 +57,7 @@ class Karma:
     settings = Settings(action=Action.DELAY)
     options = NoOptions
     triggers = (Answered,)
+    kinds = frozenset({Kind.HISTORY, Kind.DOMAIN_HISTORY})
     is_awaited = False
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:

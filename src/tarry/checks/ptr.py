@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from tarry.core.border import Answered, Arrived
 from tarry.core.check import NoOptions, Seen, Settings
-from tarry.core.facts import Answer, Question, State, names_of
+from tarry.core.facts import Answer, Kind, Question, State, names_of
 from tarry.core.result import PASSED, Action, Failed, Outcome, Unknown
 from tarry.smtp.text import escape
 
@@ -35,6 +35,7 @@ class Ptr:
     settings = Settings(action=Action.IGNORE)
     options = NoOptions
     triggers = (Answered,)
+    kinds = frozenset({Kind.NAMES})
 
     def asks(self, seen: Seen, options: NoOptions) -> tuple[Question, ...]:
         return (names_of(seen.about.client),) if isinstance(seen.moment, Arrived) and seen.about.client else ()

@@ -23,7 +23,7 @@ from typing import ClassVar
 from tarry.checks.values.zone import Zone, distinct, found, settled, zones_option
 from tarry.core.border import Answered, Sender
 from tarry.core.check import Seen, Settings
-from tarry.core.facts import Question, domain_listing
+from tarry.core.facts import Kind, Question, domain_listing
 from tarry.core.result import Action, Failed, Outcome, Unknown
 
 MOST_CHARACTERS = 253
@@ -52,6 +52,7 @@ class Rhsbl:
     settings = Settings(action=Action.DELAY)
     options = Options
     triggers = (Sender, Answered)
+    kinds = frozenset({Kind.LISTED})
     per_message = True
 
     def may_ask(self, options: Options) -> bool:

@@ -93,7 +93,7 @@ def marks(found: Sequence[Mark], now: float) -> Table:
     made.add_column("comment", overflow="fold")
     for mark in found:
         until = f"{at(mark.until)[:10]}, {ahead(mark.until, now)}" if mark.until else "for good"
-        made.add_row(mark.what, mark.action, until, ago(mark.at, now) if mark.at else "", Text(printable(mark.comment)))
+        made.add_row(printable(mark.what), mark.action, until, ago(mark.at, now) if mark.at else "", Text(printable(mark.comment)))
     return made
 
 

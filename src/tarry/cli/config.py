@@ -29,12 +29,13 @@ from tarry.config.keys import build, flat, keys, toml_of
 from tarry.config.load import Loaded, load
 from tarry.config.origin import Origin, Problem, Severity
 from tarry.config.schema import Config
-from tarry.config.spelling import spell
+from tarry.config.spelling import spell, without_password
 from tarry.config.values import write_span
 from tarry.core.client import Endpoint
 from tarry.core.result import Action
 from tarry.net.tls import server_context
 from tarry.sinks.terminal import wants_colour
+from tarry.store.places import check_url
 from tarry.workers import privileges
 
 _DEFAULT_FILE = "tarry.toml"
@@ -117,7 +118,7 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
     Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 usage.
     """
     name = _name(ctx, file, option) or _DEFAULT_FILE
-    loaded = _with_user(_with_certificate(load(Path(name))))
+    loaded = _with_user(_with_store(_with_certificate(load(Path(name)))))
     failed = bool(loaded.errors or (strict and loaded.warnings))
     if as_json:
         click.echo(json.dumps(_report(name, loaded, failed), indent=2))
@@ -161,6 +162,18 @@ def _with_user(loaded: Loaded) -> Loaded:
         return replace(
             loaded, problems=(*loaded.problems, Problem("listen.user", what, fix, Severity.WARNING, place.name, place.line))
         )
+    return loaded
+
+
+def _with_store(loaded: Loaded) -> Loaded:
+    """Return *loaded* with what is wrong with the URL of the store: tarry starts all the same, and remembers nothing."""
+    try:
+        if not loaded.errors:
+            check_url(loaded.config.store.url)
+    except ValueError as fault:
+        origin = loaded.origins["store.url"]
+        problem = Problem("store.url", str(fault), "nothing is remembered until then", Severity.WARNING, origin.name, origin.line)
+        return replace(loaded, problems=(*loaded.problems, problem))
     return loaded
 
 
@@ -316,7 +329,7 @@ def _shown_keys(loaded: Loaded, changed: bool) -> Iterator[tuple[str, object, Or
     for name, value in flat(loaded.config).items():
         origin = loaded.origins[name]
         if origin.is_set or not changed:
-            yield name, value, origin
+            yield name, without_password(str(value)) if name == "store.url" else value, origin
 
 
 def _values(name: str | None, loaded: Loaded, changed: bool) -> dict[str, object]:

@@ -69,7 +69,7 @@ class Memory(msgspec.Struct, frozen=True):
 
     @property
     def _file(self) -> Path:
-        return Path(self.url.removeprefix(_SQLITE))
+        return Path(self.url.removeprefix(_SQLITE).removeprefix("//"))
 
     @property
     def is_missing(self) -> bool:

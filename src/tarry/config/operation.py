@@ -75,7 +75,7 @@ class Karma:
         True,
         values.boolean,
         help="Good karma counts for the whole organisational domain of a client whose name leads back to it, unless the name "
-        "looks like a customer's. Asks the name server about each client that is held.",
+        "looks like a customer's. Asks the name server about each client that is held and silent for 0.3 s.",
         source="the public suffix list; RFC 1912 §2.1",
     )
     rules: tuple[KarmaRule, ...] = key(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from tarry.config.case import Case, chosen, warning
 from tarry.config.origin import Problem
-from tarry.config.spelling import nearest, shown
+from tarry.config.spelling import nearest, shown, without_password
 from tarry.core.border import Answered, Due
 from tarry.core.karma import EVENTS
 from tarry.core.result import Action
@@ -24,9 +24,9 @@ def _store(case: Case) -> Iterator[Problem]:
     url = case.config.store.url
     scheme = url.partition(":")[0]
     if scheme not in SCHEMES or (url != NONE and ":" not in url):
-        near = nearest(scheme, SCHEMES)
+        near, named = nearest(scheme, SCHEMES), shown(without_password(url))
         forms = '"sqlite:FILE", "valkey://HOST:6379/0" or "none"'
-        yield Problem("store.url", f"{shown(url)} is no place to remember clients in", f"did you mean {near}? write {forms}")
+        yield Problem("store.url", f"{named} is no place to remember clients in", f"did you mean {near}? write {forms}")
 
 
 def _thresholds(case: Case) -> Iterator[Problem]:

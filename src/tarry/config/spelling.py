@@ -11,6 +11,7 @@ from collections.abc import Iterable
 SHOWN = 48
 """Characters of a wrong value that a message repeats; the rest is cut."""
 
+_PASSWORD = re.compile(r"^([a-z0-9.+-]+:/+[^:@]*:).*(?=@)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -48,6 +49,11 @@ def _escaped(char: str) -> str:
     if char.isprintable():
         return char
     return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: with ``***`` in place of the password. It need not be well formed."""
+    return _PASSWORD.sub(r"\1***", url)
 
 
 def shown(value: object) -> str:

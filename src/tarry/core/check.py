@@ -8,7 +8,8 @@ Promises  A check is synchronous and pure: no I/O, no sleep, no log, no decision
 Asking    A check that needs to know more than the client shows has a method ``asks``: it returns questions, and the answers come
           as `Answered`; all of them so far are in ``seen.about.facts``. A check that can have no effect is not let ask. One that
           needs answers with some options only says so in ``may_ask``; where no check may ask, there is nobody to look things up.
-          One whose answers no command ever waits for says ``is_awaited = False``: what comes late is heeded later.
+          One whose answers no command ever waits for says ``is_awaited = False``: what comes late is heeded later. ``kinds`` are
+          those of the questions whose answers it looks at, for one that says so; it is not asked about others, which saves time.
 Messages  What a check finds speaks against the client for the rest of the session. One whose findings are about a message, its
           sender or its recipients, says ``per_message = True``: the next message begins without them. Where only some of its codes
           are about a message, ``per_message`` is a set of these.
@@ -188,6 +189,11 @@ def option(
     """
     said = {"unit": unit, "help": help, "rows": rows, "read": read, "choices": choices, "example": example, "required": required}
     return field(default=default, metadata=said)
+
+
+def by_kind(armed: tuple[Armed, ...]) -> dict[Kind, tuple[Armed, ...]]:
+    """Return, for each kind of question, the checks of these that look at its answers, in registry order."""
+    return {kind: tuple(one for one in armed if kind in getattr(one.check, "kinds", Kind)) for kind in Kind}
 
 
 def by_trigger(armed: tuple[Armed, ...]) -> dict[type[Moment], tuple[Armed, ...]]:

@@ -36,6 +36,8 @@ class Kind(Enum):
     """What is remembered of the organisational domain that answers for the address ``name``: that of a confirmed name of it which
     does not hold the address's own digits, since names like that are given to customers."""
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and a question is hashed some twenty times
+
 
 class Question(msgspec.Struct, frozen=True, gc=False):
     """One question. ``zone`` is the DNS list, for `Kind.LISTED` only."""

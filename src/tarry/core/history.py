@@ -7,19 +7,23 @@ Promises  Pure; times are UTC epoch seconds and come in as arguments. Changes ma
           added at an earlier time counts as what is left of it, so that two hosts that were apart agree afterwards to the last
           digits that a float has.
 How       Karma fades by half every half-life, towards 0, and is never more than `most` in either direction: each penalty has an
-          end, and `below` tells when.
+          end, and `below` tells when. What a clock wrote that ran ahead (`is_ahead`) would not fade before that time, and no good
+          session would count against it; so it is nothing known, and stores begin anew.
 Source    qpsmtpd's karma plugin (good and bad sessions of an address); postscreen's cache (passes with an expiry for each test).
 """
 
 from __future__ import annotations
 
 import math
-from ipaddress import IPv4Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import msgspec
 
+_TRANSLATED = int(IPv6Address("64:ff9b::")) >> 32
 VISITS = 8
 """How many of the last sessions of a client are named."""
+AHEAD = 86400.0
+"""Seconds by which clocks of hosts may differ."""
 REASONS = 32
 """How many kinds of reasons are kept; the one that is longest ago makes room."""
 
@@ -121,12 +125,16 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 
 
 def key_of(host: str) -> str:
-    """Return the key of a client's address: the IPv4 address, or the IPv6 /64 with its length. Raises ValueError for none."""
+    """Return the key of a client's address: the IPv4 address, or the IPv6 /64 with its length. Raises ValueError for none.
+
+    All of IPv4 is in one /64 where a translator stands before a network of IPv6 only (RFC 6052 §2.1, RFC 7755): it is the address
+    within that counts.
+    """
     address = ip_address(host)
     if isinstance(address, IPv4Address):
         return str(address)
-    mapped = address.ipv4_mapped
-    return str(mapped) if mapped is not None else str(IPv6Network((int(address) >> 64 << 64, 64)))
+    inside = address.ipv4_mapped or (IPv4Address(address.packed[12:]) if int(address) >> 32 == _TRANSLATED else None)
+    return str(inside) if inside is not None else str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def karma_at(entry: Entry, now: float, fading: Fading) -> float:
@@ -134,8 +142,15 @@ def karma_at(entry: Entry, now: float, fading: Fading) -> float:
     return fading.after(entry.karma, now - entry.at)
 
 
+def is_ahead(entry: Entry, now: float) -> bool:
+    """True where the clock that wrote an entry was wrong, since its last session is further ahead than clocks may differ."""
+    return entry.at > now + AHEAD
+
+
 def known(entry: Entry, now: float, fading: Fading) -> Known:
     """Return what a check is told of an entry."""
+    if is_ahead(entry, now):
+        return Known()
     passes = tuple(one.check for one in entry.passes if one.until > now)
     return Known(round(karma_at(entry, now, fading), 3), entry.sessions, entry.delivered, passes)
 

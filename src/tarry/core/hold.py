@@ -22,7 +22,7 @@ from tarry.core.client import Phase
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.finding import answer_event, ask, first_questions, verdict_event
 from tarry.core.judge import asked_for, is_allowed, judge
-from tarry.core.policy import HoldClass, Policy, Span
+from tarry.core.policy import HoldClass, Policy, Span, looking_at
 from tarry.core.result import Action, Reason
 from tarry.record import schema
 from tarry.smtp.text import evidence
@@ -152,7 +152,7 @@ def _left(held: Held, reset: bool) -> tuple[Held, tuple[HoldEffect, ...]]:
 def _look(held: Held, moment: Readable | Due | Answered, now: float, policy: Policy) -> tuple[Held, tuple[HoldEffect, ...]]:
     effects: list[HoldEffect] = []
     reasons = held.reasons
-    checks = policy.triggers.get(type(moment), ())
+    checks = looking_at(moment, policy)
     if checks:
         facts: dict[Question, Answer] = {answer.question: answer for answer in held.answers}
         seen = Seen(moment, Phase.HOLD, now - held.accepted_at, About(held.client, facts=facts))

@@ -50,13 +50,14 @@ def points(close: Close, rules: Sequence[Rule]) -> tuple[tuple[Rule, ...], float
 
 def changes(close: Close, id: str, at: float, rules: Sequence[Rule], remember: Mapping[str, float]) -> tuple[Change, ...]:
     """Return what a session that ended at *at* adds to the entry of its address, and to that of its domain if it has one; nothing
-    where it neither brought anything nor did anything, so that a scan of silent connections leaves no trace.
+    where it neither brought anything nor did anything, so that a scan of silent connections leaves no trace. A reason that was
+    found of a thousand senders is there once.
 
     *remember* says for how many seconds a pass of each check is remembered; of one that is missing, or 0, it is not.
     """
     _, sum_of_points = points(close, rules)
     failed = close.action != "ignore"
-    reasons = tuple(reason for reason in close.reasons if not reason.startswith(_OWN))
+    reasons = tuple(reason for reason in dict.fromkeys(close.reasons) if not reason.startswith(_OWN))
     passes = () if failed else tuple(Pass(check, at + remember[check]) for check in close.passed if remember.get(check, 0.0) > 0)
     if not (sum_of_points or passes or reasons or close.messages):
         return ()

@@ -15,8 +15,9 @@ import msgspec
 
 from tarry.core.admission import Networks
 from tarry.core.border import Answered, Due, Moment
-from tarry.core.check import Armed, by_trigger, may_ask
+from tarry.core.check import Armed, by_kind, by_trigger, may_ask
 from tarry.core.client import Phase
+from tarry.core.facts import Kind
 from tarry.core.result import Action
 
 LONGEST_HOLD = 295.0
@@ -152,6 +153,8 @@ class Policy:
     help_url: str = ""
     dns_timeout: float = 3.0
     triggers: Mapping[type[Moment], tuple[Armed, ...]] = field(init=False)
+    heeding: Mapping[Kind, tuple[Armed, ...]] = field(init=False)
+    """The checks that look at the answers to a kind of question."""
     armed: Mapping[str, Armed] = field(init=False)
     asking: tuple[Armed, ...] = field(init=False)
     """The checks that may have questions."""
@@ -163,12 +166,20 @@ class Policy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "triggers", by_trigger(self.checks))
+        object.__setattr__(self, "heeding", by_kind(self.triggers.get(Answered, ())))
         object.__setattr__(self, "armed", {one.name: one for one in self.checks})
         object.__setattr__(self, "asking", tuple(one for one in self.checks if may_ask(one)))
         silent = frozenset(one.name for one in self.triggers.get(Due, ()) if one.settings.has_effect)
         object.__setattr__(self, "silent", silent)
         object.__setattr__(self, "has_classes_by_facts", any(one.looks_at_facts for one in self.classes))
         object.__setattr__(self, "heeds_every_answer", any(_may_end_a_hold(one) for one in self.triggers.get(Answered, ())))
+
+
+def looking_at(moment: Moment, policy: Policy) -> tuple[Armed, ...]:
+    """Return the checks that a moment concerns."""
+    if isinstance(moment, Answered):
+        return policy.heeding[moment.answer.question.kind]
+    return policy.triggers.get(type(moment), ())
 
 
 def _may_end_a_hold(armed: Armed) -> bool:

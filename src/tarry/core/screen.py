@@ -17,7 +17,7 @@ from tarry.core.client import Phase
 from tarry.core.facts import Answer, Question
 from tarry.core.finding import answer_event, asked_by, first_questions, told, verdict_event
 from tarry.core.judge import judge
-from tarry.core.policy import Policy
+from tarry.core.policy import Policy, looking_at
 from tarry.core.result import CLEAR, Passed, Reason, Verdict
 from tarry.record import schema
 
@@ -83,7 +83,7 @@ class Screen:
 
     def look(self, moment: Moment, phase: Phase, now: float) -> None:
         """Ask the checks that this moment concerns."""
-        checks = self._policy.triggers.get(type(moment), ())
+        checks = looking_at(moment, self._policy)
         if self.skip or not checks:
             return
         seen = Seen(moment, phase, now - self._accepted_at, self.about)

@@ -47,6 +47,9 @@ _SILENT = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _TALKED = select.EPOLLRDHUP | select.EPOLLONESHOT
 _GONE = select.EPOLLERR | select.EPOLLHUP
 _MEMORIES = (Kind.HISTORY, Kind.DOMAIN_HISTORY)
+ASK_LATER = 0.3
+"""Seconds after which the domain of a client is asked for: half of those who speak early have done so by then, and a flood of them
+would ask the name servers about each address, which costs more than all the rest."""
 
 
 @dataclass(slots=True)
@@ -121,6 +124,7 @@ class WaitingRoom:
         self._active: dict[int, tuple[Held, Journal, Client]] = {}  # clients that have done something
         self._answers: dict[int, list[Answer]] = {}  # what is known of those that have not, and makes no difference yet
         self._class: dict[int, str] = {}  # clients that have a wait of their own
+        self._later: dict[int, tuple[Question, Resolver]] = {}  # what is asked about those who are still in after `ASK_LATER`
         self._left: dict[int, None] = {}  # those that have closed their side, the first one first
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
@@ -152,7 +156,11 @@ class WaitingRoom:
         if policy.asking and place.resolver is not None:
             on_answer = partial(self._on_answer, entry)
             for question in first_questions(policy.asking, About(client.address)):
-                place.resolver.ask(question, on_answer)
+                if question.kind is Kind.DOMAIN_HISTORY and place.wait > ASK_LATER:
+                    self._later[fd] = question, place.resolver
+                    self._wheel.add(accepted_at + ASK_LATER, entry)
+                else:
+                    place.resolver.ask(question, on_answer)
 
     def release_one_that_left(self) -> bool:
         """Close the client that closed its side first, and so has most likely gone; False where there is none.
@@ -207,8 +215,11 @@ class WaitingRoom:
         if fd >= len(self._number) or self._number[fd] != entry >> FD_BITS:
             return
         now = self._clock.monotonic()
+        if fd in self._later:
+            question, resolver = self._later.pop(fd)
+            resolver.ask(question, partial(self._on_answer, entry))
         if now < self._due_at[fd]:
-            return  # its hold has become longer since, and has another entry
+            return  # that was all, or its hold has become longer since, and has another entry
         sock = _borrow(fd)
         active = self._active.get(fd)
         if active is None or not active[0].talked:
@@ -363,6 +374,7 @@ class WaitingRoom:
         self._left.pop(fd, None)
         self._answers.pop(fd, None)
         self._class.pop(fd, None)
+        self._later.pop(fd, None)
         self._count -= 1
         return packed
 

@@ -23,6 +23,8 @@ from tarry.sinks.story import Said, Session, Tone, tell, tell_process
 
 _SESSIONS = 20_000
 _ID_LENGTH = 4
+_OF_WORKER = 11
+"""Where the hyphen stands in the id of a worker's session: its last digit before that tells it from another worker's."""
 _LEAST_QUOTE = 12
 _ADDRESS_WIDTH = 21  # 255.255.255.255:65535; a longer one (IPv6) pushes its own line only
 _SGR = {Tone.PLAIN: "", Tone.QUIET: "\x1b[2m", Tone.GOOD: "\x1b[32m", Tone.WARN: "\x1b[33m", Tone.BAD: "\x1b[31m"}
@@ -76,7 +78,7 @@ class TerminalRenderer:
             return None
         if len(session.client) <= _ADDRESS_WIDTH:
             self._column = max(self._column, len(session.client))
-        return self._lines(f"{self._clock(stamp.t)} {stamp.id[-_ID_LENGTH:]} {session.client:<{self._column}}", said)
+        return self._lines(f"{self._clock(stamp.t)} {_end_of(stamp.id)} {session.client:<{self._column}}", said)
 
     def _session(self, id: str) -> Session:
         session = self._sessions.get(id)
@@ -106,6 +108,11 @@ def line_of(head: str, said: Said, width: int, *, colour: bool = False) -> bytes
         head = f"{_SGR[Tone.QUIET]}{head}{_RESET}"
         words = f"{_SGR[said.tone]}{words}{_RESET}" if _SGR[said.tone] else words
     return f"{head}{words}\n".encode("ascii")
+
+
+def _end_of(id: str) -> str:
+    """Return what a person needs to tell sessions apart, and to search the log for one."""
+    return id[-_ID_LENGTH:] if id[_OF_WORKER : _OF_WORKER + 1] != "-" else id[_OF_WORKER - 1 :]
 
 
 def _shorten(text: str, room: int, is_cut: bool) -> str:

@@ -5,8 +5,8 @@ What      `tell` gives the lines for one event, without their prefix; `unfold` m
 Promises  Verbs, order and numbers are postscreen's: text escaped as Postfix escapes it, times with two digits, each test told once
           a session. Nothing that a record holds makes it raise. What the record does not know is empty or left out.
 PASS      postscreen says it when it gives a client to smtpd. tarry stays in line, so it stands where the MTA takes the session and
-          no test has failed. OLD is a client that has passed before, as far as `Passed` remembers. From there on a hang-up is
-          the MTA's to tell, as in Postfix: fail2ban bans for HANGUP.
+          no test has failed. OLD is a client that has passed before, as far as `Passed` or the memory of clients knows. From there
+          on a hang-up is the MTA's to tell, as in Postfix: fail2ban bans for HANGUP.
 Rejects   Those of tarry itself. The MTA's own are in the MTA's log; told here too they would be counted twice.
 Source    Postfix 3.7 to 3.11, src/postscreen and src/dnsblog; the log of a real postscreen. Formats are facts.
 Not here  Time, host, process id, the memory of sessions: postscreen.py.
@@ -106,6 +106,7 @@ class Session:
     is_handed: bool = False  # the MTA has it, or it is exempt
     has_ended: bool = False  # it said QUIT, or hung up
     is_explained: bool = False  # why it is refused is told
+    is_known: bool = False  # it was not held, since it has passed before
 
 
 def tell(session: Session, event: SessionEvent, dt: float, passed: Passed) -> list[Said]:
@@ -122,6 +123,9 @@ def tell(session: Session, event: SessionEvent, dt: float, passed: Passed) -> li
         case Readable(phase="hold"):
             text = f"PREGREET {event.bytes} after {seconds(dt)} from {session.client}: {escaped(event.text)}"
             return _failed(session, "PREGREET", text)
+        case Outcome(result="skipped") | Reason(check="karma", code="good"):
+            session.is_known = True
+            return []
         case Reason():
             return _found(session, event)
         case Verdict():
@@ -297,7 +301,8 @@ def _handed(session: Session, event: Handoff, passed: Passed) -> list[Said]:
     session.is_handed = True
     if session.is_explained:
         return []
-    return [Said(f"PASS {'NEW' if passed.add(session.address) else 'OLD'} {session.client}")]
+    is_new = passed.add(session.address) and not session.is_known
+    return [Said(f"PASS {'NEW' if is_new else 'OLD'} {session.client}")]
 
 
 def _hung_up(session: Session, dt: float) -> list[Said]:

@@ -3,8 +3,8 @@
 What      Entries of clients and domains (core/history), and marks: what the operator said of a client by hand.
 Promises  `write` is atomic for each key whoever else writes, and comes to what `core.history.merged` says. A change that was
           written is not written twice: where it is not known whether one arrived, it is given up (`Unsure`), since a penalty that
-          counts twice is worse than one that is lost. What has not been seen for ``keep`` seconds is forgotten. One suite of tests
-          runs on every store.
+          counts twice is worse than one that is lost. What has not been seen for ``keep`` seconds is forgotten, and what a clock
+          wrote that ran ahead (`core.history.is_ahead`) is nothing known. One suite of tests runs on every store.
 Not here  Deadlines, batches, the cache, and what happens while a store is away: desk.py.
 """
 

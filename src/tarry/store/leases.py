@@ -80,15 +80,19 @@ class Leases:
             async with asyncio.timeout(LAST_WORD):
                 if self._has_told:
                     await self._server.ask(self._taking_back(), [self._lease + self._own, self._all])
-        except (Away, TimeoutError):
-            pass  # it runs out by itself
+        except Exception:  # Away, TimeoutError, and whatever a library throws: it runs out by itself
+            pass
         await self._server.close()
 
     async def turn(self, told: Mapping[Limit, Mapping[bytes, int]]) -> None:
         """Tell and read once. Where the store is away what was read before counts until it is too old."""
         try:
             others = await self._exchanged(told)
-        except Away:
+        except Exception as fault:  # whatever a library throws: what was read last would else count for ever
+            if not isinstance(fault, Away):
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "telling other hosts ends in a fault", "exception": fault}
+                )
             if self._clock.monotonic() - self._read_at >= LEASE:
                 self._others = {}
             return

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tarry.core.history import Change, Counted, Entry, Fading, Pass, Visit, merged
+from tarry.core.history import AHEAD, Change, Counted, Entry, Fading, Pass, Visit, is_ahead, merged
 from tarry.store import Away, Mark, Order, Unsure
 from tarry.store.sqlite_file import Identity, connected, identity, is_broken, is_passing, sentence
 
@@ -45,7 +45,7 @@ visits = excluded.visits"""
 _FORGET_OLD = f"DELETE FROM clients WHERE rowid IN (SELECT rowid FROM clients WHERE at < ? ORDER BY at LIMIT {PORTION})"
 _FORGET_OLDEST = "DELETE FROM clients WHERE rowid IN (SELECT rowid FROM clients ORDER BY at LIMIT ?)"
 _MARKS = "SELECT what, action, until, comment, at FROM marks WHERE until = 0 OR until > ? ORDER BY what"
-_LIST = f"SELECT {_COLUMNS} FROM clients WHERE at >= :oldest AND (:match = '' OR instr(key, :match)) ORDER BY "
+_LIST = f"SELECT {_COLUMNS} FROM clients WHERE at BETWEEN :oldest AND :newest AND (:match = '' OR instr(key, :match)) ORDER BY "
 _ORDERS = {"worst": "faded(karma, :now - at)", "best": "-faded(karma, :now - at)", "last": "-at"}
 
 _encode = msgspec.json.Encoder().encode
@@ -105,7 +105,8 @@ class SqliteStore:
         """Return entries in that order. All rows are gone through: a second for each million."""
 
         def work(db: sqlite3.Connection) -> Sequence[Entry]:
-            wanted = {"oldest": self._now() - self._keep, "match": order.match, "now": now, "limit": order.limit}
+            today = self._now()
+            wanted = {"oldest": today - self._keep, "newest": today + AHEAD, "match": order.match, "now": now, "limit": order.limit}
             rows = db.execute(f"{_LIST}{_ORDERS[order.by]}, key LIMIT :limit", wanted)
             return [entry for row in rows if (entry := _entry(row)) is not None]
 
@@ -233,10 +234,10 @@ class SqliteStore:
 
     def _read(self, db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
-        oldest = self._now() - self._keep
+        now = self._now()
         for row in _rows(db, keys):
             entry = _entry(row)
-            if entry is not None and entry.at >= oldest:
+            if entry is not None and entry.at >= now - self._keep and not is_ahead(entry, now):
                 found[entry.key] = entry
         return found
 

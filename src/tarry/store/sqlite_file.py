@@ -28,11 +28,15 @@ SCHEMA = 1
 APPLICATION = 0x74617272
 """In PRAGMA application_id: the file is tarry's."""
 CHECK_FOR = 2.0
+LOG_LIMIT = 16 * 1024 * 1024
+"""Octets to which the log is cut when it begins anew: it grows for as long as another program reads, by gigabytes in a flood."""
 LOCK_WAIT = 0.1
 """Seconds for another process to end its transaction. Reads wait behind a write, so this is well below store.timeout."""
 OPEN_WAIT = 5.0
 """Seconds for another process to open, which may look through the file meanwhile."""
 
+_NOT_TOLD = frozenset({sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR})
+"""Faults that say nothing of the file: the time was over, another program has it, the disk does not read now."""
 _NAMED_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TABLES = """
 CREATE TABLE clients (
@@ -109,9 +113,15 @@ def connected(path: Path, wall: float, checked: Identity | None, broken: str = "
         if which is None:
             raise Away(f"{path} was deleted while it was opened")
         try:
-            return _opened(path, look_through=which != checked), which
+            db = _opened(path)
         except Broken as fault:
             raise Away(_moved(path, wall, str(fault))) from None
+    # Not in turn: with many processes and a long file, the last would wait for all.
+    if which != checked and (found := _quick_check(db)):
+        db.close()
+        with _turn(path.parent):
+            raise Away(_moved(path, wall, found) if identity(path) == which else f"{path} was broken ({found}): it was moved aside")
+    return db, which
 
 
 def _code(fault: sqlite3.Error) -> int:
@@ -165,7 +175,7 @@ def _make(path: Path) -> None:
         os.close(fd)
 
 
-def _opened(path: Path, *, look_through: bool) -> sqlite3.Connection:
+def _opened(path: Path) -> sqlite3.Connection:
     """Return a connection. Raises Broken or Away."""
     db: sqlite3.Connection | None = None
     try:
@@ -175,7 +185,7 @@ def _opened(path: Path, *, look_through: bool) -> sqlite3.Connection:
             f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=LOCK_WAIT, isolation_level=None, check_same_thread=False
         )
         db.text_factory = bytes
-        _prepare(db, path, look_through=look_through)
+        _prepare(db, path)
         return db
     except sqlite3.Error as fault:
         if db is not None:
@@ -194,7 +204,7 @@ def _opened(path: Path, *, look_through: bool) -> sqlite3.Connection:
         raise
 
 
-def _prepare(db: sqlite3.Connection, path: Path, *, look_through: bool) -> None:
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     ((application,),) = db.execute("PRAGMA application_id")
     ((version,),) = db.execute("PRAGMA user_version")
     ((tables,),) = db.execute("SELECT count(*) FROM sqlite_master")
@@ -205,6 +215,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, look_through: bool) -> None:
         raise Away(f"{path} was written by a newer tarry (version {version} of its tables, this one knows {SCHEMA}): upgrade")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
     if is_new:
         db.execute("BEGIN IMMEDIATE")
         for statement in _TABLES.split(";"):
@@ -215,22 +226,21 @@ def _prepare(db: sqlite3.Connection, path: Path, *, look_through: bool) -> None:
         return
     for statement in _LOOKS:
         db.execute(statement)
-    if look_through and (found := _quick_check(db)) != "ok":
-        raise Broken(found)
 
 
 def _quick_check(db: sqlite3.Connection) -> str:
+    """Return what is wrong with the file, "" where nothing was found."""
     until = time.monotonic() + CHECK_FOR
     db.set_progress_handler(lambda: time.monotonic() > until, 100_000)
     try:
         ((found,),) = db.execute("PRAGMA quick_check(1)")
-    except sqlite3.OperationalError as fault:
-        if _code(fault) != sqlite3.SQLITE_INTERRUPT:
-            raise
-        return "ok"
+    except sqlite3.Error as fault:
+        return "" if _code(fault) in _NOT_TOLD else str(fault)
+    except UnicodeDecodeError:  # as above
+        return "a schema that is no text"
     finally:
         db.set_progress_handler(None, 0)
-    return str(found.decode(errors="replace"))
+    return "" if found == b"ok" else str(found.decode(errors="replace"))
 
 
 def _moved(path: Path, wall: float, why: str) -> str:

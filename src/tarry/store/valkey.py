@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from tarry.core.history import Change, Entry, Fading, karma_at
+from tarry.core.history import AHEAD, Change, Entry, Fading, is_ahead, karma_at
 from tarry.store import Away, Mark, Order, Partly, Unsure
 from tarry.store.places import Server
 from tarry.store.valkey_merge import SCRIPT, changes_of, entry_of, settings_of
@@ -50,7 +50,8 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 class ValkeyStore:
-    """The memory in *server*. ``now`` is UTC epoch seconds: marks that are over are deleted by it."""
+    """The memory in *server*. ``now`` is UTC epoch seconds: by it marks that are over are deleted, and
+    entries known that a clock wrote which ran ahead."""
 
     def __init__(self, server: Server, *, fading: Fading, keep: float, prefix: str, now: Callable[[], float] = time.time) -> None:
         self._server = server
@@ -73,7 +74,8 @@ class ValkeyStore:
         names = [f"{self._prefix}{key}" for key in keys]
         values = self._whole(await self._values(names))
         entries = (entry_of(key, value) for key, value in zip(keys, values, strict=True))
-        return {entry.key: entry for entry in entries if entry is not None}
+        now = self._now()
+        return {entry.key: entry for entry in entries if entry is not None and not is_ahead(entry, now)}
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Merge changes into their entries."""
@@ -104,7 +106,7 @@ class ValkeyStore:
         return sum(replies)
 
     async def list(self, order: Order, now: float) -> Sequence[Entry]:
-        """Return entries in that order. All keys that match are gone through: some five seconds for each million."""
+        """Return entries in that order. All keys that match are gone through: some eight seconds for each million."""
         ranks: Mapping[str, Callable[[Entry], float]] = {
             "worst": lambda entry: karma_at(entry, now, self._fading),
             "best": lambda entry: -karma_at(entry, now, self._fading),
@@ -116,7 +118,7 @@ class ValkeyStore:
             values = self._whole(await self._values(names))
             for name, value in zip(names, values, strict=True):
                 key = name.decode(errors="replace").removeprefix(self._prefix)
-                if (entry := entry_of(key, value)) is not None:
+                if (entry := entry_of(key, value)) is not None and not is_ahead(entry, self._now()):
                     best[key] = entry
             best = {entry.key: entry for entry in sorted(best.values(), key=lambda one: (rank(one), one.key))[: order.limit]}
         return list(best.values())
@@ -163,9 +165,10 @@ class ValkeyStore:
 
     async def _run(self, groups: Sequence[Sequence[tuple[str, bytes]]], *script: str) -> _Replies:
         commands: _Commands = []
+        newest = b"%.17g" % (self._now() + AHEAD)
         for group in groups:
             names = [f"{self._prefix}{key}" for key, _ in group]
-            commands.append((*script, len(names), *names, *self._settings, *(changes for _, changes in group)))
+            commands.append((*script, len(names), *names, *self._settings, newest, *(changes for _, changes in group)))
         return await self._nodes.ask(commands, [f"{self._prefix}{group[0][0]}" for group in groups])
 
     def _conclude(self, groups: Sequence[Sequence[tuple[str, bytes]]], replies: Sequence[Any]) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from tarry.core.history import Change, Counted, Entry, Pass, Visit
 
 SCRIPT = """
-local half_life, most, keep = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local half_life, most, keep, newest = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local REASONS, VISITS = 32, 8
 
 local function after(karma, seconds)
@@ -87,6 +87,7 @@ local function visits_of(was, visit)
 end
 
 local function merged(was, changes)
+  if was and was[2] > newest then was = nil end
   for _, change in ipairs(changes) do
     local at, points, delivered, refused, domain, voids, passes, reasons, visit = unpack(change)
     was = was or {0, at, at, 0, 0, 0, '', {}, {}, {}}
@@ -104,7 +105,7 @@ local function merged(was, changes)
 end
 
 for i, key in ipairs(KEYS) do
-  local changes, was = cmsgpack.unpack(ARGV[3 + i]), nil
+  local changes, was = cmsgpack.unpack(ARGV[4 + i]), nil
   local value = redis.pcall('GET', key)
   if type(value) == 'string' then
     local is_whole, found = pcall(cmsgpack.unpack, value)
@@ -183,5 +184,6 @@ def changes_of(changes: Sequence[Change]) -> bytes:
 
 
 def settings_of(half_life: float, most: float, keep: float) -> tuple[bytes, bytes, bytes]:
-    """Return the first arguments of `SCRIPT`. A time that is too short for the server is a second."""
+    """Return the first arguments of `SCRIPT`; the next is the newest time that an entry may have. A time that is too short for the
+    server is a second."""
     return b"%.17g" % half_life, b"%.17g" % most, b"%d" % max(1000, round(min(keep, 1e12) * 1000))

@@ -68,7 +68,7 @@ def fork(signals: Signals, body: Callable[[Channel], int], *, let_go: Callable[[
     *let_go* closes, in the child, what is not for it.
     """
     ours, theirs = make_pair()
-    _flush()
+    _write_out()  # or the child would write it again
     signals.block()
     try:
         pid = os.fork()
@@ -96,14 +96,15 @@ def _live(signals: Signals, body: Callable[[Channel], int], let_go: Callable[[],
         signals.unblock()
         status = body(theirs)
     except BaseException:  # whatever it is, it must not unwind into the supervisor's own code
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
     finally:
-        _flush()
+        _write_out()
         os._exit(status)
 
 
-def _flush() -> None:
-    """Write out what was printed, or what cannot be would be printed by the child again."""
+def _write_out() -> None:
+    """Empty the buffers of standard output and error, where there are any and somebody takes it."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # EPIPE, EIO, ENOSPC: nobody reads there any more; it is closed
+        with suppress(AttributeError, OSError, ValueError):  # None: closed before Python began; ENOSPC, EPIPE; closed since
             stream.flush()

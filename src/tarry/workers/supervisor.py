@@ -37,9 +37,11 @@ from tarry.workers.rereading import reread
 from tarry.workers.takeover import Predecessor, Successor
 from tarry.workers.worker import Duty, work
 
-GRACE = 10.0
-"""Seconds that a worker has beyond limits.drain, before it is killed."""
+GRACE = 12.0
+"""Seconds that a worker has beyond limits.drain, before it is killed: it ends by itself after 10, with a log that takes nothing."""
 NOT_STARTED_GRACE = 5.0
+HUB_LATER = 0.5
+"""Seconds that the hub waits for the socket and the port of its predecessor's, which knows now that they are to be given up."""
 
 Say = Callable[[str], None]
 
@@ -187,6 +189,8 @@ class Supervisor:
             self._predecessor = None
             for process in self._workers_now():
                 process.channel.send(Settle())
+            if self._has_hub:
+                self._places[0].begins_at = time.monotonic() + HUB_LATER
         if self._wants_upgrade:
             self._upgrade()
 

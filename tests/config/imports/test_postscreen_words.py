@@ -28,7 +28,7 @@ def test_each_reason_is_a_clause(name: str) -> None:
     [
         ("postscreen_greet_wait", ""),
         ("postscreen_blacklist_action", ""),
-        ("postscreen_cache_map", "no memory"),
+        ("postscreen_cache_map", "a file or a server of its own"),
         ("postscreen_tls_cert_file", "tls.mode"),
         ("postscreen_starttls_timeout", "tls.mode"),
         ("postscreen_gret_wait", "no Postfix"),

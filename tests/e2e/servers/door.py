@@ -158,7 +158,9 @@ class Doors:
             behind = self._stack.enter_context(sink())
             tarry = Tarry(_merged(config), backend=behind.port, announce=announce, address=address, arguments=arguments)
             self._stack.enter_context(tarry)
-            assert tarry.wait_records(1, ev="start"), tarry.printed()  # by then it has asked what the MTA can do
+            # By then it has asked what the MTA can do, and has been told: a machine that stands still may take it some tries.
+            assert tarry.wait_records(1, 30.0, ev="stress", what="mta", on=False), tarry.printed()
+            assert behind.wait(lambda _: all(each.ended for each in behind.connections), 30.0)
             self._open[key] = Door(tarry, behind)
         door = self._open[key]
         door.begin()

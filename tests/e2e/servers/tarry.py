@@ -48,7 +48,7 @@ class Tarry:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         descriptors: int | None = None,
-        command: Sequence[str | Path] = (COMMAND,),
+        command: Sequence[str | Path] | None = None,
         startup: float = 15.0,
     ) -> None:
         self.port = port
@@ -63,7 +63,7 @@ class Tarry:
         self._environment = dict(environment or {})
         # The shell sets the limit and becomes tarry, so its process id is tarry's.
         self._before = ("/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh") if descriptors else ()
-        self._command = tuple(command)
+        self._command = tuple(command or (COMMAND,))
         self._startup = startup
         self._killed = False
         self._program: Program | None = None

@@ -61,8 +61,8 @@ _NO_ENGINE = (
 )
 _TLS = ('with tls.mode = "relay", tarry\'s default, the MTA does STARTTLS itself', "see that smtpd has the setting")
 _CACHE = (
-    "this version of tarry has no memory of clients: each one waits each time",
-    "keep what there is with --cache and --passes, for the store that comes with the next version",
+    "tarry remembers clients in a file or a server of its own, and forgets them by itself",
+    "set store.url and store.keep; --cache with --store brings along what postscreen remembers",
 )
 _FILTER = (
     "tarry passes on what it understands and changes no command",
