@@ -295,7 +295,7 @@ def test_without_descriptors_it_does_not_spin(monkeypatch: pytest.MonkeyPatch) -
 
     with serving() as one:
         assert one.web is not None
-        monkeypatch.setattr(server.time, "sleep", slept.append)
+        monkeypatch.setattr(one.web._server._is_ending, "wait", slept.append)
         monkeypatch.setattr(server.WSGIServer, "get_request", accept)
         with pytest.raises(OSError, match="too many open files"):
             one.web._server.get_request()

@@ -17,7 +17,6 @@ import errno
 import os
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -146,6 +145,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._ends_at: dict[socket.socket, float] = {}
+        self._is_ending = threading.Event()
         super().__init__((endpoint.host, endpoint.port), _Handler)
         self.set_app(application)
 
@@ -160,7 +160,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             return super().get_request()
         except OSError as fault:
             if fault.errno in (errno.EMFILE, errno.ENFILE):  # it is asked again at once, and would take the core from the clients
-                time.sleep(_LOOK)
+                self._is_ending.wait(_LOOK)
             raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -181,6 +181,10 @@ class _Server(ThreadingMixIn, WSGIServer):
             for request, ends_at in self._ends_at.items():
                 if now >= ends_at:
                     _end(request)
+
+    def shutdown(self) -> None:
+        self._is_ending.set()
+        super().shutdown()
 
     def end_all(self) -> None:
         with self._lock:
