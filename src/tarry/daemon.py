@@ -89,7 +89,7 @@ class Server:
         folder: Path | None = None,
         incarnation: int = 0,
     ) -> None:
-        self._config = config
+        self._config = self._begun_with = config
         self._folder = folder or Path()
         self._observe = observe
         self._share = share
@@ -298,7 +298,7 @@ class Server:
         self._marks.change(loaded.config)
         if self._memory is not None:
             self._memory.change(loaded.config)
-        unchanged = waiting(self._config, loaded.config)
+        unchanged = waiting(self._begun_with, loaded.config)
         self._config = loaded.config
         if self._asking is not None:
             self._asking.cancel()

@@ -30,6 +30,31 @@ def left_behind(path: str) -> None:
         sock.listen()
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_the_mode_of_another_file_is_not_touched(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Where others may write in the folder, one of them may put something else there the moment after."""
+    Path("secret").touch(0o600)
+
+    class Sock(socket.socket):
+        def bind(self, path: str) -> None:  # type: ignore[override]
+            super().bind(path)
+            Path(path).unlink()
+            if links:
+                Path(path).symlink_to("secret")
+            else:
+                Path("secret").rename(path)
+
+    monkeypatch.setattr(server.socket, "socket", Sock)
+
+    async def scenario() -> None:
+        control = serving("s", state())
+        assert "control socket" in (why := await control.start()) and "cannot be had" in why
+        assert not control.is_listening
+
+    run(scenario())
+    assert 0o600 == stat.S_IMODE(Path("s").stat().st_mode)
+
+
 def test_it_answers_and_goes() -> None:
     """A state, a ping, a word about what is neither; at the end the socket is gone."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import socket
 import threading
@@ -283,3 +284,20 @@ def test_what_it_tells_is_told_in_the_loop(well: Serving) -> None:
     assert 200 == Answer(web, "/health").status
     asyncio.run_coroutine_threadsafe(web.close(), well.loop).result(PATIENCE)
     assert [well.thread.ident] == told_by
+
+
+def test_without_descriptors_it_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits there is taken later; the processor is for the clients."""
+    slept: list[float] = []
+
+    def accept(listening: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with serving() as one:
+        assert one.web is not None
+        monkeypatch.setattr(one.web._server._is_ending, "wait", slept.append)
+        monkeypatch.setattr(server.WSGIServer, "get_request", accept)
+        with pytest.raises(OSError, match="too many open files"):
+            one.web._server.get_request()
+        assert [0.25] == slept
+        monkeypatch.undo()

@@ -170,13 +170,25 @@ def _open(path: str, *, replaces: bool) -> socket.socket:
     try:
         os.fchmod(sock.fileno(), MODE)
         sock.bind(path)
-        os.chmod(path, MODE)  # noqa: PTH101  which the umask has narrowed
+        _open_to_group(path)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _open_to_group(path: str) -> None:
+    """Give a socket its mode, which the umask has narrowed; not to what somebody has put in its place, or linked there."""
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            raise OSError(errno.EEXIST, "somebody else makes files of that name")
+        with suppress(FileNotFoundError):  # no /proc: it is its owner's only
+            os.chmod(f"/proc/self/fd/{fd}", MODE)  # noqa: PTH101  the one way to what was looked at
+    finally:
+        os.close(fd)
 
 
 def listener_of(path: str) -> int | None:

@@ -13,6 +13,7 @@ How       The standard library's WSGI server around prometheus_client's applicat
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import threading
@@ -144,6 +145,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._ends_at: dict[socket.socket, float] = {}
+        self._is_ending = threading.Event()
         super().__init__((endpoint.host, endpoint.port), _Handler)
         self.set_app(application)
 
@@ -152,6 +154,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError as fault:
+            if fault.errno in (errno.EMFILE, errno.ENFILE):  # it is asked again at once, and would take the core from the clients
+                self._is_ending.wait(_LOOK)
+            raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         with self._lock:
@@ -171,6 +181,10 @@ class _Server(ThreadingMixIn, WSGIServer):
             for request, ends_at in self._ends_at.items():
                 if now >= ends_at:
                     _end(request)
+
+    def shutdown(self) -> None:
+        self._is_ending.set()
+        super().shutdown()
 
     def end_all(self) -> None:
         with self._lock:
