@@ -47,7 +47,7 @@ def told(answer: Answer) -> Emit:
 
 
 def reason(code: str, detail: str, weight: float = 0.0, subject: str = "") -> Emit:
-    return Emit(schema.Reason("karma", code, "hold", detail, weight, "delay", subject))
+    return Emit(schema.Reason("karma", code, "hold", detail, weight, "tag", subject))
 
 
 def skipped(check: str) -> Emit:
