@@ -72,7 +72,11 @@ def test_what_the_configuration_says_of_it(tmp_path: Path) -> None:
     [
         (past("192.0.2.7"), "", "Greeted after "),
         (past("192.0.2.7", entry(9.0)), "", "Greeted at once for karma.good, then handed to the MTA."),
-        (past("192.0.2.7", entry(-9.0)), '[delay]\ntarget = "100s"\n', ", delayed to 100 s at RCPT for karma.bad, then handed to"),
+        (
+            past("192.0.2.7", entry(-9.0)),
+            '[delay]\ntarget = "100s"\n[checks.karma]\naction = "delay"\n',
+            ", delayed to 100 s at RCPT for karma.bad, then handed to",
+        ),
         (past("192.0.2.7", entry(0.0), entry(9.0)), "", "Greeted at once for karma.good"),
         (past("192.0.2.7", None, None, Mark("192.0.2.0/24", "deny")), "", "Refused with 554 at once: it is on the deny list."),
         (

@@ -10,7 +10,7 @@ from tarry.checks.dnslists import DnsLists, Options
 from tarry.checks.karma import Karma
 from tarry.checks.pregreet import Pregreet
 from tarry.checks.values.zone import Zone
-from tarry.core.border import Answered, Due, Emit, Greet, Readable, Refuse, Wait
+from tarry.core.border import Answered, Due, Emit, Greet, HoldEffect, Readable, Refuse, Wait
 from tarry.core.facts import Answer, State, domain_history_of, history_of, listing
 from tarry.core.finding import answer_event
 from tarry.core.history import Known
@@ -47,7 +47,7 @@ def told(answer: Answer) -> Emit:
 
 
 def reason(code: str, detail: str, weight: float = 0.0, subject: str = "") -> Emit:
-    return Emit(schema.Reason("karma", code, "hold", detail, weight, "delay", subject))
+    return Emit(schema.Reason("karma", code, "hold", detail, weight, "tag", subject))
 
 
 def skipped(check: str) -> Emit:
@@ -136,6 +136,18 @@ def test_a_list_that_was_passed_is_not_waited_for() -> None:
     passed = known(0.0, "dnslists", "pregreet")
     play = Playbook(policy(zones=True)) >> comes("0.1s", passed)
     assert play << [told(passed), skipped("dnslists"), skipped("pregreet"), Greet()]
+
+
+def test_a_pass_is_no_excuse_for_what_is_found_now() -> None:
+    """Who passed once, and is listed or bad by now, waits for as long as the operator wants such clients to wait."""
+    slow = HoldClass("slow", Span(30.0, 30.0), reasons=frozenset({"karma.bad", "dnslists.listed"}))
+    for answers in ((known(-6.0, "pregreet"),), (LISTED, known(0.0, "pregreet")), (known(0.0, "pregreet"), LISTED)):
+        play = Playbook(policy(zones=True, classes=(slow,)))
+        found: list[HoldEffect] = []
+        for number, answer in enumerate((*answers, STRANGE), 1):
+            play = play >> comes(f"0.{number}s", answer)
+            found += play.effects
+        assert Wait(30.0) in found and Greet() not in found
 
 
 @pytest.mark.parametrize("answer", [known(0.0), known(0.0, "dnslists"), known(0.0, "gone")], ids=repr)

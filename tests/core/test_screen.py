@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import given
@@ -215,7 +216,7 @@ def test_how_long_a_command_waits() -> None:
 def test_nobody_waits_for_what_is_remembered() -> None:
     """A memory that is away delays no mail; what comes late is heeded all the same."""
     outbox = Outbox()
-    checks = (Armed(Karma(), Karma.settings, Karma.options()),)
+    checks = (Armed(Karma(), replace(Karma.settings, action=Action.DELAY), Karma.options()),)
     account = Screen(
         Policy(checks=checks), outbox, about=About("192.0.2.7"), id="x", accepted_at=100.0, reasons=(), skip=False, resolves=True
     )

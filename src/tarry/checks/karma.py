@@ -11,9 +11,9 @@ Why       Most mail comes from hosts that have sent mail before, and need not wa
           they are named otherwise, what one customer did counts for all, and karma.by_domain = false ends that.
 Mistaken  An address that many share (a NAT, a proxy that does not announce its clients) has the karma of all of them, and one that
           was given to somebody else has that of the one before until it has faded (karma.half_life). `tarry clients forget` ends
-          it at once, and checks.karma.action = "tag" lets nobody wait for it. Bad karma counts for its address only: the customers
-          of a provider do not answer for each other. An MTA that refuses what it should take for an hour makes its best senders
-          bad: forget them, or leave message_refused out of the rules.
+          it at once. So bad karma only tags, until checks.karma.action says more. It counts for its address only: the customers of
+          a provider do not answer for each other. An MTA that refuses what it should take for an hour makes its best senders bad:
+          forget them, or leave message_refused out of the rules.
 Source    qpsmtpd's earlytalker (more than 5 is not held) and karma plugins; Haraka's karma.
 Since     0.1
 """
@@ -54,7 +54,7 @@ class Karma:
         "worst": "they were so bad that it has less karma than karma.worst_below",
     }
     allows = frozenset({"good"})
-    settings = Settings(action=Action.DELAY)
+    settings = Settings(action=Action.TAG)
     options = NoOptions
     triggers = (Answered,)
     kinds = frozenset({Kind.HISTORY, Kind.DOMAIN_HISTORY})

@@ -131,7 +131,10 @@ def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[H
 
 
 def _passed_before(held: Held, policy: Policy) -> tuple[str, ...]:
-    """Return the checks that a silent client passed earlier and need not pass again, where there is nothing else to wait for."""
+    """Return the checks that a silent client passed earlier and need not pass again, where there is nothing else to wait for and
+    nothing has been found against it, for which it may have to wait longer than others."""
+    if any(reason.weight >= 0 and asked_for(reason, policy) is not Action.IGNORE for reason in held.reasons):
+        return ()
     known = next((one.known for one in held.answers if one.question.kind is Kind.HISTORY), None)
     if held.talked or known is None or not policy.silent or not policy.silent.issubset(known.passes):
         return ()

@@ -59,13 +59,17 @@ class MaildirConnector:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
+        far: asyncio.BaseTransport | None = None
         try:
-            await loop.connect_accepted_socket(self._server, theirs)
+            far, _ = await loop.connect_accepted_socket(self._server, theirs)
             # Not create_unix_connection: uvloop before 0.23 closes the socket of one that is cancelled, and then we would again.
             await loop.connect_accepted_socket(factory, ours)
-        except BaseException:  # cancelled meanwhile, as a rule; an end that has its transport already is closed by it as well
+        except BaseException:  # cancelled meanwhile, as a rule
             ours.close()
-            theirs.close()
+            if isinstance(far, asyncio.Transport):
+                far.abort()  # the socket is its own now, and its number would be another's before it is let go
+            else:
+                theirs.close()
             raise
 
     def _server(self) -> _Server:
