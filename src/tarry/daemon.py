@@ -285,7 +285,7 @@ class Server:
         Sockets and the log stay as they are: which of ``listen.smtp``, ``record.path`` and their like wait for a restart is told in
         the record.
         """
-        new = fingerprint(loaded.config)
+        new, before = fingerprint(loaded.config), (self._tls, self._lookups)
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
@@ -293,6 +293,10 @@ class Server:
             terms = self._terms(loaded.config)
         except OSError as fault:  # the Maildir that it names cannot be made, or the certificate not be used
             self._record(schema.Config(new, ok=False, why=str(fault)))
+            return False
+        except Exception as fault:  # a fault of tarry's own, or of a check's: who is in, and who comes, is served as before
+            self._tls, self._lookups = before
+            self._record(schema.Config(new, ok=False, why=f"it cannot be taken: {fault!r}"[:1000]))
             return False
         self._asked.succeed(self._lookups)
         self._marks.change(loaded.config)

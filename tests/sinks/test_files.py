@@ -480,3 +480,19 @@ def test_who_may_not_wait_writes_without_the_lock(tmp_path: Path) -> None:
         assert None is writer.write([b"one\n"])
         writer.close()
     assert b"one\n" == path.read_bytes()
+
+
+def test_who_may_not_wait_writes_no_more_than_a_pipe_has_room_for() -> None:
+    """A supervisor whose workers died all at once has more to tell than that, and a reader that stands still must not stop it."""
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+    os.write(writing, b"." * (size - 4096))
+    lines = [b"x" * 199 + b"\n"] * 60
+    got: list[Failure | None] = []
+    thread = threading.Thread(target=lambda: got.append(StreamWriter(writing, waits=False).write(lines)), daemon=True)
+    thread.start()
+    thread.join(10)
+    os.close(reading)  # which frees one that waits
+    thread.join(10)
+    os.close(writing)
+    assert [Failure(40, "EAGAIN")] == got

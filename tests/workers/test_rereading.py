@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tarry.config.load import SIZE_LIMIT
+from tarry.workers import rereading
 from tarry.workers.rereading import reread
 from tests import certificates
 
@@ -57,3 +58,14 @@ def test_a_certificate_that_fits() -> None:
     certificate, key = certificates.pair()
     FILE.write_text(f'[tls]\nmode = "terminate"\ncertificate = "{certificate}"\nkey = "{key}"\n')
     assert "" == reread(FILE).why
+
+
+def test_a_fault_of_its_own_is_told_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not end the one that keeps the workers."""
+
+    def fail(*args: object, **more: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(rereading, "make_backend", fail)
+    FILE.write_text("")
+    assert "it cannot be taken: ZeroDivisionError('on purpose')" == reread(FILE).why

@@ -76,6 +76,23 @@ def test_it_serves_with_its_number_until_it_is_told_to_drain() -> None:
     assert ["01F"] == [one["id"][8:11] for one in records("connect")]
 
 
+def test_a_reload_that_fails_leaves_it_obedient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails: it goes on as it was, says so, and drains when it is told to."""
+
+    async def scenario(channel: Channel, where: Endpoint) -> None:
+        def fail(*args: object, **more: object) -> None:
+            raise ZeroDivisionError("on purpose")
+
+        monkeypatch.setattr("tarry.daemon.door_rules", fail)
+        channel.send(Reload("[hold]\nwait = '0s'\n"))
+        while not records("config"):
+            await asyncio.sleep(0.01)
+        channel.send(Drain("SIGTERM"))
+
+    assert 0 == kept(scenario)
+    assert [(False, True)] == [(one["ok"], "on purpose" in one["why"]) for one in records("config")]
+
+
 def test_it_takes_a_new_configuration_from_the_text() -> None:
     """The file need not be there."""
 

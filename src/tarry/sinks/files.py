@@ -102,9 +102,10 @@ class StreamWriter:
     def _write(self, lines: Sequence[bytes]) -> Failure | None:
         mend = b"\n" if self._is_torn and lines else b""
         data = mend + b"".join(lines)
-        if not self._waits and not _is_writable(self._fd, self._patience):
-            return Failure(len(lines), "EAGAIN")
-        written, why = _write_all(self._fd, data, self._patience)
+        if self._waits:
+            written, why = _write_all(self._fd, data, self._patience)
+        else:
+            written, why = _write_pieces(self._fd, data, self._patience)
         if written:
             self._is_torn = data[written - 1 : written] != b"\n"
         return Failure(_count_unwritten(lines, written - len(mend)), why) if why else None
@@ -244,6 +245,17 @@ def _write_all(fd: int, data: bytes, patience: float) -> tuple[int, str]:
         except OSError as problem:
             return written, _name(problem)
     return written, ""
+
+
+def _write_pieces(fd: int, data: bytes, patience: float) -> tuple[int, str]:
+    """The same for a blocking pipe, without blocking: one that can be written to has room for PIPE_BUF octets, maybe no more."""
+    for start in range(0, len(data), select.PIPE_BUF):
+        if not _is_writable(fd, patience):
+            return start, "EAGAIN"
+        written, why = _write_all(fd, data[start : start + select.PIPE_BUF], patience)
+        if why:
+            return start + written, why
+    return len(data), ""
 
 
 def _is_writable(fd: int, patience: float) -> bool:

@@ -39,6 +39,9 @@ def reread(path: Path) -> Reread:
         make_backend(config, on_health=lambda good, why: None)
     except OSError as fault:
         return Reread(config, "", (*problems, str(fault)), str(fault))
+    except Exception as fault:  # a fault of tarry's own, which must not end the one that keeps the workers
+        why = f"it cannot be taken: {fault!r}"
+        return Reread(config, "", (*problems, why), why)
     return Reread(config, text or "", tuple(problems))
 
 
