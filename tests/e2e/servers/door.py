@@ -158,15 +158,20 @@ class Doors:
             behind = self._stack.enter_context(sink())
             tarry = Tarry(_merged(config), backend=behind.port, announce=announce, address=address, arguments=arguments)
             self._stack.enter_context(tarry)
-            # By then it has asked what the MTA can do, and has been told: a machine that stands still may take it some tries.
-            assert tarry.wait_records(1, 30.0, ev="stress", what="mta", on=False), tarry.printed()
-            assert behind.wait(lambda _: all(each.ended for each in behind.connections), 30.0)
+            assert tarry.wait_records(1, ev="start"), tarry.printed()
+            # It has asked what the MTA can do, and has been told: a machine that stands still may take it a second try.
+            assert behind.wait(lambda _: any(_is_told(each) for each in behind.connections), 30.0), tarry.printed()
             self._open[key] = Door(tarry, behind)
         door = self._open[key]
         door.begin()
         yield door
         door.check()
         door.begin()
+
+
+def _is_told(connection: Connection) -> bool:
+    """Say whether tarry's question to the MTA has come to its end."""
+    return bool(connection.ended and connection.lines and connection.lines[-1][:4].upper() == b"QUIT")
 
 
 def _merged(config: str) -> str:
