@@ -49,7 +49,8 @@ def test_all_of_it(tmp_path: Path) -> None:
     """Two early talkers, a good sender; then what is known of them, what is said of others by hand, and what comes of that."""
     blocked = tmp_path / "blocked.txt"
     blocked.write_text("192.0.2.0/24\n")
-    with Tarry(f'[store]\nurl = "sqlite:tarry.db"\n[deny]\nfiles = ["{blocked}"]\n', wait="0.3s") as tarry:
+    delays = '[checks.karma]\naction = "delay"\n'
+    with Tarry(f'{delays}[store]\nurl = "sqlite:tarry.db"\n[deny]\nfiles = ["{blocked}"]\n', wait="0.3s") as tarry:
         _is_told(tarry)
         _counts_when_said_by_hand(tarry, blocked)
         assert 0 == Ran(tarry.folder, "clients", "forget", EARLY).status

@@ -252,9 +252,10 @@ def test_a_session_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
         selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
         readers, before = len(selector.get_map()), descriptors()
         for turns in range(12):
-            if await call_off(connector, turns):
-                return
+            was_there = await call_off(connector, turns)
             assert (before, readers, 1) == (descriptors(), len(selector.get_map()), len(asyncio.all_tasks())), turns
+            if was_there:
+                return
         raise AssertionError("it never came to its end")
 
     asyncio.run(scenario())

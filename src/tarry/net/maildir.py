@@ -38,6 +38,13 @@ class _Server(SMTP):
 
     line_length_limit = LINE_LIMIT
 
+    async def _handle_client(self) -> None:
+        try:
+            await super()._handle_client()
+        finally:
+            if self.transport is not None:
+                self.transport.close()  # it would stay open after a client that leaves without its PROXY header
+
 
 class MaildirConnector:
     """The way to the embedded MTA: a socketpair, so that no port is open beside tarry's own."""
