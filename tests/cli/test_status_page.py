@@ -7,6 +7,7 @@ import io
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
+from tests import closings
 
 from tarry.cli.status_page import File, is_changed, lasted, page, within
 from tarry.control.states import List, Mta, State, Store, Stress, Worker
@@ -14,20 +15,8 @@ from tarry.record.schema import Close
 from tarry.record.tally import LATENCIES, WAITS, Histogram, tally
 
 NOW = 1_000_000.0
-DELIVERY = Close(
-    ended="client",
-    phase="message",
-    greeted=True,
-    held=4.5,
-    commands=6,
-    rcpts=3,
-    rcpts_accepted=2,
-    messages=1,
-    octets=1_500_000,
-    tls="TLSv1.3 X",
-    mta_ms=3.0,
-)
-EARLY = Close(ended="tarry", phase="hold", early=0.25, action="reject", reasons=("pregreet.spoke",))
+DELIVERY = replace(closings.DELIVERY, octets=1_500_000, delayed=0.0, login=False, mta_ms=3.0)
+EARLY = replace(closings.EARLY, reasons=("pregreet.spoke",))
 WELL = State(
     77,
     "0.1",

@@ -18,7 +18,7 @@ from tarry.control.states import List, Mta, State, Store, Stress, Worker
 from tarry.record.schema import Close
 from tarry.record.tally import MOST_REASONS, WAITS, tally
 from tarry.web.metrics import METRICS, Fixed
-from tests import metrics_page
+from tests import closings, metrics_page
 from tests.strategies import closes
 from tests.web.read import samples
 
@@ -40,19 +40,9 @@ FULL = State(
     workers=(Worker(1, held=2, in_session=2), Worker(2, False, "gone")),
     tally=tally(
         [
-            Close(
-                ended="client",
-                phase="message",
-                greeted=True,
-                held=4.5,
-                commands=6,
-                rcpts=3,
-                rcpts_accepted=2,
-                messages=1,
-                octets=99,
-            ),
-            Close(ended="tarry", phase="hold", early=0.25, action="reject", reasons=("pregreet.spoke",)),
-            Close(ended="tarry", phase="hold", early=7.0, action="reject", reasons=("pregreet.spoke",)),
+            replace(closings.DELIVERY, octets=99, delayed=0.0, tls="", login=False, mta_ms=None),
+            replace(closings.EARLY, reasons=("pregreet.spoke",)),
+            replace(closings.EARLY, early=7.0, reasons=("pregreet.spoke",)),
             Close(ended="client", phase="hold", held=2.0, hangup=2.0),
         ]
     ),
