@@ -9,6 +9,7 @@ Source   proc(5) for /proc/PID/stat and /proc/net/tcp.
 """
 
 import atexit
+import itertools
 import os
 import signal
 import socket
@@ -19,6 +20,8 @@ from pathlib import Path
 
 LISTENING = "0A"  # TCP_LISTEN in the fourth column of /proc/net/tcp
 POLL_EVERY = 0.01
+FIRST_PORT, PORTS, PROCESSES = 10240, 2750, 8
+_turns = itertools.count(os.getpid() * 7)
 
 # Reads until we say "done" or die; then ends the group politely, a second later for good, and removes the folder.
 _GUARD = """
@@ -123,11 +126,25 @@ class Program:
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """Return a TCP port of *address* that nobody uses now; the kernel chooses, so callers at the same time differ."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of *address* that nobody uses now.
+
+    Each process of a test run has ports of its own, below those that the kernel gives to whoever asks for any: what one process
+    has found free, and not taken yet, no other one takes.
+    """
+    for _ in range(PORTS):
+        port = FIRST_PORT + _number_of_process() * PORTS + next(_turns) % PORTS
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return port
+    raise NotStarted(f"none of {PORTS} ports is free")
+
+
+def _number_of_process() -> int:
+    """Return which process of a test run this is, as pytest-xdist counts them."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0) % PROCESSES
 
 
 def is_listening(port: int, address: str = "") -> bool:
