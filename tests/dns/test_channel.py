@@ -20,12 +20,26 @@ from tarry.dns.channel import AAAA, LIFE, MOST_VALUES, OVERDUE, PTR, SOA, TICK, 
 from tests.dns.asking import TurningLoop
 
 
+def twins() -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket on one port; the latter refuses until it is told to listen."""
+    for _ in range(50):
+        udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+        udp.bind(("127.0.0.1", 0))
+        try:
+            tcp.bind(udp.getsockname())
+        except OSError:  # another process has it
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+    raise OSError("no port was free for UDP and TCP")
+
+
 class Server:
     """A name server that answers when told."""
 
     def __init__(self) -> None:
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
+        self.sock, self.tcp = twins()
         self.sock.settimeout(1.0)
         self.ports: list[int] = []
 
@@ -81,6 +95,7 @@ class Asking:
         self.channel.close()
         for server in self.servers:
             server.sock.close()
+            server.tcp.close()
 
 
 @pytest.fixture
@@ -191,7 +206,8 @@ def test_what_c_ares_remembers_comes_at_once(asking: Asking) -> None:
 def test_a_truncated_reply_is_asked_for_again_by_tcp() -> None:
     """The loop watches the socket for writing until it is connected."""
     asking = Asking()
-    with socket.create_server(("127.0.0.1", asking.server.sock.getsockname()[1])) as listening:
+    with asking.server.tcp as listening:
+        listening.listen()
         asking.query()
         asking.server.reply(flags=dns.flags.TC)
         asking.settle()
@@ -318,7 +334,8 @@ def test_a_closed_channel_is_still(asking: Asking) -> None:
 
 def test_a_channel_that_is_closed_while_it_connects(asking: Asking) -> None:
     """No writer is left either."""
-    with socket.create_server(("127.0.0.1", asking.server.sock.getsockname()[1])):
+    with asking.server.tcp as listening:
+        listening.listen()
         asking.query()
         asking.server.reply(flags=dns.flags.TC)
         asking.settle()
