@@ -98,7 +98,7 @@ def test_bytes_in_the_last_milliseconds_are_early(short_hold: Tarry) -> None:
 
     assert in_time, "the machine is too slow to speak in time"
     assert {554} == {code for was, code, _ in told if was}
-    assert max(early) > 0.54
+    assert max(each for each in early if each is not None) > 0.54  # a source port may have had an earlier client
 
 
 @pytest.mark.parametrize(
