@@ -17,6 +17,7 @@ from tarry.core.policy import Limits, Policy
 from tarry.core.result import Action
 from tarry.net import session as module
 from tarry.net.backend import Backend
+from tarry.net.limbo import ASK, TRIES
 from tarry.net.mta_tls import MtaTls, make_context
 from tarry.net.session import BREATHER, LINGER, Session
 from tarry.net.sides import ClientSide, MtaSide
@@ -393,6 +394,31 @@ def test_an_mta_that_goes(fault: Exception | None, why: str) -> None:
     line.connector.sides[-1].connection_lost(fault)
     assert line.client.said().startswith(b"421 4.3.2 ")
     assert [why] == [e.why for e in line.events() if isinstance(e, schema.Handoff) and not e.ok]
+
+
+def test_a_connection_that_never_stood_is_opened_again() -> None:
+    """The MTA's kernel disowned it when it was asked: the client hears nothing of that, until it has happened too often."""
+    line = Line()
+    line.says(b"MAIL FROM:<a@b>\r\n")
+    for tries in range(1, TRIES):
+        line.loop.advance(ASK)
+        line.connector.sides[-1].connection_lost(ConnectionResetError())
+        assert (tries + 1, b"") == (len(line.connector.sides), line.client.said())
+    line.loop.advance(ASK)
+    line.connector.sides[-1].connection_lost(ConnectionResetError())
+    assert line.client.said().startswith(b"421 4.3.2 ")
+    assert TRIES == len(line.connector.sides)
+
+
+def test_an_mta_that_resets_after_its_greeting_is_not_asked_again() -> None:
+    """That connection stood: it is the MTA that does not want the client."""
+    line = Line()
+    line.says(b"MAIL FROM:<a@b>\r\n")
+    line.loop.advance(ASK)
+    line.mta_says(b"220 mta\r\n")
+    line.connector.sides[-1].connection_lost(ConnectionResetError())
+    assert line.client.said().startswith(b"421 4.3.2 ")
+    assert 1 == len(line.connector.sides)
 
 
 def test_a_connection_that_comes_too_late() -> None:

@@ -25,6 +25,7 @@ from tarry.core.clock import Clock
 from tarry.core.conversation import Conversation
 from tarry.core.facts import Answer, Resolver
 from tarry.core.setting import Setting
+from tarry.net import limbo
 from tarry.net import linger as lingering
 from tarry.net.backend import Backend
 from tarry.net.mta_tls import secure
@@ -140,6 +141,7 @@ class Session:
             transport.abort()
             return
         self._mta = transport
+        limbo.watch(transport)
         tls = self._client.established if isinstance(self._client, TlsTransport) else None
         announcement = self._backend.announcement(self._setting.client, id=self._setting.id, tls=tls)
         if announcement:
@@ -151,6 +153,8 @@ class Session:
             return
         if self._turn_to_open is not None:
             self._end_opening()
+            if self._mta is not None:
+                limbo.unwatch(self._mta)
         if self._pumping:
             if self._client is not None:
                 self._client.write(data)
@@ -160,9 +164,13 @@ class Session:
     def mta_lost(self, serial: int, exc: Exception | None) -> None:
         if serial != self._mta_serial or self._securing:
             return  # how a handshake ended is told by itself
+        turn = self._turn_to_open
         self._end_opening()
         self._mta = None
         self._mta_full = False
+        if turn is not None and limbo.is_lost(exc, self._clock.monotonic() - turn.at, turn.tries):
+            self._open_mta(turn.tries + 1)
+            return
         if self._pumping:
             self._close_client()
         else:
@@ -277,9 +285,9 @@ class Session:
         inside.begin(below)
         self._client = inside
 
-    def _open_mta(self) -> None:
+    def _open_mta(self, tries: int = 1) -> None:
         self._mta_serial += 1
-        self._turn_to_open = Opening(self._begin_to_connect)
+        self._turn_to_open = Opening(self._begin_to_connect, tries)
         self._openings.begin(self._turn_to_open)
 
     def _begin_to_connect(self) -> None:
