@@ -1,7 +1,6 @@
 """`tarry explain` and `tarry clients` beside a running front door: what clients did is told, and what is said of them counts."""
 
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.servers import clients
-from tests.e2e.servers.clients import RawClient
+from tests.e2e.servers.clients import RawClient, Reply
 from tests.e2e.servers.processes import wait_until
 from tests.e2e.servers.tarry import COMMAND, Tarry
 
@@ -33,8 +32,8 @@ class Ran:
         return json.loads(self.printed)
 
 
-def greeting(tarry: Tarry, source: str, *, early: bool = False) -> str:
-    """Return the first line that a client from *source* is told."""
+def greeting(tarry: Tarry, source: str, *, early: bool = False) -> Reply:
+    """Return the first reply that a client from *source* is told."""
     with RawClient(tarry.port, source=source) as client:
         if early:
             client.send(b"EHLO early.example\r\n")
@@ -42,7 +41,7 @@ def greeting(tarry: Tarry, source: str, *, early: bool = False) -> str:
         if reply.code == 220:
             client.send(b"QUIT\r\n")
         client.read_until_closed()
-        return reply.raw.decode().strip()
+        return reply
 
 
 def test_all_of_it(tmp_path: Path) -> None:
@@ -59,9 +58,8 @@ def test_all_of_it(tmp_path: Path) -> None:
 
 def _is_told(tarry: Tarry) -> None:
     """What is remembered, and what happened in a session, and of a client."""
-    refusals = [greeting(tarry, EARLY, early=True) for _ in range(2)]
+    ids = [greeting(tarry, EARLY, early=True).id for _ in range(2)]
     clients.submit(tarry.port, source=GOOD)
-    ids = [re.search(r"\[([0-9A-F-]+)\]", refusal)[1] for refusal in refusals]  # type: ignore[index]
     listed: list[dict[str, Any]] = []
 
     def both_are_remembered() -> bool:
@@ -93,20 +91,20 @@ def _counts_when_said_by_hand(tarry: Tarry, blocked: Path) -> None:
     assert 0 == Ran(tarry.folder, "clients", "deny", DENIED, "--for", "1h", "--comment", "a test").status
     assert 0 == Ran(tarry.folder, "clients", "allow", ALLOWED).status
     blocked.write_text(f"192.0.2.0/24\n{LISTED}  # since today\n")
-    refused: dict[str, str] = {}
+    refused: dict[str, Reply] = {}
     for source in (DENIED, LISTED):
         assert wait_until(lambda source=source: _is_refused(tarry, source, refused), PATIENCE), source
     assert wait_until(
         lambda: greeting(tarry, ALLOWED) and tarry.wait_records(1, ev="connect", client=ALLOWED)[-1]["exempt"], PATIENCE
     )
-    told = Ran(tarry.folder, "explain", re.search(r"\[([0-9A-F-]+)\]", refused[DENIED])[1]).printed  # type: ignore[index]
+    told = Ran(tarry.folder, "explain", refused[DENIED].id).printed
     assert "turned away: 554 5.7.1 Not accepted from this address" in told
     assert f"{DENIED} is denied until " in told and "a test" in told
     assert f"{LISTED}/32 is in {blocked}, a file of deny.files (" in Ran(tarry.folder, "explain", LISTED).printed
     assert 0 == Ran(tarry.folder, "clients", "deny", "--undo", DENIED).status
-    assert wait_until(lambda: greeting(tarry, DENIED).startswith("220"), PATIENCE)
+    assert wait_until(lambda: greeting(tarry, DENIED).code == 220, PATIENCE)
 
 
-def _is_refused(tarry: Tarry, source: str, refused: dict[str, str]) -> bool:
+def _is_refused(tarry: Tarry, source: str, refused: dict[str, Reply]) -> bool:
     refused[source] = greeting(tarry, source)
-    return refused[source].startswith("554")
+    return refused[source].code == 554

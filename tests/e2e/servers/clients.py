@@ -5,12 +5,14 @@ What     `swaks`, `curl`, `msmtp` and `submit` (smtplib) send a message to a loo
 Promise  No client waits longer than its timeout. None reads the user's own configuration.
 """
 
+import fcntl
 import re
 import smtplib
 import socket
 import ssl
 import struct
 import subprocess
+import termios
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +50,12 @@ class Reply:
     @property
     def text(self) -> bytes:
         return b"\n".join(self.lines)
+
+    @property
+    def id(self) -> str:
+        """The session's id, with which every refusal of tarry ends; "" where there is none."""
+        found = re.search(rb"\[([0-9A-F]+-[0-9A-F]+)\]$", self.lines[-1])
+        return found[1].decode() if found else ""
 
 
 def swaks(port: int, *arguments: str, sender: str = SENDER, recipient: str = RECIPIENT, message: bytes = MESSAGE) -> Ran:
@@ -117,6 +125,17 @@ class RawClient:
             if start and pause:
                 time.sleep(pause)
             self.sock.sendall(data[start : start + (cut_every or len(data))])
+
+    def has_arrived(self, deadline: float) -> bool:
+        """Say whether all that was sent has come to the server's kernel by *deadline*, a time.monotonic(): waits until then for it.
+
+        A busy machine delivers late even over loopback.
+        """
+        while time.monotonic() < deadline:
+            unacknowledged = struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
+            if not unacknowledged:
+                return time.monotonic() < deadline
+        return False
 
     def read_reply(self, timeout: float | None = None) -> Reply:
         """Return the next reply. Raises ConnectionError when the server closes first, TimeoutError when it is too slow."""
