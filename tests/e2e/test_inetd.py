@@ -23,6 +23,7 @@ from tests.e2e.servers.clients import submit
 from tests.e2e.servers.exim import Exim
 from tests.e2e.servers.mailfront import Mailfront
 from tests.e2e.servers.need import need
+from tests.e2e.servers.processes import own_environment
 from tests.e2e.servers.tarry import COMMAND
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -139,7 +140,7 @@ class Visit:
                 stdin=ours,
                 stdout=ours,
                 stderr=ours if error == "client" else subprocess.PIPE,
-                env={**os.environ, **(environ or {})},
+                env=own_environment(**(environ or {})),
             )
 
     def end(self) -> tuple[int, str]:
@@ -279,7 +280,7 @@ def test_what_is_no_client(given: int, environ: dict[str, str], said: str) -> No
         stdin=given if given == subprocess.DEVNULL else None,
         input=None if given == subprocess.DEVNULL else b"",
         capture_output=True,
-        env={**os.environ, **environ},
+        env=own_environment(**environ),
         timeout=20,
         check=False,
     )

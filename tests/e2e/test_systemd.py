@@ -1,7 +1,6 @@
 """Under systemd: sockets that it hands over, and units that it would accept."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.servers.clients import RawClient
-from tests.e2e.servers.processes import Program, free_port, wait_listening, wait_until
+from tests.e2e.servers.processes import Program, free_port, own_environment, wait_listening, wait_until
 from tests.e2e.servers.tarry import COMMAND
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -36,7 +35,7 @@ def activated(folder: Path, config: str, *listen: str, names: str = "") -> Itera
         ["systemd-socket-activate", *arguments, COMMAND, "serve", "-c", "tarry.toml"],
         output=folder / "output",
         cwd=folder,
-        environment=dict(os.environ),
+        environment=own_environment(),
     )
     try:
         wait_listening(program, int(listen[0].rpartition(":")[2]), 10)

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import itertools
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from aiosmtpd.proxy_protocol import ProxyData
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.e2e.servers import certificate, private
+from tests.e2e.servers.processes import own_environment
 
 ROOT = Path(__file__).parents[3]
 PROXY_TIMEOUT = 30.0  # seconds a client has for its header
@@ -58,7 +58,7 @@ class Aiosmtpd(private.Server):
         return [sys.executable, "-m", __name__, self.address, str(self.port), str(self.folder / "mail"), *options]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT)}
+        return own_environment(PYTHONPATH=str(ROOT))
 
 
 class Mailboxes:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.servers import install
 from tests.e2e.servers.need import need
-from tests.e2e.servers.processes import Program, free_port, wait_listening
+from tests.e2e.servers.processes import Program, free_port, own_environment, wait_listening
 
 KINDS = ("inetd", "xinetd", "tcpserver", "systemd")
 HAS_CLIENT_AS_ERROR = ("inetd", "xinetd")
@@ -54,7 +54,7 @@ def started_by(kind: str, command: Sequence[str], folder: Path) -> Iterator[int]
     else:
         need("inetd")
     port = free_port()
-    program = Program(_line(kind, list(command), folder, port), output=folder / "output", cwd=folder, environment=dict(os.environ))
+    program = Program(_line(kind, list(command), folder, port), output=folder / "output", cwd=folder, environment=own_environment())
     try:
         wait_listening(program, port, 10)
         yield port

@@ -4,7 +4,6 @@ What     `pflogsumm` returns its report; `fail2ban` returns the addresses that f
 Promise  They see the log and their own files, no configuration of this machine. What is missing skips by name (see need).
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.servers import install
+from tests.e2e.servers.processes import own_environment
 
 TIMEOUT = 60
 
@@ -45,7 +45,7 @@ def fail2ban(log: Path, mode: str) -> list[str]:
 
 def _run(*command: str, **environment: str) -> str:
     done = subprocess.run(
-        command, env={**os.environ, "LC_ALL": "C", **environment}, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        command, env=own_environment(LC_ALL="C", **environment), capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stderr}"
     return done.stdout

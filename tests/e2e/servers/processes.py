@@ -169,6 +169,11 @@ def wait_listening(program: Program, port: int, timeout: float, address: str = "
         raise NotStarted(f"status {program.status}, nothing listens on port {port}:\n{program.printed()}")
 
 
+def own_environment(**more: str) -> dict[str, str]:
+    """Return a copy of our environment with *more* in it. Servers are started in threads, too, while pytest writes to it."""
+    return {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None} | more
+
+
 def wait_until(condition: Callable[[], object], timeout: float) -> bool:
     """Return True as soon as *condition* holds, False when it still does not after *timeout* seconds."""
     deadline = time.monotonic() + timeout

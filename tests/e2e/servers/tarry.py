@@ -11,7 +11,6 @@ Not      It knows nothing of the record's fields; `records` gives them as parsed
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.e2e.servers import audit
-from tests.e2e.servers.processes import NotStarted, Program, free_port, wait_listening, wait_until
+from tests.e2e.servers.processes import NotStarted, Program, free_port, own_environment, wait_listening, wait_until
 
 COMMAND = Path(sys.executable).with_name("tarry")
 ATTEMPTS = 3  # another process may take the port between our choice and tarry's bind
@@ -133,7 +132,7 @@ class Tarry:
             [*self._before, *self._command, "serve", "-c", self.file, *self._arguments],
             output=self.folder / "output",
             folder=self.folder,
-            environment={**os.environ, **self._environment},
+            environment=own_environment(**self._environment),
             cwd=self.folder,
         )
         try:
