@@ -20,6 +20,7 @@ from tarry.config.compile import fingerprint
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
 from tarry.daemon import Server, SystemClock, serve
+from tarry.sockets import Open
 from tests.certificates import make
 from tests.doors import Client, config_of, in_transaction, loaded, records
 from tests.side import descriptors
@@ -235,6 +236,36 @@ def test_who_retires_has_an_end(is_told: bool) -> None:
 
     run(scenario())
     assert [("SIGTERM" if is_told else "upgrade", 1)] == [(one["why"], one["sessions"]) for one in records("stop")]
+
+
+def test_the_clients_of_another_one_are_taken_until_it_is_back() -> None:
+    """Then they stay in its backlog; and one that stops adopts nobody."""
+
+    async def scenario() -> None:
+        server = serve(config_of())
+        await server.start()
+        others = socket.create_server(("127.0.0.1", 0))
+        others.setblocking(False)
+        address = others.getsockname()
+        for adopts in (True, True, False):
+            if adopts:
+                server.adopt(2, [Open(others.dup(), False)])
+            client = Client(*await asyncio.open_connection(*address))
+            if adopts:
+                assert (await client.hears()).startswith("220 ")
+                server.release(2)
+            else:
+                others.accept()[0].close()
+            await client.leaves()
+        server.release(2)
+        server.adopt(3, [Open(others.dup(), False)])
+        await server.stop()
+        server.adopt(4, [Open(others.dup(), False)])
+        others.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*address)
+
+    run(scenario())
 
 
 def test_who_is_in_the_backlog_at_a_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ class Server:
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
         self._listeners: list[Listener] = []
+        self._adopted: dict[int, list[tuple[Listener, Open]]] = {}
         self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -214,10 +216,7 @@ class Server:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
         self.sockets = tuple(sockets)
-        short = partial(self._on_stress, "descriptors")
-        self._listeners = [
-            Listener(loop, one.sock, on_client=partial(self._front.take, has_tls=one.has_tls), on_stress=short) for one in sockets
-        ]
+        self._listeners = [self._listen(one) for one in sockets]
         where_all = tuple(str(one.endpoint) for one in self._listeners)
         self._fingerprint = terms.fingerprint
         self._since = self._clock.wall()
@@ -232,9 +231,7 @@ class Server:
             return
         self._is_stopping = True
         loop = asyncio.get_running_loop()
-        for listener, one in zip(self._listeners, self.sockets, strict=False):
-            listener.close(takes_rest=not one.name)  # a supervisor's socket keeps its backlog for the next start
-        self._listeners.clear()
+        self._close_listeners(takes_rest=True)
         empty = asyncio.Event()
         sessions = self._front.held + self._front.in_session
         self._front.drain(empty.set)
@@ -264,9 +261,7 @@ class Server:
         Its sockets are closed as they are: whoever has them too finds in their backlog those who were not accepted. Who is still
         in after ``limits.drain`` meets `stop` as it always is; and it may be called at any time, to end it earlier.
         """
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+        self._close_listeners()
         if self._doors is not None:
             await self._doors.close()
         with suppress(TimeoutError):
@@ -274,6 +269,19 @@ class Server:
                 while not self._is_stopping and self._front.all_in:
                     await asyncio.sleep(LOOK_EVERY)
         await self.stop(why)
+
+    def adopt(self, worker: int, sockets: Sequence[Open]) -> None:
+        """Take the clients of another worker too, which is away, until `release`."""
+        if self._is_stopping or not self._listeners:
+            for one in sockets:
+                one.sock.close()
+        else:
+            self._adopted.setdefault(worker, []).extend((self._listen(one), one) for one in sockets)
+
+    def release(self, worker: int) -> None:
+        """That worker serves again: who is in its backlog is its own."""
+        for listener, _ in self._adopted.pop(worker, ()):
+            listener.close()
 
     def abort(self) -> None:
         """End every session at once."""
@@ -357,6 +365,21 @@ class Server:
             resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
             relief=relief(config),
         )
+
+    def _listen(self, one: Open) -> Listener:
+        return Listener(
+            asyncio.get_running_loop(),
+            one.sock,
+            on_client=partial(self._front.take, has_tls=one.has_tls),
+            on_stress=partial(self._on_stress, "descriptors"),
+        )
+
+    def _close_listeners(self, *, takes_rest: bool = False) -> None:
+        own = zip(self._listeners, self.sockets, strict=False)
+        for listener, one in (*own, *chain.from_iterable(self._adopted.values())):
+            listener.close(takes_rest=takes_rest and not one.name)  # a supervisor's socket keeps its backlog for the next start
+        self._listeners.clear()
+        self._adopted.clear()
 
     async def _open_doors(self) -> None:
         share, web = self._share, self._config.web.listen

@@ -175,6 +175,36 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
         assert "" == submitted(tarry.port)
 
 
+def test_the_clients_of_a_worker_that_cannot_start_are_served_by_the_other(tmp_path: Path) -> None:
+    """Its certificate is gone, and the worker is killed: the other one takes its clients, until the certificate is there again."""
+    cert, key = certificate.make(tmp_path)
+    config = f'{WORKERS}[tls]\nmode = "terminate"\ncertificate = "{cert}"\nkey = "{key}"\n'
+    with Tarry(config, wait="50ms") as tarry:
+        tarry.wait_records(2, ev="start")
+        away = cert.rename(tmp_path / "away.pem")
+        os.kill(workers(tarry)[1], signal.SIGKILL)
+        assert wait_until(lambda: len(tarry.records(ev="worker", what="ended")) >= 2, 15)
+        assert [220] * CROWD == greeted(tarry.port)
+        assert "No such file" in tarry.records(ev="worker", what="ended")[-1]["why"]
+        away.rename(cert)
+        tarry.wait_records(3, timeout=30.0, ev="start")
+        assert [220] * CROWD == greeted(tarry.port)
+        both = {int(each["id"][8:11], 16) for each in tarry.wait_records(2 * CROWD, ev="connect")[-CROWD:]}
+    assert 2 == len(both)  # of CROWD clients at least one comes to each
+
+
+CROWD = 20
+
+
+def greeted(port: int) -> list[int]:
+    """Return what so many clients are told, one after the other."""
+    codes = []
+    for _ in range(CROWD):
+        with RawClient(port, timeout=5.0) as client:
+            codes.append(client.read_reply().code)
+    return codes
+
+
 def submitted(port: int) -> str:
     """Send one message to each worker, most likely; return what went wrong."""
     return "".join(str(submit(port)) for _ in range(4)).replace("{}", "")

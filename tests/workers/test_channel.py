@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import socket
 from contextlib import closing
 
 import pytest
 
-from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, make_pair
+from tarry.workers.channel import Abort, Adopt, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, make_pair
 
 
 def test_orders_and_reports_arrive_in_order() -> None:
@@ -71,6 +72,45 @@ def test_a_fault_is_raised_again_as_it_was(fault: OSError, number: int | None, f
     """So that the operator is told the same, and the exit status is the same."""
     told = Failed(fault.errno or 0, fault.strerror or str(fault), str(fault.filename or "")).fault()
     assert (type(fault), str(fault), number, file) == (type(told), str(told), told.errno, told.filename)
+
+
+def test_sockets_come_with_their_message() -> None:
+    """Copies, in order, that no program inherits; who sent them may close its own at once."""
+    ours, theirs = make_pair()
+    with closing(ours), closing(theirs):
+        ours.send(Reload("x" * 3_000_000))
+        for number in (1, 2):
+            pair = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+            names = tuple((False, str(one.getsockname()[1])) for one in pair)
+            ours.send(Adopt(number, names), pair)
+            for one in pair:
+                one.close()
+        found: list[AnyOrder] = []
+        while len(found) < 3:
+            found += theirs.orders()
+            ours.flush()
+        for order in found[1:]:
+            assert isinstance(order, Adopt)
+            came = theirs.take_sockets(order.number)
+            assert [(False, str(one.getsockname()[1])) for one in came] == list(order.sockets)
+            assert [False] * order.number == [one.get_inheritable() for one in came]
+            for one in came:
+                one.close()
+
+
+def test_sockets_that_nobody_takes_are_closed() -> None:
+    """Those that came, and those that could not be sent."""
+    server = socket.create_server(("127.0.0.1", 0))
+    address = server.getsockname()
+    ours, theirs = make_pair()
+    with closing(ours), closing(theirs):
+        ours.send(Adopt(1, ((False, ""),)), [server])
+        assert [Adopt(1, ((False, ""),))] == theirs.orders()
+        ours.send(Reload("x" * 3_000_000))
+        ours.send(Adopt(1, ((False, ""),)), [server])
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 def test_channels_do_not_block() -> None:

@@ -17,7 +17,21 @@ from tarry.config.schema import Config
 from tarry.net.notify import Notifier
 from tarry.sockets import Open
 from tarry.workers import supervisor, takeover
-from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, Settle, make_pair
+from tarry.workers.channel import (
+    Abort,
+    Adopt,
+    Alive,
+    AnyOrder,
+    Channel,
+    Drain,
+    Failed,
+    Ready,
+    Release,
+    Reload,
+    Retire,
+    Settle,
+    make_pair,
+)
 from tarry.workers.fork import Signals
 from tarry.workers.supervisor import Supervisor
 from tarry.workers.takeover import Predecessor
@@ -63,7 +77,9 @@ class Stage:
         monkeypatch.setattr(os, "kill", lambda pid, number: self.killed.append((pid, number)))
         monkeypatch.setattr(time, "monotonic", lambda: self.clock)
         config = Config.from_toml(f'{text}\n[record]\npath = "log"\n')
-        self.sockets = [Open(socket.create_server(("127.0.0.1", 0)), False) for _ in range(workers)]
+        first = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+        others = [socket.create_server(first.getsockname(), reuse_port=True) for _ in range(workers - 1)]
+        self.sockets = [Open(sock, False, str(number)) for number, sock in enumerate((first, *others), 1)]
         notifier = Notifier({"NOTIFY_SOCKET": "/nonexistent", "WATCHDOG_USEC": "20000000"}, os.getpid())
         monkeypatch.setattr(notifier, "tell", lambda **values: self.told.append(values))
         duty = Duty(config, Path("tarry.toml"), False, Log("log", "json"), alive_every=10.0)
@@ -140,6 +156,17 @@ def told(what: str) -> list[tuple[int, str]]:
     return [(one["number"], one["why"]) for one in records("worker") if one["what"] == what]
 
 
+def adopts(child: Child) -> list[Adopt | Release]:
+    """Return whose clients a worker is to take, and whose no longer. The sockets come with it."""
+    orders = [order for order in child.orders() if isinstance(order, Adopt | Release)]
+    told = [order.sockets for order in orders if isinstance(order, Adopt)]
+    came = child.channel.take_sockets(99)
+    assert len(came) == sum(map(len, told))
+    for one in came:
+        one.close()
+    return orders
+
+
 def test_all_workers_serve(stage: Stage) -> None:
     """Then the operator and systemd are told, once, with every note once."""
     stage.turn()
@@ -155,14 +182,14 @@ def test_all_workers_serve(stage: Stage) -> None:
 
 
 def test_a_worker_that_dies_is_replaced_with_its_sockets(stage: Stage) -> None:
-    """At once, if it has lived; the others hear nothing of it."""
+    """At once, if it has lived; another one takes its clients meanwhile."""
     first, second = stage.up()
     stage.clock += 60
     stage.ends(first, by=signal.SIGKILL)
     assert 3 == len(stage.children)
     assert [(1, "killed by SIGKILL; another one begins")] == told("ended")
     assert [(1, "")] == told("replaced")
-    assert [] == second.orders()
+    assert [Adopt(1, ((False, "1"),))] == adopts(second)
     assert 1 == len(stage.ready)
 
 
@@ -181,6 +208,66 @@ def test_one_that_dies_again_and_again_is_replaced_later_each_time(stage: Stage)
         stage.turn()
         child = stage.children[-1]
         assert count + 1 == len(stage.children)
+
+
+def _numbers(child: Child) -> list[int]:
+    return [order.number for order in adopts(child)]
+
+
+def test_the_clients_of_one_that_is_away_are_taken_by_another(stage: Stage) -> None:
+    """Until it serves again; and by the next one, when that one goes too."""
+    first, second = stage.up()
+    stage.clock += 60
+    stage.ends(first, by=9)
+    assert [Adopt(1, ((False, "1"),))] == adopts(second)
+    stage.ends(stage.children[2], status=1)  # it did not come up
+    assert [] == adopts(second)
+    stage.clock += 1.0
+    stage.turn()
+    stage.children[-1].ready()
+    stage.turn()
+    assert [Release(1)] == adopts(second)
+    stage.ends(second, by=9)
+    assert [Adopt(2, ((False, "2"),))] == adopts(stage.children[3])
+    assert 5 == len(stage.children)
+
+
+def test_the_clients_of_several_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three workers two go: the last has all, until the first of them is back and takes its part."""
+    stage = Stage(monkeypatch, '[control]\nsocket = ""\n', workers=3)
+    first, second, third = stage.up()
+    stage.clock += 60
+    stage.ends(first, by=9)
+    assert ([1], []) == (_numbers(second), _numbers(third))
+    stage.ends(second, by=9)
+    assert [1, 2] == _numbers(third)
+    for child in stage.children[3:]:
+        child.ready()
+    stage.turn()
+    assert ([Release(1), Release(2)], []) == (adopts(third), adopts(stage.children[3]))
+    stage.close()
+
+
+def test_where_all_share_one_socket_there_is_nothing_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with sockets of systemd: the others listen there already."""
+    stage = Stage(monkeypatch, '[control]\nsocket = ""\n', workers=2)
+    for place in stage.one._places.values():
+        place.sockets = tuple(stage.sockets)
+    first, second = stage.up()
+    stage.ends(first, by=9)
+    assert [] == second.orders()
+    stage.children[-1].ready()
+    stage.turn()
+    assert [] == second.orders()
+    stage.close()
+
+
+def test_who_goes_with_all_the_others_leaves_nobody_anything(stage: Stage) -> None:
+    """While it ends, and before all have served, nobody takes the clients of others."""
+    first, second = stage.up()
+    stage.turn("SIGTERM")
+    stage.ends(first)
+    assert [Drain("SIGTERM")] == second.orders()
 
 
 def test_without_processes_it_tries_again(stage: Stage) -> None:

@@ -1,15 +1,18 @@
 """channel - what a worker and its supervisor say to each other, over a pair of sockets.
 
-What      The orders and the reports, one JSON object a line, and `Channel`, which sends and receives them.
+What      The orders and the reports, one JSON object a line, and `Channel`, which sends and receives them, and sockets with them.
 Promises  Nothing here blocks: what the other side is too slow to take waits in memory. The end of the other side is an end of file,
           so each learns of the other's death, however it died.
+Source    unix(7), SCM_RIGHTS: descriptors come with the first byte that they were sent with, and never two lots at once.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -44,6 +47,20 @@ class Abort(Order, frozen=True):
     """End every session at once."""
 
 
+class Adopt(Order, frozen=True):
+    """Take the clients of worker ``number`` too, which is away, from its ``sockets``. They come with this, and here is of
+    each whether it has TLS, and its name (tarry.sockets.Open)."""
+
+    number: int
+    sockets: tuple[tuple[bool, str], ...]
+
+
+class Release(Order, frozen=True):
+    """Leave the clients of worker ``number`` to it: it serves again."""
+
+    number: int
+
+
 class Report(msgspec.Struct, frozen=True, tag_field="is", tag=str.lower):
     """What a worker tells its supervisor."""
 
@@ -73,12 +90,23 @@ class Alive(Report, frozen=True):
     """Its event loop turns."""
 
 
-AnyOrder: TypeAlias = Reload | Drain | Retire | Settle | Abort
+AnyOrder: TypeAlias = Reload | Drain | Retire | Settle | Abort | Adopt | Release
 AnyReport: TypeAlias = Ready | Failed | Alive
 
 _encode = msgspec.json.Encoder().encode
 _read_any = msgspec.json.Decoder(AnyOrder).decode
 _read_report = msgspec.json.Decoder(AnyReport).decode
+
+
+MOST_SOCKETS = 64
+"""With one message. The kernel takes 253."""
+
+
+class _Unsent(NamedTuple):
+    """A message, or what is left of it, and the sockets that go with its first byte: copies, since who sends may close its own."""
+
+    data: bytes
+    sockets: tuple[socket.socket, ...] = ()
 
 
 class Channel:
@@ -87,8 +115,9 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._unsent: deque[bytes] = deque()
+        self._unsent: deque[_Unsent] = deque()
         self._received = b""
+        self._descriptors: list[int] = []
         self.has_ended = False
         """The other side is gone."""
 
@@ -100,24 +129,27 @@ class Channel:
         """True while something waits to be sent: call `flush` when the socket can be written to."""
         return bool(self._unsent)
 
-    def send(self, message: AnyOrder | AnyReport) -> None:
-        """Say something. To one who is gone nothing is said."""
-        self._unsent.append(_encode(message) + b"\n")
+    def send(self, message: AnyOrder | AnyReport, sockets: Sequence[socket.socket] = ()) -> None:
+        """Say something, with at most MOST_SOCKETS sockets. To one who is gone nothing is said."""
+        self._unsent.append(_Unsent(_encode(message) + b"\n", tuple(one.dup() for one in sockets)))
         self.flush()
 
     def flush(self) -> None:
         """Send as much as the other side takes."""
         while self._unsent:
+            data, sockets = self._unsent[0]
             try:
-                sent = self._sock.send(self._unsent[0])
+                sent = socket.send_fds(self._sock, [data], [one.fileno() for one in sockets]) if sockets else self._sock.send(data)
             except BlockingIOError:
                 return
             except OSError:  # EPIPE, ECONNRESET: its end of file is read in time
-                self._unsent.clear()
+                self._forget_unsent()
                 return
-            rest = self._unsent.popleft()[sent:]
-            if rest:
-                self._unsent.appendleft(rest)
+            for one in sockets:
+                one.close()
+            self._unsent.popleft()
+            if data[sent:]:
+                self._unsent.appendleft(_Unsent(data[sent:]))
 
     def orders(self) -> list[AnyOrder]:
         """Return what the supervisor has said since."""
@@ -127,13 +159,30 @@ class Channel:
         """Return what the worker has said since."""
         return [_read_report(line) for line in self._lines()]
 
+    def take_sockets(self, count: int) -> list[socket.socket]:
+        """Return the next *count* sockets that came, or those that did come: this process may have had no descriptors for them."""
+        taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return [socket.socket(fileno=fd) for fd in taken]
+
     def close(self) -> None:
+        self._forget_unsent()
+        for one in self.take_sockets(len(self._descriptors)):
+            one.close()
         self._sock.close()
+
+    def _forget_unsent(self) -> None:
+        for _, sockets in self._unsent:
+            for one in sockets:
+                one.close()
+        self._unsent.clear()
 
     def _lines(self) -> list[bytes]:
         while not self.has_ended:
             try:
-                piece = self._sock.recv(65536)
+                piece, descriptors, _, _ = socket.recv_fds(self._sock, 65536, MOST_SOCKETS)
+                for each in descriptors:
+                    os.set_inheritable(each, False)
+                self._descriptors += descriptors
             except BlockingIOError:
                 break
             except OSError:  # ECONNRESET: it died with something unread

@@ -20,7 +20,8 @@ from tarry.daemon import Server
 from tarry.loops import run
 from tarry.share import Share
 from tarry.sinks import Sink, open_sink
-from tarry.workers.channel import Abort, Alive, AnyOrder, Channel, Drain, Failed, Ready, Reload, Retire, Settle
+from tarry.sockets import Open
+from tarry.workers.channel import Abort, Adopt, Alive, AnyOrder, Channel, Drain, Failed, Ready, Release, Reload, Retire, Settle
 
 ORPHANED = "the supervisor is gone"
 """Why a worker stops that nobody keeps any more."""
@@ -104,10 +105,16 @@ class _Worker:
 
     def _listen(self) -> None:
         for order in self._channel.orders():
-            if isinstance(order, Settle):
-                self._takes_over = False
-            else:
-                self._orders.put_nowait(order)
+            match order:
+                case Settle():
+                    self._takes_over = False
+                case Adopt(number=number, sockets=told):
+                    came = self._channel.take_sockets(len(told))
+                    self._server.adopt(number, [Open(sock, *each) for sock, each in zip(came, told, strict=False)])
+                case Release(number=number):
+                    self._server.release(number)
+                case _:
+                    self._orders.put_nowait(order)
         if self._channel.has_ended:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             # Who is in the backlog is not told 421 by a version that did not come up: the old one serves them.
