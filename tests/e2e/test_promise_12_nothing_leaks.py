@@ -37,6 +37,7 @@ def tarry(request: pytest.FixtureRequest, sink: Sink) -> Iterator[Tarry]:
         with RawClient(running.port) as client:  # what is opened once, by the first session, is no leak
             advance(client, "RCPT")
         sink.wait_closed()
+        running.wait_records(1, ev="close")
         yield running
 
 

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,13 +225,12 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_nothing_is_fetched_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The installer is quick, silent and touches no network on a machine that has everything."""
+    """The installer runs nothing on a machine that has everything."""
     need(*install.SERVERS, *install.MODULES, *install.TOOLS)
     monkeypatch.setattr(install, "_run", None)
-    began = time.monotonic()
+    monkeypatch.setattr(subprocess, "Popen", None)
 
     assert install.main() == 0
-    assert time.monotonic() - began < 0.5
 
 
 def test_the_front_door_is_started_with_what_the_test_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
