@@ -28,6 +28,7 @@ from tarry.record.schema import (
     Start,
     Stop,
     Stress,
+    Worker,
     write_line,
     write_process_line,
 )
@@ -228,6 +229,15 @@ def test_the_memory_of_sessions_is_bounded() -> None:
             "warning: list zen.example cannot be used: 127.0.0.2 is not listed",
         ),
         (Lost(17, "ENOSPC"), "warning: 17 log records lost: ENOSPC"),
+        (Worker(2, "began", 4712), "worker 2 (process 4712) began"),
+        (Worker(2, "replaced", 4713), "worker 2 (process 4713) replaced"),
+        (Worker(2, "ended", 4713), "worker 2 (process 4713) ended"),
+        (
+            Worker(2, "ended", 4713, 0, "exit status 0; another one begins"),
+            "worker 2 (process 4713) ended: exit status 0; another one begins",
+        ),
+        (Worker(2, "ended", 4713, -9, "killed by SIGKILL"), "warning: worker 2 (process 4713) ended: killed by SIGKILL"),
+        (Worker(2, "ended", 4713, 1), "warning: worker 2 (process 4713) ended: status 1"),
         (Stop("SIGTERM", 2), "tarry stops (SIGTERM) with 2 connections"),
     ],
 )

@@ -25,7 +25,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from tarry.record.schema import (
     PROCESS_EVENTS,
@@ -37,6 +37,7 @@ from tarry.record.schema import (
     Start,
     Stop,
     Stress,
+    Worker,
     read_line,
 )
 from tarry.sinks.verbs import PASSED, Passed, Said, Session, tell, unfold
@@ -144,8 +145,15 @@ def tell_process(event: ProcessEvent, connections: int) -> list[Said]:
             text = f"{event.what} can be used {event.why}".rstrip()
         case Lost():
             text = f"warning: {event.count} log records lost: {event.why}"
+        case Worker():
+            how = event.why or (f"status {event.status}" if event.status else "")
+            text = (
+                f"{'warning: ' if event.status else ''}worker {event.number} (process {event.pid}) {event.what}{how and f': {how}'}"
+            )
         case Stop():
             text = f"tarry stops ({event.why}) with {event.sessions} connections"
+        case _ as unreachable:
+            assert_never(unreachable)
     return [Said(text)]
 
 
