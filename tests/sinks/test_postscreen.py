@@ -12,6 +12,7 @@ from hypothesis.strategies import binary, floats, integers, text
 
 from tarry.record.journal import Journal
 from tarry.record.schema import (
+    PASSED_BEFORE,
     Close,
     Command,
     Config,
@@ -247,6 +248,23 @@ def test_the_daemon_has_lines_too(event: ProcessEvent, told: str) -> None:
     mail_log.render(line(CONNECT))
 
     assert f"Nov 21 05:31:07 mx postfix/postscreen[4711]: {told}\n".encode() == mail_log.render(write_process_line(event, t=T))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (Outcome("pregreet", "skipped", PASSED_BEFORE), b"PASS OLD"),
+        (Outcome("own", "skipped", "not asked for"), b"PASS NEW"),
+        (Outcome("pregreet", "passed"), b"PASS NEW"),
+    ],
+)
+def test_a_client_that_was_not_held_for_what_is_remembered_is_old(outcome: Outcome, word: bytes) -> None:
+    """Other outcomes have no line and say nothing of earlier sessions."""
+    mail_log = renderer()
+    for event in (CONNECT, outcome, Greet(0.1)):
+        told = mail_log.render(line(event))
+    assert told is None
+    assert word in (mail_log.render(line(Handoff("proxy", "127.0.0.1:10025", True))) or b"")
 
 
 @pytest.mark.parametrize("strange", [b"", b"\n", b"no json\n", b'{"v":2,"t":1.0,"ev":"later"}\n', b"\xff\n", b'{"ev":"connect"}'])

@@ -118,7 +118,7 @@ def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[H
         return held, (told, *found, *_conclude(held, policy))
     passed = _passed_before(held, policy)
     if passed:
-        skipped = tuple(Emit(schema.Outcome(check, "skipped", "passed before")) for check in passed)
+        skipped = tuple(Emit(schema.Outcome(check, "skipped", schema.PASSED_BEFORE)) for check in passed)
         return held, (told, *found, *skipped, *_conclude(held, policy))
     if not policy.has_classes_by_facts:
         return held, (told, *found)

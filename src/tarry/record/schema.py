@@ -16,6 +16,8 @@ from typing import TypeAlias
 import msgspec
 
 VERSION = 1
+PASSED_BEFORE = "passed before"
+"""Why the hold skips a check, in an `Outcome`: the client passed it in an earlier session, and that is remembered."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag=str.lower):

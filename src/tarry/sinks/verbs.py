@@ -22,6 +22,7 @@ from typing import NamedTuple
 from tarry.core import replies
 from tarry.core.admission import REFUSALS, Admitted
 from tarry.core.facts import listing
+from tarry.record import schema
 from tarry.record.schema import (
     Answer,
     Close,
@@ -123,7 +124,7 @@ def tell(session: Session, event: SessionEvent, dt: float, passed: Passed) -> li
         case Readable(phase="hold"):
             text = f"PREGREET {event.bytes} after {seconds(dt)} from {session.client}: {escaped(event.text)}"
             return _failed(session, "PREGREET", text)
-        case Outcome(result="skipped") | Reason(check="karma", code="good"):
+        case Outcome(why=schema.PASSED_BEFORE) | Reason(check="karma", code="good"):
             session.is_known = True
             return []
         case Reason():
