@@ -38,6 +38,7 @@ from tarry.record.schema import (
     SessionEvent,
     Verdict,
 )
+from tarry.smtp.reply import ERRORS
 from tarry.smtp.reply import Reply as Told
 
 PASSED = 50_000
@@ -46,7 +47,6 @@ PASSED = 50_000
 BEFORE, AFTER = "tests before SMTP handshake", "tests after SMTP handshake"
 _REFUSING = frozenset({"defer", "reject", "drop"})
 _LIMITS = [told for admitted, told in REFUSALS.items() if admitted not in (Admitted.DENIED, Admitted.TOO_MANY)]
-_ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 _VERBS = frozenset(
     {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "ETRN"}
 )
@@ -220,7 +220,7 @@ def _replied(session: Session, event: Reply) -> list[Said]:
             return _failed(session, "LENGTH", f"COMMAND LENGTH LIMIT from {client} after {session.where}")
     if event.to in ("DATA", "BDAT") and not session.has_recipient:
         return [Said(f"{event.to} without valid RCPT from {client}")]
-    if event.to == "RCPT" and (session.refuses or event.code not in _ERRORS):
+    if event.to == "RCPT" and (session.refuses or event.code not in ERRORS):
         return [_reject(session, event, "RCPT")]
     if event.to in _BY_SMTPD and session.refuses:
         return [_reject(session, event, _BY_SMTPD[event.to])]
