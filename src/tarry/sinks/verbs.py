@@ -24,6 +24,7 @@ from tarry.core.admission import REFUSALS, Admitted
 from tarry.core.facts import listing
 from tarry.record import schema
 from tarry.record.schema import (
+    REFUSING,
     Answer,
     Close,
     Command,
@@ -45,7 +46,6 @@ PASSED = 50_000
 """How many addresses that have passed are remembered; 6 MB."""
 
 BEFORE, AFTER = "tests before SMTP handshake", "tests after SMTP handshake"
-_REFUSING = frozenset({"defer", "reject", "drop"})
 _LIMITS = [told for admitted, told in REFUSALS.items() if admitted not in (Admitted.DENIED, Admitted.TOO_MANY)]
 _VERBS = frozenset(
     {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "ETRN"}
@@ -270,13 +270,13 @@ def _found(session: Session, event: Reason) -> list[Said]:
     if check == "bare_newline":
         text = escaped(event.detail.partition(": ")[2]) if event.code == "command" else session.where
         return _failed(session, "BARE", f"BARE NEWLINE from {client} after {text}")
-    if event.code == "limit" and event.action in _REFUSING:
+    if event.code == "limit" and event.action in REFUSING:
         return _failed(session, "COUNT", f"COMMAND COUNT LIMIT from {client} after {session.before}")
     return []
 
 
 def _judged(session: Session, event: Verdict) -> list[Said]:
-    session.refuses = event.action in _REFUSING and not event.observed
+    session.refuses = event.action in REFUSING and not event.observed
     if any(reason.startswith("dnslists.") for reason in event.reasons):
         return _failed(session, "DNSBL", f"DNSBL rank {max(0, round(session.rank))} for {session.client}")
     return []
