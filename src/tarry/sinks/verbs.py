@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from tarry.core import replies
@@ -46,7 +47,6 @@ PASSED = 50_000
 """How many addresses that have passed are remembered; 6 MB."""
 
 BEFORE, AFTER = "tests before SMTP handshake", "tests after SMTP handshake"
-_LIMITS = [told for admitted, told in REFUSALS.items() if admitted not in (Admitted.DENIED, Admitted.TOO_MANY)]
 _VERBS = frozenset(
     {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "ETRN"}
 )
@@ -246,13 +246,22 @@ def _turned_away(session: Session, event: Reply) -> list[Said]:
         return [Said(f"NOQUEUE: reject: CONNECT from {client}: {event.code} {plain(event.text)}; proto=SMTP")]
     if event.code >= 500:
         return [Said(f"DENYLISTED {client}")]
-    is_limited = any(_is(event, refusal("", "")) for refusal in _LIMITS)
-    why = "too many connections" if is_limited else "all server ports busy"
+    why = "too many connections" if event.text.startswith(_limits()) else "all server ports busy"
     return [Said(f"NOQUEUE: reject: CONNECT from {client}: {why}")]
 
 
 def _is(event: Reply, told: Told) -> bool:
-    return event.text.startswith(told.last_line.decode("ascii").partition(" [")[0])
+    return event.text.startswith(_words(told))
+
+
+@cache  # made once: in a flood each client that is turned away asks for it
+def _limits() -> tuple[str, ...]:
+    return tuple(_words(told("", "")) for why, told in REFUSALS.items() if why not in (Admitted.DENIED, Admitted.TOO_MANY))
+
+
+def _words(told: Told) -> str:
+    """Return what a reply of tarry's own says before the session's id."""
+    return told.last_line.decode("ascii").partition(" [")[0]
 
 
 def _found(session: Session, event: Reason) -> list[Said]:
