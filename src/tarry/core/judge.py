@@ -72,11 +72,6 @@ def has_any_against(reasons: Sequence[Reason], policy: Policy) -> bool:
     return any(reason.weight >= 0 and asked_for(reason, policy) is not Action.IGNORE for reason in reasons)
 
 
-def is_delay_certain(reasons: Sequence[Reason], policy: Policy) -> bool:
-    """True when the reasons so far will hold the client at ``delay.at``: the MTA need not be opened before that."""
-    return bool(reasons) and bool(judge(reasons, policy, max(policy.delay.at, policy.score.at)).delaying)
-
-
 def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:
     """True when the reasons so far refuse the client at RCPT at the latest: the MTA need not be opened at all."""
     return bool(reasons) and judge(reasons, policy, Phase.RCPT).action.refuses
