@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tarry.core.border import Forget, Greet, HoldEffect, HoldInput, Refuse
+from tarry.core.border import Answered, Emit, Forget, Greet, HoldEffect, HoldInput, Refuse
 from tarry.core.check import Armed, Check
+from tarry.core.facts import Answer
+from tarry.core.finding import answer_event
 from tarry.core.hold import Held, step
 from tarry.core.policy import Policy
 
@@ -42,6 +44,16 @@ class Happened:
 def at(when: str, happened: HoldInput) -> Happened:
     """Something happens *when*, as in "1.2s", after accept."""
     return Happened(float(when.removesuffix("s")), happened)
+
+
+def comes(when: str, answer: Answer) -> Happened:
+    """An answer comes."""
+    return at(when, Answered(answer))
+
+
+def told(answer: Answer) -> Emit:
+    """Return the record of an answer."""
+    return Emit(answer_event(answer))
 
 
 def ends(effects: tuple[HoldEffect, ...]) -> list[HoldEffect]:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from tarry.checks.many_rcpt import ManyRcpt, Options
 from tarry.core.border import Hello, Moment, Recipient, RecipientAnswered, Repeated, Sender
 from tarry.core.check import About, NoOptions, Seen, Settings
-from tarry.core.policy import Policy
+from tarry.core.policy import Policy, Tarpit, Tarpits
 from tarry.core.result import PASSED, Action, Outcome
 from tests.playbook import armed, policy
-from tests.talk import ENVELOPE, HELLO, MAIL, RCPT, Talk
+from tests.talk import ENVELOPE, HELLO, LOGIN, MAIL, RCPT, Talk
 
 
 class Watching:
@@ -61,6 +61,16 @@ def test_refused_recipients_are_counted() -> None:
     assert [RecipientAnswered(550, 0, 1), RecipientAnswered(250, 1, 1)] == [
         one for one in check.moments if isinstance(one, RecipientAnswered)
     ]
+
+
+def test_recipients_behind_a_refused_mail_are_not_refused() -> None:
+    """The MTA misses a MAIL, and says nothing about them: a list whose MAIL is put off has no bad recipients."""
+    check = Watching()
+    later = MAIL.replace("250 2.1.0 Sender ok", "450 4.7.1 later")
+    unasked = RCPT.replace("250 2.1.5 Recipient ok", "503 5.5.1 need MAIL")
+    talk = Talk(policy(check, changes={"tarpits": Tarpits(refused=Tarpit(0, step=10.0))}))
+    talk.plays(HELLO, later, unasked, unasked, MAIL.replace(LOGIN, ""), RCPT)
+    assert [RecipientAnswered(250, 1, 0)] == [one for one in check.moments if isinstance(one, RecipientAnswered)]
 
 
 def test_who_is_exempt_is_not_looked_at() -> None:

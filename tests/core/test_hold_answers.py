@@ -17,14 +17,13 @@ from tarry.checks.pregreet import Pregreet
 from tarry.checks.ptr import Ptr
 from tarry.checks.values.zone import Zone
 from tarry.core.admission import Networks
-from tarry.core.border import Answered, Due, Emit, Greet, HoldEffect, Readable, Refuse, Wait
+from tarry.core.border import Due, Emit, Greet, HoldEffect, Readable, Refuse, Wait
 from tarry.core.facts import Answer, State, listing, names_of
-from tarry.core.finding import answer_event
 from tarry.core.hold import class_of, wait_of
 from tarry.core.policy import HoldClass, Policy, Score, Span
 from tarry.core.result import Action, Reason
 from tarry.record import schema
-from tests.playbook import Happened, Playbook, armed, at, ends
+from tests.playbook import Playbook, armed, at, comes, ends, told
 
 CLIENT = "192.0.2.7"
 ZONES = (Zone(zone="bl.example", weight=2.0), Zone(zone="good.example", weight=-3.0))
@@ -52,14 +51,6 @@ def lists(action: Action = Action.DELAY, **changes: Any) -> Policy:
         armed(DynamicName(), action=Action.TAG),
     )
     return Policy(checks=checks, **changes)
-
-
-def comes(when: str, answer: Answer) -> Happened:
-    return at(when, Answered(answer))
-
-
-def told(answer: Answer) -> Emit:
-    return Emit(answer_event(answer))
 
 
 def reason(code: str, list_: str, weight: float, action: Action = Action.DELAY) -> Emit:

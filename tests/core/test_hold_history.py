@@ -10,15 +10,14 @@ from tarry.checks.dnslists import DnsLists, Options
 from tarry.checks.karma import Karma
 from tarry.checks.pregreet import Pregreet
 from tarry.checks.values.zone import Zone
-from tarry.core.border import Answered, Due, Emit, Greet, HoldEffect, Readable, Refuse, Wait
+from tarry.core.border import Due, Emit, Greet, HoldEffect, Readable, Refuse, Wait
 from tarry.core.facts import Answer, State, domain_history_of, history_of, listing
-from tarry.core.finding import answer_event
 from tarry.core.history import Known
 from tarry.core.hold import can_wait
 from tarry.core.policy import HoldClass, Policy, Span
 from tarry.core.result import Action
 from tarry.record import schema
-from tests.playbook import Happened, Playbook, armed, at
+from tests.playbook import Playbook, armed, at, comes, told
 
 CLIENT = "192.0.2.7"
 LIST = listing(CLIENT, "bl.example")
@@ -36,14 +35,6 @@ def policy(*, zones: bool = False, **changes: Any) -> Policy:
     rows = (Zone(zone="bl.example", weight=2.0),) if zones else ()
     checks = (armed(Pregreet()), armed(Karma()), armed(DnsLists(), options=Options(zones=rows), action=Action.DELAY))
     return Policy(checks=checks, **changes)
-
-
-def comes(when: str, answer: Answer) -> Happened:
-    return at(when, Answered(answer))
-
-
-def told(answer: Answer) -> Emit:
-    return Emit(answer_event(answer))
 
 
 def reason(code: str, detail: str, weight: float = 0.0, subject: str = "") -> Emit:

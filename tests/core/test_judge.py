@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tarry.core.border import Due, Moment
 from tarry.core.check import NoOptions, Seen, Settings
 from tarry.core.client import Phase
-from tarry.core.judge import fill, is_delay_certain, judge, refusal_ahead
+from tarry.core.judge import fill, judge, refusal_ahead
 from tarry.core.policy import Delay, Policy, Score, Span
 from tarry.core.result import CLEAR, PASSED, Action, Outcome, Reason
 from tarry.smtp.reply import Reply
@@ -249,31 +249,32 @@ def test_placeholders(text: str, filled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "at", "delay_at", "certain", "ahead"),
+    ("action", "at", "delay_at", "ahead"),
     [
-        (Action.IGNORE, None, Phase.RCPT, False, False),
-        (Action.TAG, None, Phase.RCPT, False, False),
-        (Action.DELAY, None, Phase.RCPT, True, False),
-        (Action.DELAY, None, Phase.MAIL, True, False),
-        (Action.DELAY, None, Phase.DATA, True, False),
-        (Action.DEFER, None, Phase.RCPT, False, True),
-        (Action.REJECT, Phase.RCPT, Phase.RCPT, False, True),
-        (Action.REJECT, Phase.DATA, Phase.RCPT, False, False),
-        (Action.DROP, Phase.MAIL, Phase.RCPT, False, True),
+        (Action.IGNORE, None, Phase.RCPT, False),
+        (Action.TAG, None, Phase.RCPT, False),
+        (Action.DELAY, None, Phase.RCPT, False),
+        (Action.DELAY, None, Phase.MAIL, False),
+        (Action.DELAY, None, Phase.DATA, False),
+        (Action.DEFER, None, Phase.RCPT, True),
+        (Action.REJECT, Phase.RCPT, Phase.RCPT, True),
+        (Action.REJECT, Phase.DATA, Phase.RCPT, False),
+        (Action.DROP, Phase.MAIL, Phase.RCPT, True),
     ],
 )
-def test_what_lies_ahead_is_known(action: Action, at: Phase | None, delay_at: Phase, certain: bool, ahead: bool) -> None:
-    """A delay or a refusal that must come is known before its phase: the MTA need not be opened for it."""
+def test_what_lies_ahead_is_known(action: Action, at: Phase | None, delay_at: Phase, ahead: bool) -> None:
+    """A refusal that must come is known before its phase: the MTA need not be opened for it."""
     made = policy({"action": action, "at": at}, delay_at=delay_at)
-    assert (certain, ahead) == (is_delay_certain([reason()], made), refusal_ahead([reason()], made))
-    assert (False, False) == (is_delay_certain([], made), refusal_ahead([], made))
+    assert ahead == refusal_ahead([reason()], made)
+    assert not refusal_ahead([], made)
 
 
 def test_a_refusal_goes_before_a_delay() -> None:
     """Who is refused in the end is not delayed for it."""
     made = policy({"action": Action.DELAY}, {"action": Action.REJECT, "at": Phase.RCPT})
     found = [reason("one"), reason("two")]
-    assert (False, True) == (is_delay_certain(found, made), refusal_ahead(found, made))
+    assert refusal_ahead(found, made)
+    assert not judge(found, made, Phase.RCPT).delaying
 
 
 # Laws.

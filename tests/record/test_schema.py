@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tarry.core.result import Action
 from tarry.record import schema
 from tarry.record.schema import Record, Stamp, read_line, write_line, write_process_line
 from tests.strategies import closes, process_events, session_events
@@ -155,3 +156,10 @@ def test_arbitrary_bytes_raise_nothing_else(line: bytes) -> None:
     """A log that was cut or overwritten is a ValueError, whatever is in it."""
     with pytest.raises(ValueError):
         read_line(line)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_who_was_refused(action: Action) -> None:
+    """Whoever an action sent away that was carried out."""
+    assert action.refuses == schema.Close(action=action.word).is_refused
+    assert not schema.Close(action=action.word, observed=True).is_refused

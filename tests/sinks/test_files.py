@@ -489,7 +489,8 @@ def test_who_may_not_wait_writes_no_more_than_a_pipe_has_room_for() -> None:
     os.write(writing, b"." * (size - 4096))
     lines = [b"x" * 199 + b"\n"] * 60
     got: list[Failure | None] = []
-    thread = threading.Thread(target=lambda: got.append(StreamWriter(writing, waits=False).write(lines)), daemon=True)
+    writer = open_writer("-", wall=float, stdout=writing, waits=False)
+    thread = threading.Thread(target=lambda: got.append(writer.write(lines)), daemon=True)
     thread.start()
     thread.join(10)
     os.close(reading)  # which frees one that waits

@@ -12,6 +12,7 @@ from hypothesis.strategies import binary, floats, integers, text
 
 from tarry.record.journal import Journal
 from tarry.record.schema import (
+    PASSED_BEFORE,
     Close,
     Command,
     Config,
@@ -28,6 +29,7 @@ from tarry.record.schema import (
     Start,
     Stop,
     Stress,
+    Worker,
     write_line,
     write_process_line,
 )
@@ -228,6 +230,15 @@ def test_the_memory_of_sessions_is_bounded() -> None:
             "warning: list zen.example cannot be used: 127.0.0.2 is not listed",
         ),
         (Lost(17, "ENOSPC"), "warning: 17 log records lost: ENOSPC"),
+        (Worker(2, "began", 4712), "worker 2 (process 4712) began"),
+        (Worker(2, "replaced", 4713), "worker 2 (process 4713) replaced"),
+        (Worker(2, "ended", 4713), "worker 2 (process 4713) ended"),
+        (
+            Worker(2, "ended", 4713, 0, "exit status 0; another one begins"),
+            "worker 2 (process 4713) ended: exit status 0; another one begins",
+        ),
+        (Worker(2, "ended", 4713, -9, "killed by SIGKILL"), "warning: worker 2 (process 4713) ended: killed by SIGKILL"),
+        (Worker(2, "ended", 4713, 1), "warning: worker 2 (process 4713) ended: status 1"),
         (Stop("SIGTERM", 2), "tarry stops (SIGTERM) with 2 connections"),
     ],
 )
@@ -237,6 +248,23 @@ def test_the_daemon_has_lines_too(event: ProcessEvent, told: str) -> None:
     mail_log.render(line(CONNECT))
 
     assert f"Nov 21 05:31:07 mx postfix/postscreen[4711]: {told}\n".encode() == mail_log.render(write_process_line(event, t=T))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (Outcome("pregreet", "skipped", PASSED_BEFORE), b"PASS OLD"),
+        (Outcome("own", "skipped", "not asked for"), b"PASS NEW"),
+        (Outcome("pregreet", "passed"), b"PASS NEW"),
+    ],
+)
+def test_a_client_that_was_not_held_for_what_is_remembered_is_old(outcome: Outcome, word: bytes) -> None:
+    """Other outcomes have no line and say nothing of earlier sessions."""
+    mail_log = renderer()
+    for event in (CONNECT, outcome, Greet(0.1)):
+        told = mail_log.render(line(event))
+    assert told is None
+    assert word in (mail_log.render(line(Handoff("proxy", "127.0.0.1:10025", True))) or b"")
 
 
 @pytest.mark.parametrize("strange", [b"", b"\n", b"no json\n", b'{"v":2,"t":1.0,"ev":"later"}\n', b"\xff\n", b'{"ev":"connect"}'])

@@ -45,6 +45,14 @@ def test_lines_are_written_in_their_other_form() -> None:
     assert writer.calls == [[b"A\n", b"B\n"]]
 
 
+def test_where_nothing_is_to_be_shown_nothing_is_written() -> None:
+    """So nobody waits for a turn at standard output with nothing to say there."""
+    writer = Fails(1)
+
+    assert Rendered(Upper(), writer).write([b"-\n"]) is None
+    assert writer.calls == []
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 2), (2, 4)])
 def test_a_failure_is_counted_in_records(count: int, expected: int) -> None:
     """All from the first record that was lost on are lost, those that would have shown nothing included."""

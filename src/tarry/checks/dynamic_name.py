@@ -110,18 +110,24 @@ def _judged(names: tuple[str, ...], client: str, options: Options) -> tuple[Outc
 def looks_rented(name: str, client: str) -> bool:
     """True where a client's name is like those that a provider gives to its customers, of lines or of servers, whatever the
     operator's own patterns: who has such a name is not the owner of its domain."""
-    name = name.lower()
-    lines = ".".join(labels(name)[: -owned(name)]) + "."
-    return _RENTED.search(lines) is not None or _holds(name, client) or bool(_codes(name, client, Options()))
+    words = _words(name)
+    if _RENTED.search(words) or (_LINES.search(words) and not _MAIL.search(words)):
+        return True
+    return _holds(name.lower(), client)
 
 
 def _codes(name: str, client: str, options: Options) -> list[str]:
     is_own = any(pattern.search(name) for pattern in options.patterns)
-    lines = ".".join(labels(name)[: -owned(name)]) + "."
-    if _MAIL.search(lines):
+    words = _words(name)
+    if _MAIL.search(words):
         return ["pattern"] if is_own else []  # what the operator says of a name counts, whatever else is in it
-    codes = ["pattern"] if is_own or (options.builtin and _LINES.search(lines)) else []
+    codes = ["pattern"] if is_own or (options.builtin and _LINES.search(words)) else []
     return [*codes, "digits"] if _holds(name, client) else codes
+
+
+def _words(name: str) -> str:
+    """Return what of a name is left of its owner's domain, in lower case."""
+    return ".".join(labels(name)[: -owned(name)]) + "."
 
 
 def _holds(name: str, client: str) -> bool:

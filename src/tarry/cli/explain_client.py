@@ -209,7 +209,7 @@ def _brief(session: Session) -> str:
         return "its end is not recorded: tarry was started anew since" if session.is_lost else "is under way"
     names = ", ".join(dict.fromkeys(close.reasons))
     for_what = f" for {names}" if names else ""
-    if close.action in ("defer", "reject", "drop") and not close.observed:
+    if close.is_refused:
         return f"{close.action}{for_what}"
     held = f"held {close.held + close.delayed:.1f} s"
     if not close.greeted:

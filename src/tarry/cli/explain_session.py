@@ -86,7 +86,7 @@ def _outcome(account: Account) -> str:
 
 def _came_to(close: Close) -> str:
     names = ", ".join(dict.fromkeys(close.reasons))
-    if close.action in ("defer", "reject", "drop") and not close.observed:
+    if close.is_refused:
         return f"refused ({close.action}) for {names}" if names else f"refused ({close.action})"
     messages = f"{close.messages:,} message{'' if close.messages == 1 else 's'} delivered"
     if close.messages or close.greeted:

@@ -17,7 +17,7 @@ from tarry.config.compile import fingerprint, karma_rules, policy
 from tarry.config.explanation import Explanation, explain
 from tarry.config.load import Loaded
 from tarry.core.karma import EVENTS, Rule, points
-from tarry.record.schema import Close, Greet, Hold, Outcome, Reason, Reply, Verdict, Wait
+from tarry.record.schema import PASSED_BEFORE, Close, Greet, Hold, Outcome, Reason, Reply, Verdict, Wait
 from tarry.record.summary import Summary
 from tarry.rehearsal.keys import Keys, LineOf
 from tarry.sinks.story import Said, tell
@@ -44,8 +44,6 @@ _WHY_HELD = {
     "answers": "waited for DNS",
     "reply_pace": "was told its reply an octet at a time",
 }
-PASSED_BEFORE = "passed before"
-"""What core/hold says of a check that was skipped for what is remembered."""
 _SLACK = 0.25
 """Seconds by which a hold may be shorter than was drawn without a cause: none is."""
 

@@ -97,7 +97,8 @@ class Envelope:
                 else:
                     self._x.transaction.add(self._line)
                     self.accepted += 1
-            if asked == "RCPT":
+            # Outside a transaction a refusal says nothing of the recipient: the MTA misses the MAIL, which it may have refused.
+            if asked == "RCPT" and (self.is_open or reply.code in TAKEN):
                 self._attention.recipient_answered(reply.code, self.accepted, now)
                 if reply.code >= 400:
                     self._x.hold_reply(tarpit(self._attention.refused, self._x.policy.tarpits.refused), "tarpit.refused")

@@ -33,12 +33,11 @@ from tarry.core.stutter import Stutter
 from tarry.core.transaction import TAKEN, Transaction
 from tarry.core.upstream import Stage, Upstream
 from tarry.record import schema
-from tarry.smtp.reply import Reply
+from tarry.smtp.reply import ERRORS, Reply
 from tarry.smtp.text import escape
 
 _PERSONAL = ("residual", "tarpit.")
 """Why a hold is imposed that has to do with what this client is or did."""
-_ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 _BEHIND_MAIL = frozenset({"RCPT", "DATA", "BDAT"})
 FOR_ANSWERS = "answers"
 """Why a reply is held back until what was asked about the client is known."""
@@ -127,7 +126,7 @@ class Exchange:
         dropped = False
         if self.asked == "MAIL":
             self._is_mail_refused = reply.code >= 400
-        if reply.code in _ERRORS and not (self._is_mail_refused and self.asked in _BEHIND_MAIL):
+        if reply.code in ERRORS and not (self._is_mail_refused and self.asked in _BEHIND_MAIL):
             self._errors += 1
             self.screen.look(Erred(self._errors), self.phase, now)
             verdict = self.screen.verdict(self.phase)

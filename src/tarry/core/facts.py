@@ -82,8 +82,6 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 Facts: TypeAlias = Mapping[Question, Answer]
 
-NO_FACTS: Facts = {}
-
 
 def listing(address: str, zone: str) -> Question:
     """Ask a DNS list about an address: its octets, or its nibbles, reversed before the zone (RFC 5782 §2.1 and §2.4)."""

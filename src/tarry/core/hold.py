@@ -13,15 +13,15 @@ Source    RFC 5321 §4.3.1; postscreen's early tests; Sendmail's greet_pause for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, assert_never
 
 from tarry.core.border import Answered, Due, Emit, Forget, Greet, HoldEffect, HoldInput, HungUp, Readable, Refuse, Wait
-from tarry.core.check import About, Seen
+from tarry.core.check import About, Armed, Seen
 from tarry.core.client import Phase
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.finding import answer_event, ask, first_questions, verdict_event
-from tarry.core.judge import asked_for, is_allowed, judge
+from tarry.core.judge import asked_for, has_any_against, is_allowed, judge
 from tarry.core.policy import HoldClass, Policy, Span, looking_at
 from tarry.core.result import Action, Reason
 from tarry.record import schema
@@ -81,14 +81,14 @@ def class_of(client: str, packed: bytes, reasons: Sequence[Reason], policy: Poli
             return one
         if one.allowed and is_allowed(reasons, policy):
             return one
-        if one.unknown and not any(reason.weight >= 0 and asked_for(reason, policy) is not Action.IGNORE for reason in reasons):
+        if one.unknown and not has_any_against(reasons, policy):
             return one
         if one.reasons and any(
             (reason.check in one.reasons or reason.name in one.reasons) and asked_for(reason, policy) is not Action.IGNORE
             for reason in reasons
         ):
             return one
-        if not (one.looks_at_facts or one.networks.v4 or one.networks.v6 or one.patterns):
+        if not (one.looks_at_facts or one.networks or one.patterns):
             return one
     return None
 
@@ -114,11 +114,11 @@ def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[H
     held, found = _look(held._replace(answers=(*held.answers, answer)), Answered(answer), now, policy)
     refuses = policy.end_early and not policy.observe and judge(held.reasons, policy, Phase.HOLD).action.refuses
     # A refusal waits for what may still outweigh it, the answer of an allow list.
-    if not _unanswered(held, policy) if refuses else not held.talked and is_allowed(held.reasons, policy):
+    if not _unanswered(held, policy.asking) if refuses else not held.talked and is_allowed(held.reasons, policy):
         return held, (told, *found, *_conclude(held, policy))
     passed = _passed_before(held, policy)
     if passed:
-        skipped = tuple(Emit(schema.Outcome(check, "skipped", "passed before")) for check in passed)
+        skipped = tuple(Emit(schema.Outcome(check, "skipped", schema.PASSED_BEFORE)) for check in passed)
         return held, (told, *found, *skipped, *_conclude(held, policy))
     if not policy.has_classes_by_facts:
         return held, (told, *found)
@@ -133,14 +133,11 @@ def _answered(held: Held, answer: Answer, now: float, policy: Policy) -> tuple[H
 def _passed_before(held: Held, policy: Policy) -> tuple[str, ...]:
     """Return the checks that a silent client passed earlier and need not pass again, where there is nothing else to wait for and
     nothing has been found against it, for which it may have to wait longer than others."""
-    if any(reason.weight >= 0 and asked_for(reason, policy) is not Action.IGNORE for reason in held.reasons):
-        return ()
     known = next((one.known for one in held.answers if one.question.kind is Kind.HISTORY), None)
     if held.talked or known is None or not policy.silent or not policy.silent.issubset(known.passes):
         return ()
-    about = About(held.client, facts={answer.question: answer for answer in held.answers})
-    wanted = (one for one in policy.asking if one.is_awaited and one.name not in known.passes)
-    if any(question not in about.facts for question in first_questions(tuple(wanted), about)):
+    awaited = (one for one in policy.asking if one.is_awaited and one.name not in known.passes)
+    if has_any_against(held.reasons, policy) or _unanswered(held, awaited):
         return ()
     return tuple(one for one in known.passes if one in policy.armed)
 
@@ -171,14 +168,14 @@ def _missing(held: Held, policy: Policy) -> tuple[HoldEffect, ...]:
     """Tell of the questions that have no answer yet."""
     return tuple(
         Emit(schema.Outcome(check, "unknown", f"no answer from {question.source} within the hold"))
-        for question, check in _unanswered(held, policy).items()
+        for question, check in _unanswered(held, policy.asking).items()
     )
 
 
-def _unanswered(held: Held, policy: Policy) -> dict[Question, str]:
-    """Return the questions that have no answer yet, each with the check that asks."""
+def _unanswered(held: Held, checks: Iterable[Armed]) -> dict[Question, str]:
+    """Return the questions of these checks that have no answer yet, each with the check that asks."""
     known = {answer.question for answer in held.answers}
-    asked = first_questions(policy.asking, About(held.client))
+    asked = first_questions(checks, About(held.client))
     return {question: check for question, check in asked.items() if question not in known}
 
 

@@ -67,9 +67,9 @@ def is_allowed(reasons: Sequence[Reason], policy: Policy) -> bool:
     return sum(reason.weight for _, reason in _counted(reasons, policy)) <= threshold
 
 
-def is_delay_certain(reasons: Sequence[Reason], policy: Policy) -> bool:
-    """True when the reasons so far will hold the client at ``delay.at``: the MTA need not be opened before that."""
-    return bool(reasons) and bool(judge(reasons, policy, max(policy.delay.at, policy.score.at)).delaying)
+def has_any_against(reasons: Sequence[Reason], policy: Policy) -> bool:
+    """True when something that is more than recorded speaks against the client."""
+    return any(reason.weight >= 0 and asked_for(reason, policy) is not Action.IGNORE for reason in reasons)
 
 
 def refusal_ahead(reasons: Sequence[Reason], policy: Policy) -> bool:

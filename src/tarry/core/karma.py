@@ -17,7 +17,6 @@ import msgspec
 from tarry.core.history import Change, Pass, Visit, key_of
 from tarry.record.schema import Close
 
-_REFUSING = ("defer", "reject", "drop")
 _OWN = "karma."
 """Reasons that come of what is remembered already: they are not remembered again."""
 
@@ -36,7 +35,7 @@ EVENTS: Mapping[str, tuple[str, Callable[[Close], bool]]] = {
     "message_refused": ("the MTA refused a message of it with 5xx", lambda close: close.messages_refused > 0),
     "none_accepted": ("it named recipients, and the MTA took none of them", lambda close: close.rcpts > 0 == close.rcpts_accepted),
     "left": ("it hung up before the greeting", lambda close: close.hangup is not None and not close.greeted),
-    "refused": ("tarry refused it", lambda close: close.action in _REFUSING and not close.observed),
+    "refused": ("tarry refused it", lambda close: close.is_refused),
 }
 """What a rule may be about besides checks and reasons: what it means, and whether it happened."""
 
@@ -61,20 +60,9 @@ def changes(close: Close, id: str, at: float, rules: Sequence[Rule], remember: M
     passes = () if failed else tuple(Pass(check, at + remember[check]) for check in close.passed if remember.get(check, 0.0) > 0)
     if not (sum_of_points or passes or reasons or close.messages):
         return ()
-    refused = int(close.action in _REFUSING and not close.observed)
-    own = Change(
-        key_of(close.client),
-        at,
-        sum_of_points,
-        close.messages,
-        refused,
-        close.domain,
-        failed,
-        passes,
-        reasons,
-        Visit(at, id, close.action, sum_of_points),
-    )
+    visit = Visit(at, id, close.action, sum_of_points)
+    refused = int(close.is_refused)
+    own = Change(key_of(close.client), at, sum_of_points, close.messages, refused, close.domain, failed, passes, reasons, visit)
     if not close.domain:
         return (own,)
-    visit = Visit(at, id, close.action, sum_of_points)
-    return own, Change(close.domain, at, sum_of_points, close.messages, refused, "", False, (), reasons, visit)
+    return own, msgspec.structs.replace(own, key=close.domain, domain="", voids=False, passes=())

@@ -16,6 +16,10 @@ from typing import TypeAlias
 import msgspec
 
 VERSION = 1
+PASSED_BEFORE = "passed before"
+"""Why the hold skips a check, in an `Outcome`: the client passed it in an earlier session, and that is remembered."""
+REFUSING = frozenset({"defer", "reject", "drop"})
+"""The words of actions that send a client away."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag=str.lower):
@@ -219,6 +223,11 @@ class Close(Event, frozen=True):
     passed: tuple[str, ...] = ()
     domain: str = ""
     mta_ms: float | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """True where tarry sent the client away, for what it did or is."""
+        return self.action in REFUSING and not self.observed
 
 
 class Start(Event, frozen=True):

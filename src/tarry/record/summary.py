@@ -29,12 +29,12 @@ from tarry.record.schema import (
     Tls,
     Verdict,
 )
+from tarry.smtp.reply import ERRORS
 
 _PHASES = ("connect", "hold", "greeted", "helo", "mail", "rcpt", "data", "message")
 _PHASE_OF_VERB = {"HELO": 3, "EHLO": 3, "MAIL": 4, "RCPT": 5, "DATA": 6, "BDAT": 6}
 _LADDER = ("ignore", "tag", "delay", "discard", "defer", "reject", "drop")
 _GIVEN_AWAY = ("pass", "exec")
-_ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 
 
 class Summary:
@@ -173,7 +173,7 @@ class Summary:
                 self._messages_refused += 1
         elif code == 235:
             self._login = True
-        if code in _ERRORS:
+        if code in ERRORS:
             self._errors += 1
         elif code == 421 and event.by == "mta":
             self._ended = "mta"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
@@ -64,18 +65,6 @@ class Histogram(msgspec.Struct):
         return Histogram(self.bounds, counts, self.microseconds + other.microseconds)
 
 
-def _waits() -> Histogram:
-    return Histogram.of(WAITS)
-
-
-def _delays() -> Histogram:
-    return Histogram.of(DELAYS)
-
-
-def _latencies() -> Histogram:
-    return Histogram.of(LATENCIES)
-
-
 class Tally(msgspec.Struct):
     """The sum over some sessions.
 
@@ -99,11 +88,11 @@ class Tally(msgspec.Struct):
     tls: int = 0
     logins: int = 0
     octets: int = 0
-    early: Histogram = msgspec.field(default_factory=_waits)
-    gave_up: Histogram = msgspec.field(default_factory=_waits)
-    held: Histogram = msgspec.field(default_factory=_waits)
-    delayed: Histogram = msgspec.field(default_factory=_delays)
-    mta: Histogram = msgspec.field(default_factory=_latencies)
+    early: Histogram = msgspec.field(default_factory=partial(Histogram.of, WAITS))
+    gave_up: Histogram = msgspec.field(default_factory=partial(Histogram.of, WAITS))
+    held: Histogram = msgspec.field(default_factory=partial(Histogram.of, WAITS))
+    delayed: Histogram = msgspec.field(default_factory=partial(Histogram.of, DELAYS))
+    mta: Histogram = msgspec.field(default_factory=partial(Histogram.of, LATENCIES))
 
     @property
     def sessions(self) -> int:
@@ -112,10 +101,7 @@ class Tally(msgspec.Struct):
 
     def add(self, close: Close) -> None:
         """Count one session. What most sessions have not is passed over with one comparison."""
-        phases = self.ended.get(close.ended)
-        if phases is None:
-            phases = self.ended.setdefault(close.ended if len(self.ended) < MOST_WORDS else OTHER, {})
-        _count(phases, close.phase, 1, MOST_WORDS)
+        _count(_phases(self.ended, close.ended), close.phase, 1, MOST_WORDS)
         _count(self.actions, close.action, 1, MOST_WORDS)
         if close.reasons:
             for reason in dict.fromkeys(close.reasons):
@@ -156,9 +142,7 @@ class Tally(msgspec.Struct):
         ended: dict[str, dict[str, int]] = {}
         for each in (self.ended, other.ended):
             for word, phases in each.items():
-                into = ended.get(word)
-                if into is None:
-                    into = ended.setdefault(word if len(ended) < MOST_WORDS else OTHER, {})
+                into = _phases(ended, word)
                 for phase, number in phases.items():
                     _count(into, phase, number, MOST_WORDS)
         return Tally(
@@ -171,6 +155,11 @@ class Tally(msgspec.Struct):
 
 _SUMS = Tally.__struct_fields__[3:]
 """What adds up by +: all but the tables."""
+
+
+def _phases(ended: dict[str, dict[str, int]], word: str) -> dict[str, int]:
+    phases = ended.get(word)
+    return ended.setdefault(word if len(ended) < MOST_WORDS else OTHER, {}) if phases is None else phases
 
 
 def _count(table: dict[str, int], word: str, number: int, most: int) -> None:

@@ -58,10 +58,8 @@ def open_writer(
     that share standard output (`turns.make_turns`).
     """
     if path == "-":
-        if turns is None:
-            return StreamWriter(stdout)
-        patience = None if waits else SHORT_PATIENCE
-        return StreamWriter(stdout, turns=Turns(turns, patience=patience), waits=waits)
+        shared = Turns(turns, patience=None if waits else SHORT_PATIENCE) if turns is not None else None
+        return StreamWriter(stdout, turns=shared, waits=waits)
     place = Path(path)
     if path.endswith("/") or _is_directory(place):
         with suppress(OSError):  # the first batch meets the same errno, and it is counted and named there

@@ -25,9 +25,10 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from tarry.record.schema import (
+    PASSED_BEFORE,
     PROCESS_EVENTS,
     Close,
     Config,
@@ -37,6 +38,7 @@ from tarry.record.schema import (
     Start,
     Stop,
     Stress,
+    Worker,
     read_line,
 )
 from tarry.sinks.verbs import PASSED, Passed, Said, Session, tell, unfold
@@ -45,6 +47,7 @@ SESSIONS = 100_000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # Events that say nothing here, most replies among them: to leave them unread saves a third of the cost.
 _SILENT = frozenset((b"wait", b"hold", b"parked", b"tls", b"exit"))
+_PASSED_BEFORE = b'"why":"%b"' % PASSED_BEFORE.encode("ascii")
 _GOOD = (b'reply","code":2', b'reply","code":3')
 LocalTime: TypeAlias = Callable[[float], time.struct_time]
 
@@ -80,7 +83,7 @@ class PostscreenRenderer:
     def render(self, line: bytes) -> bytes | None:
         at = line.find(b'"ev":"') + 6
         name = line[at : line.find(b'"', at)]
-        if name in _SILENT or (name == b"outcome" and b'"check":"proxy_header"' not in line):
+        if name in _SILENT or (name == b"outcome" and b'"check":"proxy_header"' not in line and _PASSED_BEFORE not in line):
             return None
         if line.startswith(_GOOD, at) and b'"to":"RCPT"' not in line:
             return None
@@ -144,8 +147,15 @@ def tell_process(event: ProcessEvent, connections: int) -> list[Said]:
             text = f"{event.what} can be used {event.why}".rstrip()
         case Lost():
             text = f"warning: {event.count} log records lost: {event.why}"
+        case Worker():
+            how = event.why or (f"status {event.status}" if event.status else "")
+            text = (
+                f"{'warning: ' if event.status else ''}worker {event.number} (process {event.pid}) {event.what}{how and f': {how}'}"
+            )
         case Stop():
             text = f"tarry stops ({event.why}) with {event.sessions} connections"
+        case _ as unreachable:
+            assert_never(unreachable)
     return [Said(text)]
 
 

@@ -15,6 +15,7 @@ from enum import Enum
 
 from tarry.core.client import Endpoint
 from tarry.record.schema import (
+    REFUSING,
     Close,
     Command,
     Config,
@@ -40,7 +41,6 @@ from tarry.record.schema import (
     Worker,
 )
 
-_REFUSING = frozenset({"defer", "reject", "drop"})
 _ENDED = {"left": ", then hung up", "talked": ", then spoke", "cut": ", cut short"}
 _PLAIN_PATH = re.compile(r"<?([!#-;=?-~]{1,64})>?")
 _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|.)")
@@ -210,7 +210,7 @@ def _tell_reply(session: Session, event: Reply) -> list[Said]:
     if event.code < 400:
         return []
     to = "" if event.to == "connect" else event.to
-    if event.by != "mta" and session.verdict is not None and session.verdict.action in _REFUSING:
+    if event.by != "mta" and session.verdict is not None and session.verdict.action in REFUSING:
         refused = f"refused {event.code}{_because(session)}"
         session.is_told = not to
         return _early(session, refused) or [Said(Tone.BAD, f"{to} {refused}".lstrip())]
@@ -223,7 +223,7 @@ def _tell_verdict(session: Session, event: Verdict) -> list[Said]:
     if event.observed:
         words = f"only observed: {event.action}{_because(session)}"
         return _early(session, words) or ([Said(Tone.WARN, words)] if is_new else [])
-    if event.action in _REFUSING or session.early is not None or not is_new:
+    if event.action in REFUSING or session.early is not None or not is_new:
         return []  # the reply, or the greeting, tells it
     return [Said(Tone.WARN, f"{event.action}{_because(session)}")]
 
@@ -256,7 +256,7 @@ def _tell_close(session: Session, event: Close) -> list[Said]:
         session.client = str(Endpoint(event.client, event.port)) if event.client else "?"
         if not event.greeted and event.hangup is not None:
             return [_hung_up(event.hangup, False, event.early is not None)]
-        if event.action in _REFUSING and not event.observed:
+        if event.is_refused:
             return [Said(Tone.BAD, f"{event.action} after {event.total:.1f} s ({', '.join(event.reasons)})")]
     told = _early(session, event.action)
     if event.ended == "handoff" or (session.is_told and not event.commands):

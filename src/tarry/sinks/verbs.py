@@ -17,12 +17,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from tarry.core import replies
 from tarry.core.admission import REFUSALS, Admitted
 from tarry.core.facts import listing
+from tarry.record import schema
 from tarry.record.schema import (
+    REFUSING,
     Answer,
     Close,
     Command,
@@ -37,15 +40,13 @@ from tarry.record.schema import (
     SessionEvent,
     Verdict,
 )
+from tarry.smtp.reply import ERRORS
 from tarry.smtp.reply import Reply as Told
 
 PASSED = 50_000
 """How many addresses that have passed are remembered; 6 MB."""
 
 BEFORE, AFTER = "tests before SMTP handshake", "tests after SMTP handshake"
-_REFUSING = frozenset({"defer", "reject", "drop"})
-_LIMITS = [told for admitted, told in REFUSALS.items() if admitted not in (Admitted.DENIED, Admitted.TOO_MANY)]
-_ERRORS = frozenset({500, 501, 502, 503, 504, 555})
 _VERBS = frozenset(
     {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "ETRN"}
 )
@@ -123,7 +124,7 @@ def tell(session: Session, event: SessionEvent, dt: float, passed: Passed) -> li
         case Readable(phase="hold"):
             text = f"PREGREET {event.bytes} after {seconds(dt)} from {session.client}: {escaped(event.text)}"
             return _failed(session, "PREGREET", text)
-        case Outcome(result="skipped") | Reason(check="karma", code="good"):
+        case Outcome(why=schema.PASSED_BEFORE) | Reason(check="karma", code="good"):
             session.is_known = True
             return []
         case Reason():
@@ -219,7 +220,7 @@ def _replied(session: Session, event: Reply) -> list[Said]:
             return _failed(session, "LENGTH", f"COMMAND LENGTH LIMIT from {client} after {session.where}")
     if event.to in ("DATA", "BDAT") and not session.has_recipient:
         return [Said(f"{event.to} without valid RCPT from {client}")]
-    if event.to == "RCPT" and (session.refuses or event.code not in _ERRORS):
+    if event.to == "RCPT" and (session.refuses or event.code not in ERRORS):
         return [_reject(session, event, "RCPT")]
     if event.to in _BY_SMTPD and session.refuses:
         return [_reject(session, event, _BY_SMTPD[event.to])]
@@ -245,13 +246,22 @@ def _turned_away(session: Session, event: Reply) -> list[Said]:
         return [Said(f"NOQUEUE: reject: CONNECT from {client}: {event.code} {plain(event.text)}; proto=SMTP")]
     if event.code >= 500:
         return [Said(f"DENYLISTED {client}")]
-    is_limited = any(_is(event, refusal("", "")) for refusal in _LIMITS)
-    why = "too many connections" if is_limited else "all server ports busy"
+    why = "too many connections" if event.text.startswith(_limits()) else "all server ports busy"
     return [Said(f"NOQUEUE: reject: CONNECT from {client}: {why}")]
 
 
 def _is(event: Reply, told: Told) -> bool:
-    return event.text.startswith(told.last_line.decode("ascii").partition(" [")[0])
+    return event.text.startswith(_words(told))
+
+
+@cache  # made once: in a flood each client that is turned away asks for it
+def _limits() -> tuple[str, ...]:
+    return tuple(_words(told("", "")) for why, told in REFUSALS.items() if why not in (Admitted.DENIED, Admitted.TOO_MANY))
+
+
+def _words(told: Told) -> str:
+    """Return what a reply of tarry's own says before the session's id."""
+    return told.last_line.decode("ascii").partition(" [")[0]
 
 
 def _found(session: Session, event: Reason) -> list[Said]:
@@ -269,13 +279,13 @@ def _found(session: Session, event: Reason) -> list[Said]:
     if check == "bare_newline":
         text = escaped(event.detail.partition(": ")[2]) if event.code == "command" else session.where
         return _failed(session, "BARE", f"BARE NEWLINE from {client} after {text}")
-    if event.code == "limit" and event.action in _REFUSING:
+    if event.code == "limit" and event.action in REFUSING:
         return _failed(session, "COUNT", f"COMMAND COUNT LIMIT from {client} after {session.before}")
     return []
 
 
 def _judged(session: Session, event: Verdict) -> list[Said]:
-    session.refuses = event.action in _REFUSING and not event.observed
+    session.refuses = event.action in REFUSING and not event.observed
     if any(reason.startswith("dnslists.") for reason in event.reasons):
         return _failed(session, "DNSBL", f"DNSBL rank {max(0, round(session.rank))} for {session.client}")
     return []

@@ -57,6 +57,8 @@ class Rendered:
     def write(self, lines: Sequence[bytes]) -> Failure | None:
         render = self._renderer.render
         shown = [(index, piece) for index, line in enumerate(lines) if (piece := render(line)) is not None]
+        if not shown:
+            return None
         failure = self._writer.write([piece for _, piece in shown])
         if failure is None or failure.count == 0:
             return None

@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_END = b"\r\n.\r\n"
 # Each begins with a letter to look for, which re scans for at memory speed (0.03 ms in 100 KB of mail); the usual (?<!\r)\n is
 # tried at every byte and takes 20 times as long, and counting CRs, LFs and CRLFs takes twice.
 _NOTABLE_CR = re.compile(rb"\r(?!\n[^.])")  # bare, before a line with a dot, or not followed by enough yet

@@ -16,6 +16,8 @@ import msgspec
 
 LINE_LIMIT = 4096
 REPLY_LIMIT = 65536
+ERRORS = frozenset({500, 501, 502, 503, 504, 555})
+"""Codes of replies to what is an error in itself, whoever says it (RFC 5321 §4.2.2 and §4.1.1.11)."""
 
 # The whole of what a read brought is one reply of one line: nearly always.
 _SINGLE = re.compile(rb"([2-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n\Z")
