@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from tarry.config.schema import Config
-from tarry.config.tables import Deny, Exempt
+from tarry.config.lists import read_lists
 from tarry.core.clock import ManualClock
 from tarry.core.marked import Marked
 from tarry.marks import Marks
@@ -31,8 +29,7 @@ class House:
         self.marks = Marks(
             self.loop.loop,
             self.clock,
-            replace(Config(), exempt=Exempt(files=("good.txt",)), deny=Deny(files=("bad.txt",))),
-            folder,
+            read_lists(["good.txt"], ["bad.txt"], folder),
             self.told.append,
             self.troubles.append,
         )
@@ -133,6 +130,6 @@ def test_a_reload_names_other_files(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.marks.start()
     house.write("other.txt", "192.0.2.1\n")
-    house.marks.change(replace(Config(), deny=Deny(files=("other.txt",))))
+    house.marks.change(read_lists([], ["other.txt"], tmp_path))
     assert [False, None] == house.words("192.0.2.1", "198.51.100.7")
     house.marks.close()

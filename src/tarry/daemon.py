@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tarry.config.compile import door_rules, fingerprint, policy, relief
+from tarry.config.lists import read_lists
 from tarry.config.load import Loaded
 from tarry.config.restart import waiting
 from tarry.config.schema import Config
@@ -187,7 +188,8 @@ class Server:
             on_load=partial(self._on_stress, "load"),
             on_close=self._on_close,
         )
-        self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
+        lists = read_lists(config.exempt.files, config.deny.files, self._folder)
+        self._marks = Marks(loop, self._clock, lists, self._front.mark, self._on_lists)
         self._marks.start()
         self._counting.start(self._front.heavy)
         self._asking = loop.create_task(terms.backend.keep_asking())
@@ -299,7 +301,7 @@ class Server:
             self._record(schema.Config(new, ok=False, why=f"it cannot be taken: {fault!r}"[:1000]))
             return False
         self._asked.succeed(self._lookups)
-        self._marks.change(loaded.config)
+        self._marks.change(loaded.lists)
         if self._memory is not None:
             self._memory.change(loaded.config)
         unchanged = waiting(self._begun_with, loaded.config)

@@ -12,10 +12,10 @@ import math
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
 
-from tarry.config.lists import File, Lists, read_lists
-from tarry.config.schema import Config
+from msgspec.structs import replace
+
+from tarry.config.lists import File, Lists
 from tarry.core.clock import Clock
 from tarry.core.marked import Marked
 from tarry.store import Mark
@@ -30,8 +30,7 @@ class Marks:
         self,
         loop: AbstractEventLoop,
         clock: Clock,
-        config: Config,
-        folder: Path,
+        lists: Lists,
         on_marked: Callable[[Marked], None],
         on_trouble: Callable[[str], None],
     ) -> None:
@@ -39,23 +38,20 @@ class Marks:
         self._clock = clock
         self._on_marked = on_marked
         self._on_trouble = on_trouble
-        self._folder = folder
         self._said: Sequence[Mark] = ()
         self._told_at = 0.0
         self._ends_at = math.inf
         self._timer: TimerHandle | None = None
-        self._config = config
-        self._lists = self._read()
+        self._lists = lists
 
     def start(self) -> None:
         """Tell what there is, and look each second from now on."""
         self._tell()
         self._look()
 
-    def change(self, config: Config) -> None:
-        """Go by the files that another configuration names."""
-        self._config = config
-        self._lists = self._read()
+    def change(self, lists: Lists) -> None:
+        """Go by the files of another configuration."""
+        self._lists = lists
         self._tell()
 
     def said(self, marks: Sequence[Mark]) -> None:
@@ -71,24 +67,21 @@ class Marks:
     def _look(self) -> None:
         self._timer = self._loop.call_later(LOOK_EVERY, self._look)  # first: a fault below ends this look and no other
         if self._lists.has_changed():
-            old, new = self._lists, self._read()
-            kept = tuple(self._better(was, now) for was, now in zip(old.files, new.files, strict=True))
-            self._lists = Lists(kept)
+            self._lists = Lists(tuple(self._as_it_is(file) for file in self._lists.files))
             self._tell()
         elif not self._told_at <= self._clock.wall() < self._ends_at:  # one has ended, or the clock was set back, and it has not
             self._tell()
 
-    def _better(self, was: File, now: File) -> File:
+    def _as_it_is(self, was: File) -> File:
         """Return a file as it is now, or where it has become bad as it was, with its new stamp: it is told once."""
+        if not was.has_changed():
+            return was
+        now = was.again()
         errors = [problem for problem in now.read.problems if problem.is_error]
         if not errors:
             return now
-        if now.stamp != was.stamp:
-            self._on_trouble(f"{now.named}: what was read of it before stays in force: {errors[0]}")
-        return File(now.key, now.named, now.path, now.stamp, was.read)
-
-    def _read(self) -> Lists:
-        return read_lists(self._config.exempt.files, self._config.deny.files, self._folder)
+        self._on_trouble(f"{now.named}: what was read of it before stays in force: {errors[0]}")
+        return replace(now, read=was.read)
 
     def _tell(self) -> None:
         self._told_at = now = self._clock.wall()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarry.config import lists
-from tarry.config.lists import Entry, Lists, changed, marked, mended, networks_at, read, read_lists, read_until, stamp_of
+from tarry.config.lists import Entry, Lists, marked, mended, networks_at, read, read_lists, read_until, stamp_of
 from tarry.config.load import load
 from tarry.config.origin import Problem, Severity
 from tarry.config.values import Wrong
@@ -231,13 +231,9 @@ def test_changes_are_seen(tmp_path: Path) -> None:
     assert not Lists().has_changed()
 
 
-def test_changes_of_given_files(tmp_path: Path) -> None:
-    """The same for whoever keeps the stamps."""
-    path = written(tmp_path, "192.0.2.7\n")
-    stamps = [stamp_of(path), stamp_of(Path("a\0b"))]
-    assert not changed([path, Path("a\0b")], stamps)
-    path.write_text("")
-    assert changed([path, Path("a\0b")], stamps)
+def test_a_name_that_no_file_can_have() -> None:
+    """It changes as little as a file that is not there."""
+    assert stamp_of(Path("a\0b")) == stamp_of(Path("gone"))
 
 
 # In a configuration.

@@ -11,8 +11,8 @@ Promises  Bad content never raises: each mistake is a `Problem` with its file, l
           are read. One about a file as a whole has no line, and the loader gives it the place where the file is named. Bits right
           of a prefix are cut off with a warning; what is there twice, a byte order mark and CR LF are fine. A hundred thousand
           lines take less than a second.
-Changes   `Lists.has_changed` compares what the files are now with what they were when they were opened to be read, so that no
-          change falls in between; `read_lists` reads them again.
+Changes   `has_changed` compares what a file is now with what it was when it was opened to be read, so that no change falls in
+          between; `File.again` reads it anew.
 Not here  Watching, and what becomes of a file that is bad at the second reading: who serves.
 """
 
@@ -76,6 +76,14 @@ class File(msgspec.Struct, frozen=True):
     stamp: Stamp
     read: Read
 
+    def has_changed(self) -> bool:
+        """True when it is not what it was when it was read: other content, another file, or gone. One stat(2)."""
+        return stamp_of(self.path) != self.stamp
+
+    def again(self) -> File:
+        """Return it as it is now."""
+        return _file(self.key, self.named, self.path)
+
 
 class Lists(msgspec.Struct, frozen=True):
     """All files of a configuration."""
@@ -98,8 +106,8 @@ class Lists(msgspec.Struct, frozen=True):
         return tuple(problem for file in self.files for problem in file.read.problems)
 
     def has_changed(self) -> bool:
-        """True when a file is not what it was when it was read: other content, another file, or gone. One stat(2) for each."""
-        return any(stamp_of(file.path) != file.stamp for file in self.files)
+        """True when one of them has."""
+        return any(file.has_changed() for file in self.files)
 
     def _of(self, key: str) -> tuple[Entry, ...]:
         return tuple(entry for file in self.files if file.key == key for entry in file.read.entries)
@@ -125,11 +133,6 @@ def read(path: Path, where: str = "", named: str = "") -> Read:
 def networks_at(entries: Iterable[Entry], now: float) -> list[Network]:
     """Return the networks of the lines that hold at *now* (UTC epoch seconds), each once."""
     return list(dict.fromkeys(entry.network for entry in entries if not entry.until or now < entry.until))
-
-
-def changed(paths: Iterable[Path], since: Iterable[Stamp]) -> bool:
-    """True when one of these files is not what its stamp says."""
-    return any(stamp_of(path) != stamp for path, stamp in zip(paths, since, strict=True))
 
 
 def stamp_of(path: Path) -> Stamp:
