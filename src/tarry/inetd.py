@@ -121,7 +121,7 @@ class _Visit:
         """Take the client from the door to its end. Returns the exit status, or never."""
         teaser = ""
         door = Door(door_rules(self._config))
-        door.marked = marked(self._lists, time.time())
+        door.marked = marked(self._lists.words, time.time())
         match door.admit(self._packed, self._client.address, self._accepted_at):
             case Admitted.EXEMPT:
                 self._emit(self._connect(0.0, "exempt"), self._accepted_at)

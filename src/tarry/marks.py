@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from tarry.config.lists import File, Lists
+from tarry.config.lists import Entry, File, Lists, Word, marked
 from tarry.core.clock import Clock
 from tarry.core.marked import Marked
 from tarry.store import Mark
@@ -38,7 +39,7 @@ class Marks:
         self._clock = clock
         self._on_marked = on_marked
         self._on_trouble = on_trouble
-        self._said: Sequence[Mark] = ()
+        self._said: Sequence[Word] = ()
         self._told_at = 0.0
         self._ends_at = math.inf
         self._timer: TimerHandle | None = None
@@ -56,7 +57,7 @@ class Marks:
 
     def said(self, marks: Sequence[Mark]) -> None:
         """The memory has these marks now."""
-        self._said = marks
+        self._said = list(words_of(marks))
         self._tell()
 
     def close(self) -> None:
@@ -85,16 +86,13 @@ class Marks:
 
     def _tell(self) -> None:
         self._told_at = now = self._clock.wall()
-        self._ends_at = min((until for _, _, until in self._all() if until > now), default=math.inf)
-        self._on_marked(Marked.of((network, allow) for network, allow, until in self._all() if until == 0 or until > now))
+        words = [*self._lists.words, *self._said]
+        self._ends_at = min((entry.until for entry, _ in words if entry.until > now), default=math.inf)
+        self._on_marked(marked(words, now))
 
-    def _all(self) -> Iterator[tuple[IPv4Network | IPv6Network, bool, float]]:
-        for entry in self._lists.exempt:
-            yield entry.network, True, entry.until
-        for entry in self._lists.deny:
-            yield entry.network, False, entry.until
-        for mark in self._said:
-            try:
-                yield ip_network(mark.what), mark.action == "allow", mark.until
-            except ValueError:
-                continue  # what a later version, or somebody else, has put there
+
+def words_of(marks: Iterable[Mark]) -> Iterator[Word]:
+    """Yield what marks say; those of a later version, or of somebody else, that name no network are passed over."""
+    for mark in marks:
+        with suppress(ValueError):
+            yield Entry(ip_network(mark.what), mark.until), mark.action == "allow"

@@ -60,6 +60,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return not self.until or now < self.until
 
 
+Word: TypeAlias = tuple[Entry, bool]
+"""What is said of a network: True for allow, False for deny."""
+
+
 class Read(NamedTuple):
     """What a file says, and what is wrong with it."""
 
@@ -101,6 +105,11 @@ class Lists(msgspec.Struct, frozen=True):
         return self._of("deny.files")
 
     @property
+    def words(self) -> list[Word]:
+        """What they say; of two words about the same network the last one counts."""
+        return [*((entry, True) for entry in self.exempt), *((entry, False) for entry in self.deny)]
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with any."""
         return tuple(problem for file in self.files for problem in file.read.problems)
@@ -113,10 +122,9 @@ class Lists(msgspec.Struct, frozen=True):
         return tuple(entry for file in self.files if file.key == key for entry in file.read.entries)
 
 
-def marked(lists: Lists, now: float) -> Marked:
-    """Return what the files say at *now* (UTC epoch seconds), for the door."""
-    said = [(entry.network, True) for entry in lists.exempt if entry.holds(now)]
-    return Marked.of([*said, *((entry.network, False) for entry in lists.deny if entry.holds(now))])
+def marked(words: Iterable[Word], now: float) -> Marked:
+    """Return what is said at *now* (UTC epoch seconds), for the door."""
+    return Marked.of((entry.network, allow) for entry, allow in words if entry.holds(now))
 
 
 def read_lists(exempt: Sequence[str], deny: Sequence[str], folder: Path) -> Lists:
@@ -128,11 +136,6 @@ def read_lists(exempt: Sequence[str], deny: Sequence[str], folder: Path) -> List
 def read(path: Path, where: str = "", named: str = "") -> Read:
     """Read one file. *where* is the key that names it, *named* how problems call it (the path, where it is not given)."""
     return _file(where, named or str(path), path).read
-
-
-def networks_at(entries: Iterable[Entry], now: float) -> list[Network]:
-    """Return the networks of the lines that hold at *now* (UTC epoch seconds), each once."""
-    return list(dict.fromkeys(entry.network for entry in entries if not entry.until or now < entry.until))
 
 
 def stamp_of(path: Path) -> Stamp:
