@@ -38,12 +38,13 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration with the story of its values. ``origins`` has an entry for every key; ``lists`` is what the files of
-    exempt.files and deny.files hold."""
+    exempt.files and deny.files hold; ``text`` is what was read."""
 
     config: Config
     origins: Mapping[str, Origin]
     problems: tuple[Problem, ...]
     lists: Lists = Lists()
+    text: str = ""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -96,7 +97,8 @@ def load(
     if text is None and path is not None:
         text, trouble = _text_of(path)
         reading.problems += trouble
-    doc = document.read(text or "", reading.file, lines=lines)
+    text = text or ""
+    doc = document.read(text, reading.file, lines=lines)
     reading.problems += doc.problems
     _take_checks(reading, doc, flags, path, checks)
     _take_preset(reading, doc, flags)
@@ -113,7 +115,7 @@ def load(
     found = sorted(dict.fromkeys(reading.problems), key=lambda problem: (problem.line, not problem.is_error))
     lists = read_lists(config.exempt.files, config.deny.files, path.parent if path is not None else Path())
     of_lists = (_named_there(problem, reading, origins) for problem in lists.problems)
-    return Loaded(config, MappingProxyType(origins), (*found, *of_lists), lists)
+    return Loaded(config, MappingProxyType(origins), (*found, *of_lists), lists, text)
 
 
 def preset_text(name: str) -> str:
