@@ -36,7 +36,7 @@ from tarry.core.admission import Networks
 from tarry.core.client import Endpoint
 from tarry.core.facts import Resolver
 from tarry.counting import Counting
-from tarry.handoffs import given_away_to, make_backend
+from tarry.handoffs import given_away_to, make_backend, tls_of
 from tarry.lookups import Lookups, Succession
 from tarry.marks import Marks
 from tarry.memory import Memory, Questions, open_memory
@@ -45,7 +45,6 @@ from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
 from tarry.net.listener import Listener, listen
-from tarry.net.tls import server_context
 from tarry.record import schema
 from tarry.record.tally import Tally
 from tarry.share import Share
@@ -341,8 +340,7 @@ class Server:
 
     def _terms(self, config: Config) -> Terms:
         backend = make_backend(config, on_health=self._on_health, children=self._children)
-        if config.tls.mode == "terminate" or config.listen.smtps:
-            self._tls = server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+        self._tls = tls_of(config) or self._tls
         rules = policy(config, observe=self._observe, remembers=self._memory is not None)
         self._lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
         resolver: Resolver | None = self._asked if self._lookups.resolver is not None else None

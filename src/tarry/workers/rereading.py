@@ -11,8 +11,7 @@ from pathlib import Path
 
 from tarry.config.load import load
 from tarry.config.schema import Config
-from tarry.handoffs import make_backend
-from tarry.net.tls import server_context
+from tarry.handoffs import make_backend, tls_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,7 @@ def reread(path: Path) -> Reread:
         return Reread(loaded.config, "", tuple(problems), "; ".join(str(problem) for problem in loaded.errors)[:1000])
     config = loaded.config
     try:
-        if config.tls.mode == "terminate" or config.listen.smtps:
-            server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+        tls_of(config)
         make_backend(config, on_health=lambda good, why: None)
     except OSError as fault:
         return Reread(config, "", (*problems, str(fault)), str(fault))
