@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tarry.checks import REGISTRY
 from tarry.config import document, problems
 from tarry.config.document import Document
-from tarry.config.keys import CHECKS, Checks, Key, build, groups, keys, tables
+from tarry.config.keys import CHECKS, Checks, build, groups, keys, keys_of, tables
 from tarry.config.lists import Lists, read_lists
 from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem
 from tarry.config.schema import PRESETS, Config
@@ -227,7 +227,7 @@ def _unknown(path: tuple[str, ...], value: object, checks: Checks) -> tuple[str,
         )
     if ".".join(path) in keys(checks):
         return "the quotes make one name of it", f"write {'.'.join(path)} without quotes"
-    siblings = [one.last for one in _keys_of(above, checks)]
+    siblings = [one.last for one in keys_of(above, checks)]
     inner_tables = [one.removeprefix(f"{above}." if above else "") for one in groups(checks) if one.rpartition(".")[0] == above]
     if isinstance(value, dict) and not (siblings and above):
         meant = nearest(last, inner_tables) or next((one for one in sorted(groups(checks)) if one.rpartition(".")[2] == last), "")
@@ -255,10 +255,6 @@ def _elsewhere(last: str, elsewhere: list[str], registry: Checks) -> str:
     named = [f"[{table}]" if table else "the top of the file" for table in plain[:3]]
     named += ["each [checks.NAME]"] if len(checks) == len(registry) else [f"[{table}]" for table in checks[:3]]
     return f"{last} belongs to {_some(named, last_word='or')}: put it below that heading" if named else ""
-
-
-def _keys_of(table_name: str, checks: Checks) -> tuple[Key, ...]:
-    return next((table.keys for table in tables(checks) if table.name == table_name), ())
 
 
 def _some(names: Iterable[str], *, last_word: str = "and") -> str:
