@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tarry.clocks import SystemClock
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.lists import marked
 from tarry.config.load import Loaded, load
@@ -70,17 +71,7 @@ def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: St
         visit.log.flush()
 
 
-class _Clock:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
-
-
-_CLOCK = _Clock()
+_CLOCK = SystemClock()
 
 
 class _Visit:
