@@ -30,7 +30,7 @@ from tarry.share import Share
 from tarry.sockets import Open
 from tarry.workers import takeover
 from tarry.workers.channel import Abort, Channel, Drain, Failed, Ready, Reload, Retire, Settle
-from tarry.workers.fork import Signals, fork
+from tarry.workers.fork import ASKING, Signals, fork
 from tarry.workers.hub import speak
 from tarry.workers.plan import Backoff, deal
 from tarry.workers.rereading import reread
@@ -113,7 +113,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until the workers have ended; return the exit status. Raises OSError where the first start fails."""
-        with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD) as self._signals:
+        with Signals(*ASKING, signal.SIGCHLD) as self._signals:
             gc.collect()
             gc.freeze()  # what is there stays, and its pages are shared for as long as nobody counts references in them
             while self._stage == 0 or self._processes:
@@ -289,7 +289,7 @@ class Supervisor:
     def _reload(self) -> None:
         if self._stage or self._duty.path is None:
             return
-        self._notifier.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+        self._notifier.tell_reloading()
         found = reread(self._duty.path)
         for problem in found.problems:
             self._say(problem)

@@ -25,6 +25,7 @@ import msgspec
 
 from tarry.net.inherited import FIRST
 from tarry.sockets import OWN, Open
+from tarry.workers.fork import ASKING
 
 VARIABLE = "TARRY_TAKEOVER"
 PATIENCE = 60.0
@@ -125,7 +126,7 @@ def begin(
             environment,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in zip(lifted, places, strict=True)],
             setsigmask=(),
-            setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD),
+            setsigdef=(*ASKING, signal.SIGCHLD),
         )
     except BaseException:
         os.close(hears)
