@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -133,3 +135,38 @@ def test_a_reload_names_other_files(tmp_path: Path) -> None:
     house.marks.change(read_lists([], ["other.txt"], tmp_path))
     assert [False, None] == house.words("192.0.2.1", "198.51.100.7")
     house.marks.close()
+
+
+def reading(house: House, monkeypatch: pytest.MonkeyPatch) -> Future[object]:
+    """Return what a house waits for that has begun to read a file and goes on looking for some seconds."""
+    asked: list[Future[object]] = []
+
+    def later(executor: None, call: Callable[[], object]) -> Future[object]:
+        asked.append(Future())
+        return asked[-1]
+
+    monkeypatch.setattr(house.loop, "run_in_executor", later)
+    house.marks.start()
+    house.write("bad.txt", "203.0.113.99\n")
+    house.loop.advance(5)
+    (only,) = asked
+    return only
+
+
+def test_a_file_that_is_still_read_at_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of it is of no use any more; nobody waited for it, and it was read once."""
+    house = House(tmp_path)
+    late = reading(house, monkeypatch)
+    house.marks.change(read_lists([], ["good.txt"], tmp_path))
+    late.set_result(read_lists(["good.txt"], ["bad.txt"], tmp_path))
+    assert [False, None] == house.words("192.0.2.1", "203.0.113.99")
+    house.marks.close()
+
+
+def test_a_file_that_is_still_read_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door is told nothing more."""
+    house = House(tmp_path)
+    late = reading(house, monkeypatch)
+    told = len(house.told)
+    house.marks.close()
+    assert (True, told) == (late.cancelled(), len(house.told))

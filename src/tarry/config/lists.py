@@ -12,7 +12,7 @@ Promises  Bad content never raises: each mistake is a `Problem` with its file, l
           of a prefix are cut off with a warning; what is there twice, a byte order mark and CR LF are fine. A hundred thousand
           lines take less than a second.
 Changes   `has_changed` compares what a file is now with what it was when it was opened to be read, so that no change falls in
-          between; `File.again` reads it anew.
+          between; `again` reads what has changed.
 Not here  Watching, and what becomes of a file that is bad at the second reading: who serves.
 """
 
@@ -85,8 +85,8 @@ class File(msgspec.Struct, frozen=True):
         return stamp_of(self.path) != self.stamp
 
     def again(self) -> File:
-        """Return it as it is now."""
-        return _file(self.key, self.named, self.path)
+        """Return it as it is now, itself where it has not changed."""
+        return _file(self.key, self.named, self.path) if self.has_changed() else self
 
 
 class Lists(msgspec.Struct, frozen=True):
@@ -117,6 +117,10 @@ class Lists(msgspec.Struct, frozen=True):
     def has_changed(self) -> bool:
         """True when one of them has."""
         return any(file.has_changed() for file in self.files)
+
+    def again(self) -> Lists:
+        """Return them as they are now."""
+        return Lists(tuple(file.again() for file in self.files))
 
     def _of(self, key: str) -> tuple[Entry, ...]:
         return tuple(entry for file in self.files if file.key == key for entry in file.read.entries)
