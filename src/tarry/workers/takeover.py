@@ -78,17 +78,15 @@ class Successor:
 
     def why(self) -> str:
         """Return how it ended, for the operator. One that has closed ``fd`` and goes on is ended."""
-        if self.status is None:
-            self.end()
-            with suppress(ChildProcessError):
-                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.end()
         return f"its exit status is {self.status}" if self.status is not None and self.status >= 0 else "it was killed"
 
     def end(self) -> None:
-        """Stop it: it is too late. One that was waited for is nobody any more, and its number may be another's."""
+        """Stop it, for good. One that was waited for is nobody any more, and its number may be another's."""
         if self.status is None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self.pid, signal.SIGKILL)
+                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def close(self) -> None:
         os.close(self.fd)
