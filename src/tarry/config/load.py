@@ -190,8 +190,7 @@ def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin:
         except Wrong as wrong:
             reading.bad[name] = said
             for one in (wrong, *wrong.others):
-                within = () if one.index is None else one.index if isinstance(one.index, tuple) else (one.index,)
-                line = doc.line((*path, *within))
+                line = doc.line((*path, *one.index))
                 reading.problems.append(Problem(name, one.what, one.fix, file=reading.file, line=line))
 
 
