@@ -243,7 +243,7 @@ def test_a_worker_has_a_socket_of_its_own_and_no_http() -> None:
 
     async def scenario() -> None:
         config = Config.from_toml(f'{ALONE}{HTTP}\n[listen]\nsmtp = ["127.0.0.1:0"]\n[record]\npath = "log"\n')
-        share = Share(2, 2, tuple(open_sockets(config.listen, [])), control="tarry.sock.2")
+        share = Share(2, tuple(open_sockets(config.listen, [])), control="tarry.sock.2")
         async with Server(config, share=share) as server:
             assert (2, None) == ((await asked("tarry.sock.2")).worker, server.web_address)
             assert not Path("tarry.sock").exists()

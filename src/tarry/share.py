@@ -14,10 +14,9 @@ from tarry.sockets import Open
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What worker number ``worker`` of ``workers`` has; the first one is number 1."""
+    """What worker number ``worker`` has; the first one is number 1."""
 
     worker: int
-    workers: int
     sockets: tuple[Open, ...]
     """Where it listens. The worker closes them."""
     incarnation: int = 1

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 def duty(text: str = "[limits]\ndrain = '5s'", alive_every: float = 0.0) -> Duty:
     config = config_of(f"{text}\n[store]\nurl = 'none'\n[control]\nsocket = ''\n")
-    share = Share(worker=2, workers=2, sockets=tuple(open_sockets(config.listen, [])), incarnation=0x1F)
+    share = Share(worker=2, sockets=tuple(open_sockets(config.listen, [])), incarnation=0x1F)
     return Duty(config, Path("tarry.toml"), False, Log("log", "json"), share, alive_every)
 
 

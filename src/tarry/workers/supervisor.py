@@ -252,7 +252,6 @@ class Supervisor:
             self._incarnation += 1
             share = Share(
                 worker=number,
-                workers=self._workers,
                 sockets=place.sockets,
                 incarnation=self._incarnation,
                 census=self._census,
