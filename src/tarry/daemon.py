@@ -79,7 +79,8 @@ class Server:
         folder: Path | None = None,
         incarnation: int = 0,
     ) -> None:
-        self._config = self._begun_with = config
+        self._config = config
+        self._begun_with = (share.begun_with if share is not None else None) or config
         self._folder = folder or Path()
         self._observe = observe
         self._share = share
@@ -150,9 +151,11 @@ class Server:
             self.notes.append(note)
         self._asked = Succession(loop)
         try:
-            self._memory = open_memory(loop, self._clock, config, self._asked, self._on_store)
+            self._memory = open_memory(loop, self._clock, self._begun_with, self._asked, self._on_store)
         except ValueError as fault:
             self.notes.append(f"nothing is remembered: store.url: {fault}")
+        if self._memory is not None:
+            self._memory.change(config)
         terms = self._terms(config)
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
@@ -163,7 +166,7 @@ class Server:
         self._sink.start()
         draw = random.Random().random
         ids = SessionIds(self._clock.wall(), self._incarnation)
-        self._counting = Counting(self._clock, config, self._share)
+        self._counting = Counting(self._clock, self._begun_with, self._share)
         self._front = Front(
             loop,
             self._clock,

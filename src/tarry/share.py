@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tarry.config.schema import Config
 from tarry.sockets import Open
 
 
@@ -27,3 +28,5 @@ class Share:
     """Somebody else has the sockets too, and serves until all workers do."""
     control: str = ""
     """The path of its own control socket, "" for none."""
+    begun_with: Config | None = None
+    """The configuration at the start of all, by which things are opened that stay until a restart; None for the worker's own."""

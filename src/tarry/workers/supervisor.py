@@ -84,6 +84,7 @@ class Supervisor:
         predecessor: Predecessor | None = None,
     ) -> None:
         self._duty = duty
+        self._begun_with = duty.config
         self._sockets = list(sockets)
         self._workers = workers
         self._notifier = notifier
@@ -257,11 +258,12 @@ class Supervisor:
                 census=self._census,
                 takes_over=self._predecessor is not None,
                 control=self._control_of(number),
+                begun_with=self._begun_with,
             )
             duty = replace(self._duty, share=share)
             pid, channel = fork(self._signals, lambda theirs: work(duty, theirs), let_go=lambda: self._let_go(place.sockets))
         else:
-            config = self._duty.config
+            config = self._begun_with
             path = self._control
             pid, channel = fork(self._signals, lambda theirs: speak(config, path, self._workers, theirs), let_go=self._let_go)
         now = time.monotonic()
