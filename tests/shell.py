@@ -1,7 +1,8 @@
 """shell - what stands in for the event loop and the network in tests of the shell.
 
-`Loop` has the three things that net/ asks of a loop: readers, timers, and time that a `ManualClock` tells. Its readers watch
-real descriptors; nothing sleeps. `pair` gives the two ends of a TCP connection over loopback, with real FINs and RSTs.
+`Loop` has what net/ and the wiring ask of a loop: readers, timers, time that a `ManualClock` tells, and a thread that is this one.
+Its readers watch real descriptors; nothing sleeps. `pair` gives the two ends of a TCP connection over loopback, with real FINs
+and RSTs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -63,6 +65,12 @@ class Loop:
         timer = Timer(self.clock.monotonic() + delay, call, args)
         self.timers.append(timer)
         return timer
+
+    def run_in_executor(self, executor: None, call: Callable[..., object], *args: Any) -> Future[object]:
+        """Call it here and now."""
+        done: Future[object] = Future()
+        done.set_result(call(*args))
+        return done
 
     def turn(self, patience: float = 0.0) -> int:
         """Call each reader whose descriptor is readable, once; wait up to *patience* seconds for the first."""

@@ -31,11 +31,11 @@ def test_a_process_alone(url: str) -> None:
 def test_workers_share_a_census() -> None:
     """Each with its number; a share without one is counted alone."""
     fd = census.make(2)
-    one, two = (counting("none", Share(worker, 2, (), census=fd)).census for worker in (1, 2))
+    one, two = (counting("none", Share(worker, (), census=fd)).census for worker in (1, 2))
     one.enter(Scope.CLIENT, one.spots(Scope.CLIENT, b"\1\2\3\4"))
     assert 1 == two.others(Scope.CLIENT, two.spots(Scope.CLIENT, b"\1\2\3\4"))
     assert one.name == two.name
-    assert 1 == counting("none", Share(1, 2, ())).census.workers
+    assert 1 == counting("none", Share(1, ())).census.workers
     os.close(fd)
 
 

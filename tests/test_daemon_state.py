@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from tarry.config.compile import fingerprint
 from tarry.config.schema import Config
 from tarry.control.client import ask_status
 from tarry.control.states import State, Stress, unhealthy
@@ -21,7 +23,7 @@ from tarry.record.tally import tally
 from tarry.share import Share
 from tarry.sockets import open_sockets
 from tarry.version import VERSION
-from tests.doors import Client, config_of, in_transaction, loaded
+from tests.doors import Client, config_of, in_transaction, loaded, records
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -238,12 +240,29 @@ async def _asked_or_none() -> tuple[str, ...] | None:
         return None
 
 
+def test_a_worker_that_comes_later_opens_what_all_have_opened() -> None:
+    """Whatever the configuration says by now: that needs a restart, and the record says so again at the next reload."""
+
+    async def scenario() -> None:
+        began, now = (config_of(f'[store]\nurl = "sqlite:{name}.db"\n') for name in ("began", "now"))
+        share = Share(1, tuple(open_sockets(now.listen, [])), begun_with=began)
+        async with Server(now, share=share) as server:
+            told = server.state()
+            assert told.store is not None
+            assert ("began.db" in told.store.url, fingerprint(now)) == (True, told.config)
+            assert server.reload(replace(loaded(""), config=now))
+        assert ["store.url as before until a restart"] == [each["why"] for each in records("config")]
+        assert not Path("now.db").exists()
+
+    run(scenario())
+
+
 def test_a_worker_has_a_socket_of_its_own_and_no_http() -> None:
     """The hub speaks for all."""
 
     async def scenario() -> None:
         config = Config.from_toml(f'{ALONE}{HTTP}\n[listen]\nsmtp = ["127.0.0.1:0"]\n[record]\npath = "log"\n')
-        share = Share(2, 2, tuple(open_sockets(config.listen, [])), control="tarry.sock.2")
+        share = Share(2, tuple(open_sockets(config.listen, [])), control="tarry.sock.2")
         async with Server(config, share=share) as server:
             assert (2, None) == ((await asked("tarry.sock.2")).worker, server.web_address)
             assert not Path("tarry.sock").exists()

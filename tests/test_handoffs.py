@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tarry.config.schema import Config
-from tarry.handoffs import given_away_to, make_backend
+from tarry.handoffs import given_away_to, make_backend, tls_of
 from tarry.net.backend import TcpConnector, UnixConnector
 from tarry.net.children import CommandConnector, RunFor
 from tarry.net.maildir import MaildirConnector
 from tarry.net.passing import PassConnector, PassTo
+from tests.certificates import pair
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -81,3 +82,20 @@ def test_how_tls_is_spoken_to_the_mta(mode: str, to_mta: str, address: str, expe
     assert expected == (tls and (tls.name, tls.context.verify_mode, tls.limit))
     assert tls is None or tls.context.minimum_version is ssl.TLSVersion.TLSv1_3
     assert (backend.way is not None) == (tls is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("", None),
+        ('tls.mode = "off"', None),
+        ('tls.mode = "terminate"', ssl.TLSVersion.TLSv1_3),
+        ('listen.smtps = ["127.0.0.1:0"]', ssl.TLSVersion.TLSv1_3),
+    ],
+)
+def test_whether_tls_with_clients_ends_here(text: str, version: ssl.TLSVersion | None) -> None:
+    """After STARTTLS, or from the beginning on a port of its own; a certificate that nobody uses is not opened."""
+    certificate, key = pair() if version else (Path("none.pem"), Path("none.key"))
+    config = Config.from_toml(f'{text}\ntls.minimum = "1.3"\ntls.certificate = "{certificate}"\ntls.key = "{key}"\n')
+    context = tls_of(config)
+    assert version == (context and context.minimum_version)

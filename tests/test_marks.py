@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import Future
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from tarry.config.schema import Config
-from tarry.config.tables import Deny, Exempt
+from tarry.config.lists import read_lists
 from tarry.core.clock import ManualClock
 from tarry.core.marked import Marked
 from tarry.marks import Marks
@@ -31,8 +31,7 @@ class House:
         self.marks = Marks(
             self.loop.loop,
             self.clock,
-            replace(Config(), exempt=Exempt(files=("good.txt",)), deny=Deny(files=("bad.txt",))),
-            folder,
+            read_lists(["good.txt"], ["bad.txt"], folder),
             self.told.append,
             self.troubles.append,
         )
@@ -133,6 +132,41 @@ def test_a_reload_names_other_files(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.marks.start()
     house.write("other.txt", "192.0.2.1\n")
-    house.marks.change(replace(Config(), deny=Deny(files=("other.txt",))))
+    house.marks.change(read_lists([], ["other.txt"], tmp_path))
     assert [False, None] == house.words("192.0.2.1", "198.51.100.7")
     house.marks.close()
+
+
+def reading(house: House, monkeypatch: pytest.MonkeyPatch) -> Future[object]:
+    """Return what a house waits for that has begun to read a file and goes on looking for some seconds."""
+    asked: list[Future[object]] = []
+
+    def later(executor: None, call: Callable[[], object]) -> Future[object]:
+        asked.append(Future())
+        return asked[-1]
+
+    monkeypatch.setattr(house.loop, "run_in_executor", later)
+    house.marks.start()
+    house.write("bad.txt", "203.0.113.99\n")
+    house.loop.advance(5)
+    (only,) = asked
+    return only
+
+
+def test_a_file_that_is_still_read_at_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of it is of no use any more; nobody waited for it, and it was read once."""
+    house = House(tmp_path)
+    late = reading(house, monkeypatch)
+    house.marks.change(read_lists([], ["good.txt"], tmp_path))
+    late.set_result(read_lists(["good.txt"], ["bad.txt"], tmp_path))
+    assert [False, None] == house.words("192.0.2.1", "203.0.113.99")
+    house.marks.close()
+
+
+def test_a_file_that_is_still_read_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door is told nothing more."""
+    house = House(tmp_path)
+    late = reading(house, monkeypatch)
+    told = len(house.told)
+    house.marks.close()
+    assert (True, told) == (late.cancelled(), len(house.told))

@@ -7,5 +7,5 @@ from tarry.share import Share
 
 def test_what_is_not_said() -> None:
     """Nobody counts, and nobody asks."""
-    share = Share(worker=2, workers=4, sockets=())
-    assert (1, None, "") == (share.incarnation, share.census, share.control)
+    share = Share(worker=2, sockets=())
+    assert (1, None, "", None) == (share.incarnation, share.census, share.control, share.begun_with)

@@ -16,7 +16,6 @@ import asyncio
 import os
 import random
 import ssl
-import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +24,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from tarry.clocks import SystemClock
 from tarry.config.compile import door_rules, fingerprint, policy, relief
+from tarry.config.lists import read_lists
 from tarry.config.load import Loaded
 from tarry.config.restart import waiting
 from tarry.config.schema import Config
@@ -36,7 +37,7 @@ from tarry.core.admission import Networks
 from tarry.core.client import Endpoint
 from tarry.core.facts import Resolver
 from tarry.counting import Counting
-from tarry.handoffs import given_away_to, make_backend
+from tarry.handoffs import given_away_to, make_backend, tls_of
 from tarry.lookups import Lookups, Succession
 from tarry.marks import Marks
 from tarry.memory import Memory, Questions, open_memory
@@ -45,7 +46,6 @@ from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
 from tarry.net.listener import Listener, listen
-from tarry.net.tls import server_context
 from tarry.record import schema
 from tarry.record.tally import Tally
 from tarry.share import Share
@@ -59,16 +59,6 @@ LOOK_EVERY = 0.1
 """Seconds between two looks at who is still in, while it retires."""
 FIRST_PROBE = 2.0
 """Seconds that the start waits for the MTA's first answer; it goes on asking afterwards."""
-
-
-class SystemClock:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 class Server:
@@ -90,7 +80,8 @@ class Server:
         folder: Path | None = None,
         incarnation: int = 0,
     ) -> None:
-        self._config = self._begun_with = config
+        self._config = config
+        self._begun_with = (share.begun_with if share is not None else None) or config
         self._folder = folder or Path()
         self._observe = observe
         self._share = share
@@ -162,9 +153,11 @@ class Server:
             self.notes.append(note)
         self._asked = Succession(loop)
         try:
-            self._memory = open_memory(loop, self._clock, config, self._asked, self._on_store)
+            self._memory = open_memory(loop, self._clock, self._begun_with, self._asked, self._on_store)
         except ValueError as fault:
             self.notes.append(f"nothing is remembered: store.url: {fault}")
+        if self._memory is not None:
+            self._memory.change(config)
         terms = self._terms(config)
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
@@ -175,7 +168,7 @@ class Server:
         self._sink.start()
         draw = random.Random().random
         ids = SessionIds(self._clock.wall(), self._incarnation)
-        self._counting = Counting(self._clock, config, self._share)
+        self._counting = Counting(self._clock, self._begun_with, self._share)
         self._front = Front(
             loop,
             self._clock,
@@ -189,7 +182,8 @@ class Server:
             on_load=partial(self._on_stress, "load"),
             on_close=self._on_close,
         )
-        self._marks = Marks(loop, self._clock, config, self._folder, self._front.mark, self._on_lists)
+        lists = read_lists(config.exempt.files, config.deny.files, self._folder)
+        self._marks = Marks(loop, self._clock, lists, self._front.mark, self._on_lists)
         self._marks.start()
         self._counting.start(self._front.heavy)
         self._asking = loop.create_task(terms.backend.keep_asking())
@@ -307,7 +301,7 @@ class Server:
             self._record(schema.Config(new, ok=False, why=f"it cannot be taken: {fault!r}"[:1000]))
             return False
         self._asked.succeed(self._lookups)
-        self._marks.change(loaded.config)
+        self._marks.change(loaded.lists)
         if self._memory is not None:
             self._memory.change(loaded.config)
         unchanged = waiting(self._begun_with, loaded.config)
@@ -347,8 +341,7 @@ class Server:
 
     def _terms(self, config: Config) -> Terms:
         backend = make_backend(config, on_health=self._on_health, children=self._children)
-        if config.tls.mode == "terminate" or config.listen.smtps:
-            self._tls = server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+        self._tls = tls_of(config) or self._tls
         rules = policy(config, observe=self._observe, remembers=self._memory is not None)
         self._lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
         resolver: Resolver | None = self._asked if self._lookups.resolver is not None else None

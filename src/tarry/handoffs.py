@@ -1,4 +1,4 @@
-"""handoffs - wiring: the MTA that a configuration names, and how clients get there.
+"""handoffs - wiring: the MTA that a configuration names, how clients get there, and the TLS that ends here before.
 
 Promises  Nothing is connected here.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from ssl import SSLContext
 
 from tarry.config.places import UnixSocket
 from tarry.config.schema import Config
@@ -16,6 +17,7 @@ from tarry.net.children import Children, CommandConnector, RunFor
 from tarry.net.maildir import MaildirConnector, prepare
 from tarry.net.mta_tls import MtaTls, make_context
 from tarry.net.passing import PassConnector, PassTo
+from tarry.net.tls import server_context
 
 
 def given_away_to(config: Config) -> PassTo | RunFor | None:
@@ -26,6 +28,13 @@ def given_away_to(config: Config) -> PassTo | RunFor | None:
     if handoff.mode == "exec" and handoff.stdio == "socket":
         return RunFor(handoff.command, handoff.max_children)
     return None
+
+
+def tls_of(config: Config) -> SSLContext | None:
+    """Return what TLS with clients needs; None where none ends here. Raises OSError where the certificate cannot be used."""
+    if config.tls.mode != "terminate" and not config.listen.smtps:
+        return None
+    return server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
 
 
 def make_backend(config: Config, *, on_health: Callable[[bool, str], None], children: Children | None = None) -> Backend:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tarry.clocks import SystemClock
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.lists import marked
 from tarry.config.load import Loaded, load
@@ -70,17 +71,7 @@ def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: St
         visit.log.flush()
 
 
-class _Clock:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
-
-
-_CLOCK = _Clock()
+_CLOCK = SystemClock()
 
 
 class _Visit:
@@ -121,7 +112,7 @@ class _Visit:
         """Take the client from the door to its end. Returns the exit status, or never."""
         teaser = ""
         door = Door(door_rules(self._config))
-        door.marked = marked(self._lists, time.time())
+        door.marked = marked(self._lists.words, time.time())
         match door.admit(self._packed, self._client.address, self._accepted_at):
             case Admitted.EXEMPT:
                 self._emit(self._connect(0.0, "exempt"), self._accepted_at)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tarry.config.schema import Config
 from tarry.sockets import Open
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What worker number ``worker`` of ``workers`` has; the first one is number 1."""
+    """What worker number ``worker`` has; the first one is number 1."""
 
     worker: int
-    workers: int
     sockets: tuple[Open, ...]
     """Where it listens. The worker closes them."""
     incarnation: int = 1
@@ -28,3 +28,5 @@ class Share:
     """Somebody else has the sockets too, and serves until all workers do."""
     control: str = ""
     """The path of its own control socket, "" for none."""
+    begun_with: Config | None = None
+    """The configuration at the start of all, by which things are opened that stay until a restart; None for the worker's own."""

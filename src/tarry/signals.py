@@ -8,8 +8,6 @@ Not here  The same for several workers: workers/supervisor.
 from __future__ import annotations
 
 import asyncio
-import signal
-import time
 from collections.abc import Callable, Coroutine
 
 from tarry.config.load import Loaded
@@ -17,6 +15,7 @@ from tarry.core.client import Endpoint
 from tarry.daemon import Server
 from tarry.net.notify import Notifier
 from tarry.workers import takeover
+from tarry.workers.fork import ASKING
 from tarry.workers.takeover import Successor
 
 
@@ -57,7 +56,7 @@ class _Serving:
 
     async def serve(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        for number in ASKING:
             loop.add_signal_handler(number, self._asked.put_nowait, number.name)
         await self._server.start()
         self._on_ready(self._server)
@@ -78,7 +77,7 @@ class _Serving:
         match what:
             case "SIGHUP":
                 if self._reload is not None and not self._ending:
-                    self._notifier.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+                    self._notifier.tell_reloading()
                     self._server.reload(self._reload())
                     self._notifier.tell(READY=1)
             case "SIGUSR2":

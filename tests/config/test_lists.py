@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarry.config import lists
-from tarry.config.lists import Entry, Lists, changed, marked, mended, networks_at, read, read_lists, read_until, stamp_of
+from tarry.config.lists import Entry, Lists, marked, mended, read, read_lists, read_until, stamp_of
 from tarry.config.load import load
 from tarry.config.origin import Problem, Severity
 from tarry.config.values import Wrong
@@ -149,11 +149,11 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_lines_end(tmp_path: Path) -> None:
-    """A line holds before its date, and not from there on; what lies in a file twice is there once."""
+    """A line holds before its date, and not from there on; what lies in a file twice holds as long as either."""
     entries = read(written(tmp_path, "192.0.2.7 until=2026-12-31\n10.0.0.0/8\n10.0.0.0/8 until=2026-12-31\n")).entries
-    both = [ip_network("192.0.2.7"), ip_network("10.0.0.0/8")]
-    assert both == networks_at(entries, END_OF_2026 - 0.001)
-    assert both[1:] == networks_at(entries, END_OF_2026)
+    for now, expected in ((END_OF_2026 - 0.001, [False, False]), (END_OF_2026, [None, False])):
+        table = marked([(entry, False) for entry in entries], now)
+        assert expected == [table.find(ip_address(host).packed) for host in ("192.0.2.7", "10.0.0.1")]
     assert [True, False] == [entries[0].holds(END_OF_2026 - 1), entries[0].holds(END_OF_2026)]
     assert entries[1].holds(END_OF_2026)
 
@@ -231,13 +231,9 @@ def test_changes_are_seen(tmp_path: Path) -> None:
     assert not Lists().has_changed()
 
 
-def test_changes_of_given_files(tmp_path: Path) -> None:
-    """The same for whoever keeps the stamps."""
-    path = written(tmp_path, "192.0.2.7\n")
-    stamps = [stamp_of(path), stamp_of(Path("a\0b"))]
-    assert not changed([path, Path("a\0b")], stamps)
-    path.write_text("")
-    assert changed([path, Path("a\0b")], stamps)
+def test_a_name_that_no_file_can_have() -> None:
+    """It changes as little as a file that is not there."""
+    assert stamp_of(Path("a\0b")) == stamp_of(Path("gone"))
 
 
 # In a configuration.
@@ -264,5 +260,5 @@ def test_what_the_door_is_told(tmp_path: Path) -> None:
     written(tmp_path, "198.51.100.7\n", "good")
     found = read_lists(["good"], ["bad"], tmp_path)
     for now, expected in ((1.7e9, [False, True, False]), (1.8e9, [None, True, False])):
-        table = marked(found, now)
+        table = marked(found.words, now)
         assert expected == [table.find(ip_address(host).packed) for host in ("192.0.2.1", "198.51.100.7", "198.51.100.8")]

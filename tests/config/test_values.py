@@ -206,17 +206,10 @@ def test_a_list_tells_which_element_is_wrong() -> None:
     kind = values.listed(values.whole(0, 9, "digit"), "digits", "[1]")
     with pytest.raises(Wrong) as caught:
         kind.read([1, 2, 30])
-    assert 2 == caught.value.index
+    assert (2,) == caught.value.index
 
 
 def test_mapped_kinds_use_other_names() -> None:
     """A mapped kind translates both ways."""
     kind = values.mapped(values.choice("on", "off"), lambda word: word == "on", lambda value: "on" if value else "off")
     assert (True, "off") == (kind.read("on"), kind.write(False))
-
-
-def test_anything_is_kept() -> None:
-    """A key of a later version takes whatever it is given."""
-    kind = values.anything("zones", {})
-    assert [{"a": 1}] == kind.write(kind.read([{"a": 1}]))
-    assert "x" == kind.write(kind.read("x"))

@@ -124,6 +124,21 @@ def test_what_needs_a_restart_is_told_by_each_worker(front: Tarry) -> None:
     assert ["listen.workers as before until a restart"] * 2 == [each["why"] for each in told]
 
 
+def test_a_worker_that_is_replaced_does_not_take_it_either(tmp_path: Path) -> None:
+    """Else it would remember clients in another place than the other workers."""
+    other = tmp_path / "other.db"
+    with Tarry(WORKERS, wait="0s") as tarry:
+        tarry.wait_records(2, ev="start")
+        tarry.write({**tarry.config, "store": {"url": f"sqlite:{other}"}})
+        tarry.reload()
+        tarry.wait_records(2, ev="config")
+        os.kill(workers(tarry)[1], signal.SIGKILL)
+        tarry.wait_records(3, ev="start")
+        tarry.reload()
+        told = tarry.wait_records(4, ev="config")
+        assert (["store.url as before until a restart"] * 4, False) == ([each["why"] for each in told], other.exists())
+
+
 def test_a_stop_under_load(front: Tarry) -> None:
     """SIGTERM drains all workers: every message that was acknowledged is there, and the others heard 421 or were not let in."""
     with Load(front.port, pause=0.02) as load:

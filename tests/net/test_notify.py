@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -47,6 +48,17 @@ def test_an_abstract_socket_is_named_with_an_at() -> None:
         sock.bind("\0" + name)
         Notifier({"NOTIFY_SOCKET": f"@{name}"}, os.getpid()).tell(STOPPING=1)
         assert b"STOPPING=1" == sock.recv(200)
+
+
+def test_a_reload_is_told_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sd_notify(3) wants it, in microseconds of the monotonic clock."""
+    told: list[dict[str, object]] = []
+    one = Notifier({}, os.getpid())
+    monkeypatch.setattr(one, "tell", lambda **values: told.append(values))
+    before = time.monotonic()
+    one.tell_reloading()
+    assert [["RELOADING", "MONOTONIC_USEC"]] == [list(each) for each in told]
+    assert before - 1e-6 <= int(str(told[0]["MONOTONIC_USEC"])) / 1e6 <= time.monotonic()
 
 
 @pytest.mark.parametrize("path", ["", "/nonexistent/notify", "@nobody-listens-here"])

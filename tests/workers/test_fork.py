@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tarry.workers.channel import Alive, Channel
-from tarry.workers.fork import EX_SOFTWARE, Signals, fork
+from tarry.workers.fork import ASKING, EX_SOFTWARE, Signals, fork
 from tests.side import descriptors
 
 
@@ -48,7 +48,8 @@ def test_a_child_has_its_side_of_a_channel_and_ends_with_its_status(signals: Sig
 
     def body(channel: Channel) -> int:
         channel.send(Alive())
-        os.kill(os.getpid(), signal.SIGTERM)
+        for number in ASKING:
+            os.kill(os.getpid(), number)
         return 7
 
     let_go: list[int] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -51,6 +52,22 @@ def test_a_file_that_cannot_be_read(is_there: bool) -> None:
     if is_there:
         FILE.write_bytes(b"\xff\xfe")
     assert "" != reread(FILE).why
+
+
+def test_a_file_that_is_not_there_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read once: what is found good is what the workers get, and never the defaults in its place."""
+    FILE.write_text('[hold]\nwait = "7s"\n')
+    opened, tries = Path.open, []
+
+    def open_late(path: Path, *args: Any, **more: Any) -> IO[Any]:
+        tries.append(path)
+        if len(tries) == 1:
+            raise FileNotFoundError(2, "No such file or directory")
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", open_late)
+    found = reread(FILE)
+    assert ("", True, 1) == (found.text, "no such file" in found.why, len(tries))
 
 
 def test_a_certificate_that_fits() -> None:

@@ -77,9 +77,11 @@ def test_one_that_does_not_come_up(sockets: list[Open], command: list[str], why:
 
 
 def test_one_that_is_too_late(sockets: list[Open]) -> None:
-    """It is ended, once and again."""
+    """It is ended, once and again, and leaves no zombie."""
     with closing(begin(sockets, os.environ, command=["/bin/sleep", "60"])) as successor:
         successor.end()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(successor.pid, os.WNOHANG)
         assert "ended" == said(successor)
         assert "it was killed" == successor.why()
         successor.end()

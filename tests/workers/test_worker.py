@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 def duty(text: str = "[limits]\ndrain = '5s'", alive_every: float = 0.0) -> Duty:
     config = config_of(f"{text}\n[store]\nurl = 'none'\n[control]\nsocket = ''\n")
-    share = Share(worker=2, workers=2, sockets=tuple(open_sockets(config.listen, [])), incarnation=0x1F)
+    share = Share(worker=2, sockets=tuple(open_sockets(config.listen, [])), incarnation=0x1F)
     return Duty(config, Path("tarry.toml"), False, Log("log", "json"), share, alive_every)
 
 
@@ -200,18 +199,14 @@ def test_it_cannot_start() -> None:
     assert (1, "Not a directory", "file/mail") == (status, report.text, report.file[:9])
 
 
-def test_signals_are_for_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C reaches every process of a terminal."""
+def test_its_status_is_that_of_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which runs nothing but the worker."""
     monkeypatch.setattr(worker, "run", lambda main: main.close() or 5)
-    before = {number: signal.getsignal(number) for number in worker.IGNORED}
     ours, theirs = make_pair()
     given = duty()
     try:
         assert 5 == work(given, theirs)
-        assert {signal.SIG_IGN} == {signal.getsignal(number) for number in worker.IGNORED}
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for channel in (ours, theirs):
             channel.close()
         assert given.share is not None

@@ -24,14 +24,14 @@ from tarry.cli.opened import Memory
 from tarry.cli.recorded import Session
 from tarry.cli.who import Who
 from tarry.config.compile import policy
-from tarry.config.lists import networks_at
+from tarry.config.lists import marked
 from tarry.config.load import Loaded
 from tarry.config.spelling import printable
 from tarry.core.admission import Networks
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.history import Entry, known
 from tarry.core.hold import class_of
-from tarry.core.marked import Marked
+from tarry.marks import words_of
 from tarry.rehearsal.conclusion import conclude, ending_of
 from tarry.rehearsal.given import Given, unknown
 from tarry.rehearsal.keys import Keys, LineOf
@@ -129,10 +129,8 @@ def _forecast(address: IPv4Address | IPv6Address, loaded: Loaded, memory: Memory
 
 def _marked(made: House, address: IPv4Address | IPv6Address, loaded: Loaded, now: float, past: Past | None) -> House:
     """Return the house whose door knows what was said by hand, and by files."""
-    said = [(network, True) for network in networks_at(loaded.lists.exempt, now)]
-    said += [(network, False) for network in networks_at(loaded.lists.deny, now)]
-    said += [(ip_network(mark.what), mark.action == "allow") for mark in (past.marks if past is not None else ())]
-    word = Marked.of(said).find(address.packed)
+    words = [*loaded.lists.words, *words_of(past.marks if past is not None else ())]
+    word = marked(words, now).find(address.packed)
     if word is None:
         return made
     rules = replace(made.rules, deny=Networks(), exempt=_EVERYBODY) if word else replace(made.rules, deny=_EVERYBODY)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tarry.config.keys import CHECKS, SETTINGS, Key, flat, keys, manual, summary
+from tarry.config.keys import CHECKS, SETTINGS, Key, flat, keys_of, manual, summary
 from tarry.config.schema import CheckConfig, Config
 from tarry.config.spelling import spell
 from tarry.config.values import write_span
@@ -87,7 +87,6 @@ def explain(config: Config, name: str) -> Explanation:
     one = config.checks[name]
     check = one.check
     values = flat(config)
-    own = [key for key in keys(config.registry).values() if key.name.startswith(f"{CHECKS}{name}.")]
     return Explanation(
         name=name,
         title=summary(check),
@@ -95,7 +94,7 @@ def explain(config: Config, name: str) -> Explanation:
         complaint=check.complaint,
         file=_file_of(one),
         reasons=tuple(_told(config, one, code, meaning) for code, meaning in check.codes.items()),
-        keys=tuple((key, values[key.name]) for key in own),
+        keys=tuple((key, values[key.name]) for key in keys_of(CHECKS + name, config.registry)),
     )
 
 

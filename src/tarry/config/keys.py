@@ -91,7 +91,7 @@ SETTINGS: Mapping[str, tuple[Kind, str]] = {
         "said) and {id} are filled in.",
     ),
     "codes": (
-        values.anything("table of actions", {"type": "object"}),
+        Kind("table of actions", lambda value: value),  # what each check makes of it: codes_of
         "Actions of single codes, where they differ from action.",
     ),
     "reply": (
@@ -109,6 +109,11 @@ _KEPT = 4
 def tables(checks: Checks = REGISTRY) -> tuple[Table, ...]:
     """Return every table, in the order of a configuration file."""
     return tuple(_walk(Config, "", checks))
+
+
+def keys_of(table: str, checks: Checks = REGISTRY) -> tuple[Key, ...]:
+    """Return the keys of one table, none where there is no such table."""
+    return next((one.keys for one in tables(checks) if one.name == table), ())
 
 
 @lru_cache(_KEPT)
@@ -306,10 +311,6 @@ def _fill(cls: type[Any], prefix: str, given: Mapping[str, object], checks: Chec
 
 
 def _fill_check(check: Check, given: Mapping[str, object], checks: Checks) -> CheckConfig:
-    said = {
-        name.rpartition(".")[2]: given.get(name, known.default)
-        for name, known in keys(checks).items()
-        if name.startswith(f"{CHECKS}{check.name}.")
-    }
+    said = {key.last: given.get(key.name, key.default) for key in keys_of(CHECKS + check.name, checks)}
     settings = Settings(**typing.cast("dict[str, Any]", {name: said.pop(name) for name in SETTINGS}))
     return CheckConfig(settings=settings, options=check.options(**said), check=check)

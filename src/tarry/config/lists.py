@@ -11,8 +11,8 @@ Promises  Bad content never raises: each mistake is a `Problem` with its file, l
           are read. One about a file as a whole has no line, and the loader gives it the place where the file is named. Bits right
           of a prefix are cut off with a warning; what is there twice, a byte order mark and CR LF are fine. A hundred thousand
           lines take less than a second.
-Changes   `Lists.has_changed` compares what the files are now with what they were when they were opened to be read, so that no
-          change falls in between; `read_lists` reads them again.
+Changes   `has_changed` compares what a file is now with what it was when it was opened to be read, so that no change falls in
+          between; `again` reads what has changed.
 Not here  Watching, and what becomes of a file that is bad at the second reading: who serves.
 """
 
@@ -60,6 +60,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return not self.until or now < self.until
 
 
+Word: TypeAlias = tuple[Entry, bool]
+"""What is said of a network: True for allow, False for deny."""
+
+
 class Read(NamedTuple):
     """What a file says, and what is wrong with it."""
 
@@ -75,6 +79,14 @@ class File(msgspec.Struct, frozen=True):
     path: Path
     stamp: Stamp
     read: Read
+
+    def has_changed(self) -> bool:
+        """True when it is not what it was when it was read: other content, another file, or gone. One stat(2)."""
+        return stamp_of(self.path) != self.stamp
+
+    def again(self) -> File:
+        """Return it as it is now, itself where it has not changed."""
+        return _file(self.key, self.named, self.path) if self.has_changed() else self
 
 
 class Lists(msgspec.Struct, frozen=True):
@@ -93,22 +105,30 @@ class Lists(msgspec.Struct, frozen=True):
         return self._of("deny.files")
 
     @property
+    def words(self) -> list[Word]:
+        """What they say; of two words about the same network the last one counts."""
+        return [*((entry, True) for entry in self.exempt), *((entry, False) for entry in self.deny)]
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with any."""
         return tuple(problem for file in self.files for problem in file.read.problems)
 
     def has_changed(self) -> bool:
-        """True when a file is not what it was when it was read: other content, another file, or gone. One stat(2) for each."""
-        return any(stamp_of(file.path) != file.stamp for file in self.files)
+        """True when one of them has."""
+        return any(file.has_changed() for file in self.files)
+
+    def again(self) -> Lists:
+        """Return them as they are now."""
+        return Lists(tuple(file.again() for file in self.files))
 
     def _of(self, key: str) -> tuple[Entry, ...]:
         return tuple(entry for file in self.files if file.key == key for entry in file.read.entries)
 
 
-def marked(lists: Lists, now: float) -> Marked:
-    """Return what the files say at *now* (UTC epoch seconds), for the door."""
-    said = [(entry.network, True) for entry in lists.exempt if entry.holds(now)]
-    return Marked.of([*said, *((entry.network, False) for entry in lists.deny if entry.holds(now))])
+def marked(words: Iterable[Word], now: float) -> Marked:
+    """Return what is said at *now* (UTC epoch seconds), for the door."""
+    return Marked.of((entry.network, allow) for entry, allow in words if entry.holds(now))
 
 
 def read_lists(exempt: Sequence[str], deny: Sequence[str], folder: Path) -> Lists:
@@ -120,16 +140,6 @@ def read_lists(exempt: Sequence[str], deny: Sequence[str], folder: Path) -> List
 def read(path: Path, where: str = "", named: str = "") -> Read:
     """Read one file. *where* is the key that names it, *named* how problems call it (the path, where it is not given)."""
     return _file(where, named or str(path), path).read
-
-
-def networks_at(entries: Iterable[Entry], now: float) -> list[Network]:
-    """Return the networks of the lines that hold at *now* (UTC epoch seconds), each once."""
-    return list(dict.fromkeys(entry.network for entry in entries if not entry.until or now < entry.until))
-
-
-def changed(paths: Iterable[Path], since: Iterable[Stamp]) -> bool:
-    """True when one of these files is not what its stamp says."""
-    return any(stamp_of(path) != stamp for path, stamp in zip(paths, since, strict=True))
 
 
 def stamp_of(path: Path) -> Stamp:

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tarry.checks import REGISTRY
 from tarry.config import document, problems
 from tarry.config.document import Document
-from tarry.config.keys import CHECKS, Checks, Key, build, groups, keys, tables
+from tarry.config.keys import CHECKS, Checks, build, groups, keys, keys_of, tables
 from tarry.config.lists import Lists, read_lists
 from tarry.config.origin import DEFAULT, ConfigError, Origin, Problem
 from tarry.config.schema import PRESETS, Config
@@ -38,12 +38,13 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration with the story of its values. ``origins`` has an entry for every key; ``lists`` is what the files of
-    exempt.files and deny.files hold."""
+    exempt.files and deny.files hold; ``text`` is what was read."""
 
     config: Config
     origins: Mapping[str, Origin]
     problems: tuple[Problem, ...]
     lists: Lists = Lists()
+    text: str = ""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -96,7 +97,8 @@ def load(
     if text is None and path is not None:
         text, trouble = _text_of(path)
         reading.problems += trouble
-    doc = document.read(text or "", reading.file, lines=lines)
+    text = text or ""
+    doc = document.read(text, reading.file, lines=lines)
     reading.problems += doc.problems
     _take_checks(reading, doc, flags, path, checks)
     _take_preset(reading, doc, flags)
@@ -113,7 +115,7 @@ def load(
     found = sorted(dict.fromkeys(reading.problems), key=lambda problem: (problem.line, not problem.is_error))
     lists = read_lists(config.exempt.files, config.deny.files, path.parent if path is not None else Path())
     of_lists = (_named_there(problem, reading, origins) for problem in lists.problems)
-    return Loaded(config, MappingProxyType(origins), (*found, *of_lists), lists)
+    return Loaded(config, MappingProxyType(origins), (*found, *of_lists), lists, text)
 
 
 def preset_text(name: str) -> str:
@@ -188,8 +190,7 @@ def _take(reading: _Reading, found: Mapping[str, object], doc: Document, origin:
         except Wrong as wrong:
             reading.bad[name] = said
             for one in (wrong, *wrong.others):
-                within = () if one.index is None else one.index if isinstance(one.index, tuple) else (one.index,)
-                line = doc.line((*path, *within))
+                line = doc.line((*path, *one.index))
                 reading.problems.append(Problem(name, one.what, one.fix, file=reading.file, line=line))
 
 
@@ -225,7 +226,7 @@ def _unknown(path: tuple[str, ...], value: object, checks: Checks) -> tuple[str,
         )
     if ".".join(path) in keys(checks):
         return "the quotes make one name of it", f"write {'.'.join(path)} without quotes"
-    siblings = [one.last for one in _keys_of(above, checks)]
+    siblings = [one.last for one in keys_of(above, checks)]
     inner_tables = [one.removeprefix(f"{above}." if above else "") for one in groups(checks) if one.rpartition(".")[0] == above]
     if isinstance(value, dict) and not (siblings and above):
         meant = nearest(last, inner_tables) or next((one for one in sorted(groups(checks)) if one.rpartition(".")[2] == last), "")
@@ -253,10 +254,6 @@ def _elsewhere(last: str, elsewhere: list[str], registry: Checks) -> str:
     named = [f"[{table}]" if table else "the top of the file" for table in plain[:3]]
     named += ["each [checks.NAME]"] if len(checks) == len(registry) else [f"[{table}]" for table in checks[:3]]
     return f"{last} belongs to {_some(named, last_word='or')}: put it below that heading" if named else ""
-
-
-def _keys_of(table_name: str, checks: Checks) -> tuple[Key, ...]:
-    return next((table.keys for table in tables(checks) if table.name == table_name), ())
 
 
 def _some(names: Iterable[str], *, last_word: str = "and") -> str:

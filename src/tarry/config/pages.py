@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tarry.checks import REGISTRY
 from tarry.config.explanation import Explanation, changing, explain
-from tarry.config.keys import CHECKS, Checks, tables
+from tarry.config.keys import CHECKS, Checks, keys_of
 from tarry.config.render import cell, code, key_rows, own_keys
 from tarry.config.schema import Config
 from tarry.core.result import Action
@@ -73,8 +73,7 @@ def _lines(one: Explanation, checks: Checks) -> Iterator[str]:
     if not any(told.action.refuses for told in one.reasons):
         yield f"With an action that refuses, the client is told: {one.complaint}."
         yield ""
-    table = next(table for table in tables(checks) if table.name == CHECKS + one.name)
-    own = own_keys(table)
+    own = own_keys(keys_of(CHECKS + one.name, checks))
     yield "## Keys"
     yield ""
     if own:

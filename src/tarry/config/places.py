@@ -179,43 +179,39 @@ network = Kind("network", _read_network, str, {"type": "string"})
 networks = listed(network, "list of networks", '["192.0.2.0/24"]')
 
 
-def _read_header(value: object) -> str:
+def _of_form(value: object, form: re.Pattern[str], longest: int, called: str, what: str, fix: str) -> str:
+    """Return a text of this form, or none; else raise Wrong with *what* and *fix*, or for its length."""
     if value == "":
         return ""
-    if isinstance(value, str) and len(value) <= _HEADER_LIMIT and _HEADER.fullmatch(value):
+    if isinstance(value, str) and len(value) > longest:
+        raise Wrong(f"{called} has {len(value)} characters", f"keep to {longest}")
+    if isinstance(value, str) and form.fullmatch(value):
         return value
-    if isinstance(value, str) and len(value) > _HEADER_LIMIT:
-        raise Wrong(f"the header has {len(value)} characters", f"keep to {_HEADER_LIMIT}")
-    raise Wrong(f"{shown(value)} is not a header line", 'write "Name: value" in printable ASCII, such as "X-Tarry: {reason}"')
+    raise Wrong(what, fix)
+
+
+def _read_header(value: object) -> str:
+    fix = 'write "Name: value" in printable ASCII, such as "X-Tarry: {reason}"'
+    return _of_form(value, _HEADER, _HEADER_LIMIT, "the header", f"{shown(value)} is not a header line", fix)
 
 
 header = Kind("header line", _read_header, schema={"type": "string", "pattern": r"^([!-9;-~]+: ?[!-~][ -~]*)?$"})
 
 
 def _read_reply(value: object) -> str:
-    if value == "":
-        return ""
-    if isinstance(value, str) and len(value) > _REPLY_LIMIT:
-        raise Wrong(f"the reply has {len(value)} characters", f"keep to {_REPLY_LIMIT}")
-    if isinstance(value, str) and _REPLY.fullmatch(value):
-        return value
-    if isinstance(value, str) and ("\r" in value or "\n" in value):
-        raise Wrong("the reply holds a line break", "write one line: tarry adds the line end itself")
+    what = f"{shown(value)} is neither a reply that refuses nor the 250 of a discard"
     fix = 'write a code from 400 to 599 (or 250), a blank and text in printable ASCII, such as "550 5.7.1 Not accepted [{id}]"'
-    raise Wrong(f"{shown(value)} is neither a reply that refuses nor the 250 of a discard", fix)
+    if isinstance(value, str) and ("\r" in value or "\n" in value):
+        what, fix = "the reply holds a line break", "write one line: tarry adds the line end itself"
+    return _of_form(value, _REPLY, _REPLY_LIMIT, "the reply", what, fix)
 
 
 reply = Kind("reply line", _read_reply, schema={"type": "string", "pattern": r"^((250|[45][0-9][0-9]) [ -~]*[!-~])?$"})
 
 
 def _read_url(value: object) -> str:
-    if value == "":
-        return ""
-    if isinstance(value, str) and len(value) > _URL_LIMIT:
-        raise Wrong(f"it has {len(value)} characters", f"keep to {_URL_LIMIT}")
-    if isinstance(value, str) and _URL.fullmatch(value):
-        return value
-    raise Wrong(f"{shown(value)} is no URL", 'write all of it, such as "https://mail.example.org/refused"')
+    fix = 'write all of it, such as "https://mail.example.org/refused"'
+    return _of_form(value, _URL, _URL_LIMIT, "it", f"{shown(value)} is no URL", fix)
 
 
 url = Kind("URL", _read_url, schema={"type": "string", "maxLength": _URL_LIMIT, "pattern": r"^([a-z]+:[!-~]+)?$"})

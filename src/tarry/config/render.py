@@ -107,14 +107,14 @@ def _check_lines(table: Table, check: Check) -> Iterator[str]:
         yield f"What clients are told, and how to change it: [checks/{check.name}.md](checks/{check.name}.md)."
     yield ""
     yield from code_rows(check)
-    own = own_keys(table)
+    own = own_keys(table.keys)
     if own:
         yield from key_rows(own)
 
 
-def own_keys(table: Table) -> list[Key]:
-    """Return the keys of a check that only this one has."""
-    return [key for key in table.keys if key.last not in SETTINGS]
+def own_keys(some: Iterable[Key]) -> list[Key]:
+    """Return those keys of a check that only this one has."""
+    return [key for key in some if key.last not in SETTINGS]
 
 
 def code_rows(check: Check) -> Iterator[str]:

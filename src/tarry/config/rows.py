@@ -77,8 +77,7 @@ def _read_row(
             made[word] = kinds[word].read(value)
         except Wrong as wrong:
             for each in (wrong, *wrong.others):
-                inner = each.index if isinstance(each.index, tuple) else () if each.index is None else (each.index,)
-                yield Wrong(f"{word}: {each.what}", each.fix, index=(index, word, *inner))
+                yield Wrong(f"{word}: {each.what}", each.fix, index=(index, word, *each.index))
     for word in needed:
         if word not in row:
             yield Wrong(f"{word} is missing", f"write {word} = ...", index=(index,))

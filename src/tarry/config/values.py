@@ -39,10 +39,10 @@ DURATION_PATTERN = r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)"
 
 
 class Wrong(Exception):
-    """A value cannot be taken. ``index`` tells which element of a list is meant, or the way to it in a list of tables; ``others``
-    are further mistakes in the same value."""
+    """A value cannot be taken. ``index`` is the way to the element of a list or a table that is meant; ``others`` are further
+    mistakes in the same value."""
 
-    def __init__(self, what: str, fix: str, *, index: int | tuple[int | str, ...] | None = None) -> None:
+    def __init__(self, what: str, fix: str, *, index: tuple[int | str, ...] = ()) -> None:
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
@@ -162,7 +162,7 @@ def listed(kind: Kind, unit: str, example: str) -> Kind:
             try:
                 found.append(kind.read(one))
             except Wrong as wrong:
-                wrongs.append(Wrong(wrong.what, wrong.fix, index=index))
+                wrongs.append(Wrong(wrong.what, wrong.fix, index=(index,)))
         raise_all(wrongs)
         return tuple(found)
 
@@ -170,18 +170,6 @@ def listed(kind: Kind, unit: str, example: str) -> Kind:
         return [kind.write(one) for one in value]
 
     return Kind(unit, read, write, {"type": "array", "items": kind.schema})
-
-
-def anything(unit: str, schema: Mapping[str, object]) -> Kind:
-    """A value that is kept as it is: for keys of a later version."""
-
-    def read(value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
-
-    def write(value: object) -> object:
-        return list(value) if isinstance(value, tuple) else value
-
-    return Kind(unit, read, write, schema)
 
 
 def read_duration(value: object) -> float:

@@ -17,9 +17,9 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 from tarry.control import protocol
 from tarry.control.states import State
@@ -31,8 +31,8 @@ PATIENCE = 5.0
 _BACKLOG = 16
 _CREDENTIALS = struct.Struct("3i")
 
-Answer = Callable[[], Awaitable[State]]
-"""Tells the state."""
+Answer: TypeAlias = Callable[[], Coroutine[Any, Any, State]]
+"""Tells the state, in the event loop."""
 
 
 class ControlServer:

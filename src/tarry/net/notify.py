@@ -10,6 +10,7 @@ Source    sd_notify(3), sd_watchdog_enabled(3). The protocol is one datagram of 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import MutableMapping
 
 
@@ -33,3 +34,7 @@ class Notifier:
                 sock.sendto(message.encode("utf-8", "replace"), self._address)
         except OSError:
             pass  # ENOENT, ECONNREFUSED, EAGAIN
+
+    def tell_reloading(self) -> None:
+        """Say that the configuration is read again, until the next ``READY=1``."""
+        self.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)

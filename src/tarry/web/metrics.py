@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tarry.control.states import State
+from tarry.control.states import State, Store
 from tarry.record.tally import Histogram, Tally
 
 STRESSES = ("descriptors", "load")
@@ -61,9 +61,9 @@ def _stress(state: State) -> Figures:
     return {(what,): what in on for what in dict.fromkeys((*STRESSES, *sorted(on)))}
 
 
-def _store(read: Callable[[State], float]) -> Callable[[State], Figures]:
+def _store(read: Callable[[Store], float]) -> Callable[[State], Figures]:
     """Read a figure of the store; none where nothing is remembered."""
-    return lambda state: {(): read(state)} if state.store is not None else {}
+    return lambda state: {(): read(state.store)} if state.store is not None else {}
 
 
 METRICS = (
@@ -87,25 +87,25 @@ METRICS = (
         "tarry_store_up",
         "gauge",
         "1 if the memory of clients answers; no such metric where nothing is remembered.",
-        _store(lambda s: s.store is not None and s.store.ok),
+        _store(lambda one: one.ok),
     ),
     Told(
         "tarry_store_cached_entries",
         "gauge",
         "Clients whose memory is at hand in the process.",
-        _store(lambda s: s.store.cached if s.store else 0),
+        _store(lambda one: one.cached),
     ),
     Told(
         "tarry_store_waiting_changes",
         "gauge",
         "What is to be remembered and has not been written yet.",
-        _store(lambda s: s.store.waiting if s.store else 0),
+        _store(lambda one: one.waiting),
     ),
     Told(
         "tarry_store_lost_changes_total",
         "counter",
         "What was to be remembered and could not be written.",
-        _store(lambda s: s.store.lost if s.store else 0),
+        _store(lambda one: one.lost),
     ),
     Told(
         "tarry_worker_up",

@@ -17,16 +17,17 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any, TypeAlias
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from tarry.control.server import Answer
 from tarry.control.states import State, unhealthy
 from tarry.core.client import Endpoint
 from tarry.web.metrics import Fixed
@@ -38,9 +39,6 @@ PATIENCE_FOR_STATE = 2.0
 """Seconds; above the one second that the hub gives its workers."""
 _LOOK = 0.25
 """Seconds between looks at who has been there too long, and at whether it is to end."""
-
-Answer: TypeAlias = Callable[[], Awaitable[State]]
-"""Tells the state, in the event loop."""
 
 
 class Web:
@@ -97,10 +95,7 @@ class _Application:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _ask(self) -> State | None:
-        async def told() -> State:
-            return await self._answer()
-
-        asking = told()
+        asking = self._answer()
         try:
             asked = asyncio.run_coroutine_threadsafe(asking, self._loop)
         except RuntimeError:  # the loop has ended

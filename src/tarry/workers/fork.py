@@ -18,6 +18,8 @@ from typing import NoReturn, Self
 from tarry.workers.channel import Channel, make_pair
 
 EX_SOFTWARE = 70
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+"""Signals that ask a front door for something."""
 
 
 class Signals:
@@ -90,7 +92,7 @@ def _live(signals: Signals, body: Callable[[Channel], int], let_go: Callable[[],
         let_go()
         signals.close()
         # What systemd or a terminal sends to all processes is the supervisor's to hand on; until the child says otherwise.
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        for number in ASKING:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signals.unblock()

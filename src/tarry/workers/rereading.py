@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tarry.config.load import SIZE_LIMIT, load
+from tarry.config.load import load
 from tarry.config.schema import Config
-from tarry.handoffs import make_backend
-from tarry.net.tls import server_context
+from tarry.handoffs import make_backend, tls_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +26,17 @@ class Reread:
 
 def reread(path: Path) -> Reread:
     """Read the file at *path* and try it."""
-    text = _text_of(path)
-    loaded = load(path, text=text)
+    loaded = load(path)
     problems = [str(problem) for problem in loaded.problems]
     if loaded.errors:
         return Reread(loaded.config, "", tuple(problems), "; ".join(str(problem) for problem in loaded.errors)[:1000])
     config = loaded.config
     try:
-        if config.tls.mode == "terminate" or config.listen.smtps:
-            server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
+        tls_of(config)
         make_backend(config, on_health=lambda good, why: None)
     except OSError as fault:
         return Reread(config, "", (*problems, str(fault)), str(fault))
     except Exception as fault:  # a fault of tarry's own, which must not end the one that keeps the workers
         why = f"it cannot be taken: {fault!r}"
         return Reread(config, "", (*problems, why), why)
-    return Reread(config, text or "", tuple(problems))
-
-
-def _text_of(path: Path) -> str | None:
-    """Return the file's text, None where `load` is to say what is wrong with it."""
-    try:
-        raw = path.read_bytes()
-        return raw.decode("utf-8").replace("\r\n", "\n") if len(raw) <= SIZE_LIMIT else None
-    except (OSError, ValueError):
-        return None
+    return Reread(config, loaded.text, tuple(problems))

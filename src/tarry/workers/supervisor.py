@@ -31,7 +31,7 @@ from tarry.share import Share
 from tarry.sockets import Open
 from tarry.workers import takeover
 from tarry.workers.channel import Abort, Adopt, Channel, Drain, Failed, Ready, Release, Reload, Retire, Settle
-from tarry.workers.fork import Signals, fork
+from tarry.workers.fork import ASKING, Signals, fork
 from tarry.workers.hub import speak
 from tarry.workers.plan import Backoff, deal
 from tarry.workers.rereading import reread
@@ -87,6 +87,7 @@ class Supervisor:
         predecessor: Predecessor | None = None,
     ) -> None:
         self._duty = duty
+        self._begun_with = duty.config
         self._sockets = list(sockets)
         self._workers = workers
         self._notifier = notifier
@@ -116,7 +117,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until the workers have ended; return the exit status. Raises OSError where the first start fails."""
-        with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD) as self._signals:
+        with Signals(*ASKING, signal.SIGCHLD) as self._signals:
             gc.collect()
             gc.freeze()  # what is there stays, and its pages are shared for as long as nobody counts references in them
             while self._stage == 0 or self._processes:
@@ -285,17 +286,17 @@ class Supervisor:
             self._incarnation += 1
             share = Share(
                 worker=number,
-                workers=self._workers,
                 sockets=place.sockets,
                 incarnation=self._incarnation,
                 census=self._census,
                 takes_over=self._predecessor is not None,
                 control=self._control_of(number),
+                begun_with=self._begun_with,
             )
             duty = replace(self._duty, share=share)
             pid, channel = fork(self._signals, lambda theirs: work(duty, theirs), let_go=lambda: self._let_go(place.sockets))
         else:
-            config = self._duty.config
+            config = self._begun_with
             path = self._control
             pid, channel = fork(self._signals, lambda theirs: speak(config, path, self._workers, theirs), let_go=self._let_go)
         now = time.monotonic()
@@ -322,7 +323,7 @@ class Supervisor:
     def _reload(self) -> None:
         if self._stage or self._duty.path is None:
             return
-        self._notifier.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+        self._notifier.tell_reloading()
         found = reread(self._duty.path)
         for problem in found.problems:
             self._say(problem)

@@ -25,6 +25,7 @@ import msgspec
 
 from tarry.net.inherited import FIRST
 from tarry.sockets import OWN, Open
+from tarry.workers.fork import ASKING
 
 VARIABLE = "TARRY_TAKEOVER"
 PATIENCE = 60.0
@@ -77,17 +78,15 @@ class Successor:
 
     def why(self) -> str:
         """Return how it ended, for the operator. One that has closed ``fd`` and goes on is ended."""
-        if self.status is None:
-            self.end()
-            with suppress(ChildProcessError):
-                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.end()
         return f"its exit status is {self.status}" if self.status is not None and self.status >= 0 else "it was killed"
 
     def end(self) -> None:
-        """Stop it: it is too late. One that was waited for is nobody any more, and its number may be another's."""
+        """Stop it, for good. One that was waited for is nobody any more, and its number may be another's."""
         if self.status is None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self.pid, signal.SIGKILL)
+                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def close(self) -> None:
         os.close(self.fd)
@@ -125,7 +124,7 @@ def begin(
             environment,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in zip(lifted, places, strict=True)],
             setsigmask=(),
-            setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD),
+            setsigdef=(*ASKING, signal.SIGCHLD),
         )
     except BaseException:
         os.close(hears)

@@ -8,7 +8,6 @@ Making    In a process that was forked for it: `work` runs an event loop of its 
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ ORPHANED = "the supervisor is gone"
 """Why a worker stops that nobody keeps any more."""
 ALIVE_EVERY = 30.0
 """Seconds between two signs of life where no watchdog wants them sooner. A worker that gives none for twice as long is replaced."""
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,6 @@ class Duty:
 
 def work(duty: Duty, channel: Channel) -> int:
     """Serve until the supervisor has it end; return the exit status."""
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
     return run(_Worker(duty, channel).serve())
 
 

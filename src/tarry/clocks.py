@@ -1,0 +1,12 @@
+"""clocks - wiring: the clock of a process of tarry is that of the machine."""
+
+from __future__ import annotations
+
+import time
+
+
+class SystemClock:
+    """The machine's own clocks. Nothing of ours stands between: it is read for everything that happens."""
+
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
