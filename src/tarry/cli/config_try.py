@@ -221,7 +221,7 @@ class Trial:
         self.seed = seed
         self.played: Play = play(self.visit, self.house, given.look, random.Random(seed).random)
         self.ending: Ending = ending_of(self.played)
-        self.keys = Keys(self.loaded, self.house.policy, lines_of(self.loaded, self.file))
+        self.keys = Keys(self.loaded, self.house.policy, lines_of(self.file))
         self.steps: tuple[Step, ...] = steps_of(self.visit, self.house, self.played, self.keys)
 
     @property
@@ -323,7 +323,7 @@ def house(config: Config, refuses: int = 0, *, observe: bool = False, remembers:
     )
 
 
-def lines_of(loaded: Loaded, file: str | None) -> LineOf | None:
+def lines_of(file: str | None) -> LineOf | None:
     """Return what finds the lines of rows in the operator's file; it has been read once, and may be gone by now."""
     try:
         return document.read(Path(file).read_text(encoding="utf-8", errors="replace")).line if file else None

@@ -44,13 +44,14 @@ def _session(loaded: Loaded, file: str | None, id: str, where: Sources, memory: 
     if not found.sessions:
         click.echo(f"tarry explain: nothing is known of the session {id}: {'; '.join(_looked(where, found))}", err=True)
         return NOTHING
-    account = session_account.account_of(found.sessions[0], loaded, lines_of(loaded, file))
+    lines = lines_of(file)
+    account = session_account.account_of(found.sessions[0], loaded, lines)
     past, away = None, ""
     about: tuple[str, ...] = ()
     address = parse(account.close.client)
     if address is not None:  # not a Unix socket, by which nobody is known
         past, away = _past(memory, who(account.close.client))
-        about = tuple(explain_client.static(address, loaded, memory.now, lines_of(loaded, file)))
+        about = tuple(explain_client.static(address, loaded, memory.now, lines))
     if as_json:
         remembered = None if past is None else client_history.report(past, memory)
         _write(
@@ -89,8 +90,8 @@ def _client(loaded: Loaded, file: str | None, name: str, where: Sources, memory:
     subject, address = who(name), ip_address(normal(name))
     found = recorded.of_client(where, subject.key, LAST)
     past, away = _past(memory, subject)
-    notes = [*(() if found.sessions else _looked(where, found)), *found.unread]
-    account = explain_client.account_of(subject, address, loaded, memory, past, away, found.sessions, notes, lines_of(loaded, file))
+    notes = found.unread if found.sessions else _looked(where, found)
+    account = explain_client.account_of(subject, address, loaded, memory, past, away, found.sessions, notes, lines_of(file))
     if as_json:
         _write({"v": 1, **explain_client.report(account, memory)})
     else:
@@ -107,7 +108,7 @@ def _past(memory: Memory, subject: Who) -> tuple[Past | None, str]:
 
 
 def _looked(where: Sources, found: Found) -> list[str]:
-    """Return where was looked for records, where there were none."""
+    """Return where was looked for records, where there were none, and what could not be read."""
     if where.why:
         return [where.why]
     looked = ", ".join("standard input" if file == recorded.STDIN else file for file in found.files)
