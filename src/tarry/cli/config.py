@@ -23,6 +23,7 @@ import click
 from msgspec.structs import replace
 
 from tarry.checks import REGISTRY
+from tarry.cli.reader import may_leave
 from tarry.config import render
 from tarry.config.compile import destination, fingerprint
 from tarry.config.keys import build, flat, keys, toml_of
@@ -120,11 +121,12 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
     name = _name(ctx, file, option) or _DEFAULT_FILE
     loaded = _with_user(_with_store(_with_certificate(load(Path(name)))))
     failed = bool(loaded.errors or (strict and loaded.warnings))
-    if as_json:
-        click.echo(json.dumps(_report(name, loaded, failed), indent=2))
-    else:
-        told = [_told(problem) for problem in loaded.problems]
-        click.echo("\n".join([*told, *map(_fitted, _conclusion(name, loaded))]))
+    with may_leave():
+        if as_json:
+            click.echo(json.dumps(_report(name, loaded, failed), indent=2))
+        else:
+            told = [_told(problem) for problem in loaded.problems]
+            click.echo("\n".join([*told, *map(_fitted, _conclusion(name, loaded))]))
     ctx.exit(1 if failed else 0)
 
 

@@ -11,11 +11,9 @@ JSON     v is 1, and fields are only ever added. Times are seconds since the cli
 from __future__ import annotations
 
 import json
-import os
 import random
 import secrets
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -27,6 +25,7 @@ from rich.console import Console
 
 from tarry.cli.config_try_facts import Facts
 from tarry.cli.config_try_table import table
+from tarry.cli.reader import may_leave
 from tarry.config import document
 from tarry.config.compile import destination, door_rules, fingerprint, policy
 from tarry.config.load import Loaded, load
@@ -237,14 +236,11 @@ class Trial:
 
     def write(self, *, as_json: bool) -> None:
         """Write it all to standard output."""
-        try:
+        with may_leave():
             if as_json:
                 click.echo(json.dumps(self._report(), indent=2))
             else:
                 self._show()
-        except BrokenPipeError:
-            # The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(self) -> None:
         console = _Console()

@@ -12,10 +12,8 @@ Since    0.1
 import asyncio
 import ipaddress
 import json
-import os
 import re
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +28,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tarry.cli.probe_table import table
+from tarry.cli.reader import may_leave
 from tarry.probe.habits import NAMES, habits
 from tarry.probe.play import play
 from tarry.probe.steps import Habit, Options
@@ -176,15 +175,13 @@ def command(
     status = exit_status(findings, strict=strict)
     if status == EXIT_TRY_LATER:
         click.echo(f"tarry probe: {_unreachable(target, findings, endpoints)}", err=True)
-    try:
+    with may_leave():
         if as_json:
             click.echo(json.dumps(report(target, findings, status), indent=2))
         elif status != EXIT_TRY_LATER:
             show.final()
             console.print()
             console.print(summarise(findings), markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    except BrokenPipeError:
-        _silence_output()
     raise SystemExit(status)
 
 
@@ -198,20 +195,13 @@ def _show_presets(ctx: click.Context, names: Sequence[str], *, as_json: bool, as
     chosen = [case for case in probe_presets.cases() if case.habit.name in (names or (case.habit.name,))]
     rows = list(zip(*probe_presets.outcomes(chosen), strict=True))
     console = _Console()
-    try:
+    with may_leave():
         if as_markdown:
             click.echo(probe_preset_table.page(rows), nl=False)
         elif as_json:
             click.echo(json.dumps(probe_preset_table.report(rows), indent=2))
         else:
             console.print(probe_preset_table.shown(rows))
-    except BrokenPipeError:
-        _silence_output()
-
-
-def _silence_output() -> None:
-    """The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Console(Console):

@@ -9,7 +9,6 @@ JSON     v is 1, and fields are only ever added. With --watch one object a line.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -62,9 +61,6 @@ def command(ctx: click.Context, option: str | None, path: str | None, as_json: b
             ctx.exit(look.once())
         look.again_and_again(watch)
     except KeyboardInterrupt:
-        ctx.exit(0)
-    except BrokenPipeError:  # the reader (head, less) had enough, which click would call a failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ctx.exit(0)
 
 
