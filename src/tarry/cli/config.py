@@ -23,6 +23,7 @@ import click
 from msgspec.structs import replace
 
 from tarry.checks import REGISTRY
+from tarry.cli.file import DEFAULT_FILE, default_file
 from tarry.cli.reader import may_leave
 from tarry.config import render
 from tarry.config.compile import destination, fingerprint
@@ -39,7 +40,6 @@ from tarry.sinks.terminal import wants_colour
 from tarry.store.places import check_url
 from tarry.workers import privileges
 
-_DEFAULT_FILE = "tarry.toml"
 _KEY_WIDTH = 14  # the longest key is max_per_client
 _VALUE_WIDTH = 32  # what is longer pushes its origin to the next line
 _INDENT = 2
@@ -92,7 +92,7 @@ def command(ctx: click.Context, config_file: str | None) -> None:
 @click.pass_context
 def init(ctx: click.Context, file: str | None, option: str | None, force: bool) -> None:
     """Write FILE (tarry.toml) with every key as a comment, showing its default. "-" writes to standard output."""
-    name = _name(ctx, file, option) or _DEFAULT_FILE
+    name = _name(ctx, file, option) or DEFAULT_FILE
     text = render.commented_file()
     if name == "-":
         click.echo(text, nl=False)
@@ -118,7 +118,7 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
 
     Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 usage.
     """
-    name = _name(ctx, file, option) or _DEFAULT_FILE
+    name = _name(ctx, file, option) or DEFAULT_FILE
     loaded = _with_user(_with_store(_with_certificate(load(Path(name)))))
     failed = bool(loaded.errors or (strict and loaded.warnings))
     with may_leave():
@@ -186,7 +186,7 @@ def _with_store(loaded: Loaded) -> Loaded:
 @click.pass_context
 def show(ctx: click.Context, file: str | None, option: str | None, changed: bool, as_json: bool) -> None:
     """Show each value with where it comes from: default, preset, line of FILE (tarry.toml, when it is there), or flag."""
-    name = _name(ctx, file, option) or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    name = _name(ctx, file, option) or default_file()
     loaded = load(Path(name) if name else None)
     for problem in loaded.errors:
         click.echo(_told(problem), err=True)

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from tarry.cli.config_try_facts import Facts
 from tarry.cli.config_try_table import table
+from tarry.cli.file import default_file
 from tarry.cli.reader import may_leave
 from tarry.config import document
 from tarry.config.compile import destination, door_rules, fingerprint, policy
@@ -41,7 +42,6 @@ from tarry.rehearsal.steps import Step, steps_of
 from tarry.rehearsal.visit import FLOODS, MOST, Early, Visit
 
 EXIT_INTERRUPTED = 130
-_DEFAULT_FILE = "tarry.toml"
 _PLACES = ("connection", "client")
 _DEFAULTS = Visit(ip_address("192.0.2.1"))
 _LONGEST = 400
@@ -178,7 +178,7 @@ def command(
 
     Exit status: 0 it gets through to the MTA, 1 it does not, 2 usage or a configuration with errors.
     """
-    named = file or ctx.obj or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    named = file or ctx.obj or default_file()
     loaded = load(Path(named) if named else None, flags={"preset": preset} if preset else {})
     if loaded.errors:
         for problem in loaded.errors:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tarry.cli.file import default_file
 from tarry.cli.status_page import File, is_changed, page
 from tarry.config.compile import fingerprint
 from tarry.config.load import Loaded, load
@@ -27,7 +28,6 @@ from tarry.control.client import NotAnswered, ask_status
 from tarry.control.states import State, troubles
 
 EX_TEMPFAIL = 75
-_DEFAULT_FILE = "tarry.toml"
 _PIPE_WIDTH = 120  # where nobody sees a terminal
 _LEAST_WATCH = 0.2
 
@@ -45,8 +45,7 @@ def command(ctx: click.Context, option: str | None, path: str | None, as_json: b
 
     Exit status: 0 all is well, 1 something is wrong, 2 usage, 75 not running.
     """
-    given = option or ctx.obj
-    name = given or (_DEFAULT_FILE if Path(_DEFAULT_FILE).is_file() else None)
+    name = option or ctx.obj or default_file()
     loaded = load(Path(name) if name else None)
     unread = next((problem for problem in loaded.errors if not problem.where), None)
     if not path and unread is not None and not loaded.origins["control.socket"].is_set:
