@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +18,7 @@ from tarry.cli import layout
 from tarry.cli.client_history import entry_report
 from tarry.cli.moments import ago, ahead, at, length
 from tarry.cli.opened import Memory
+from tarry.cli.tables import lines_of, plain
 from tarry.cli.who import is_within, network_of
 from tarry.config.spelling import printable
 from tarry.core.history import Entry, karma_at
@@ -75,7 +75,7 @@ def clients(listed: Listed, memory: Memory, width: int) -> Table:
     rows = [_cells(entry, mark, memory)[: len(headings)] for entry, mark in zip(listed.entries, found, strict=True)]
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     room = max(_LEAST, width - sum(widths) - _BETWEEN * len(widths))
-    made = _table()
+    made = plain()
     for heading, least in zip(headings, widths, strict=True):
         made.add_column(heading, justify="left" if heading in ("client", "mark") else "right", no_wrap=True, min_width=least)
     made.add_column("reasons", no_wrap=True, overflow="ellipsis")
@@ -87,7 +87,7 @@ def clients(listed: Listed, memory: Memory, width: int) -> Table:
 
 def marks(found: Sequence[Mark], now: float) -> Table:
     """Return the table of marks."""
-    made = _table()
+    made = plain()
     for name in ("address or network", "mark", "until", "said"):
         made.add_column(name, no_wrap=True)
     made.add_column("comment", overflow="fold")
@@ -136,18 +136,11 @@ def _reasons(entry: Entry, room: int) -> str:
     return told
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-
-
 def _show(made: Table) -> None:
     """Write a table; where the terminal is too narrow for it the lines wrap, and nothing is lost."""
     least = Console(width=_WIDE).measure(made).minimum
     console = Console(width=max(_width(), least), highlight=False, markup=False)
-    with console.capture() as drawn:
-        console.print(made)
-    for line in drawn.get().splitlines():
-        click.echo(line.rstrip())
+    click.echo("\n".join(lines_of(console, made)))
 
 
 def _width() -> int:

@@ -21,8 +21,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from tarry.cli import tables
 from tarry.cli.config_try_facts import Facts
 from tarry.cli.config_try_table import table
 from tarry.cli.file import default_file
@@ -243,7 +243,7 @@ class Trial:
                 self._show()
 
     def _show(self) -> None:
-        console = _Console()
+        console = tables.Terminal()
         wrap = not console.is_terminal
         config = self.loaded.config
         where = f"{self.file or 'no file'}, preset {config.preset}"
@@ -251,10 +251,7 @@ class Trial:
             f"{self.visit.address} under {where}; mail goes to {destination(config)}", markup=False, highlight=False, soft_wrap=wrap
         )
         console.print()
-        with console.capture() as drawn:
-            console.print(table(self.steps, width=console.width))
-        # As it was drawn, but for the blanks at the ends of lines: they wrap where a terminal is made narrower, and are in diffs.
-        console.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+        console.file.write("".join(f"{line}\n" for line in tables.lines_of(console, table(self.steps, width=console.width))))
         console.print()
         style = "bold green" if self.ending.is_through else "bold red"
         console.print(self.conclusion, style=style, markup=False, highlight=False, soft_wrap=wrap)
@@ -286,13 +283,6 @@ class Trial:
             "notes": self.notes,
             "exit_status": 0 if self.ending.is_through else 1,
         }
-
-
-class _Console(Console):
-    """A console that leaves a broken pipe to the caller; rich would exit with 1, which means a refusal here."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 def _why(because: Because) -> dict[str, object]:

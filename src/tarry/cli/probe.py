@@ -29,6 +29,7 @@ from rich.table import Table
 
 from tarry.cli.probe_table import table
 from tarry.cli.reader import may_leave
+from tarry.cli.tables import Terminal
 from tarry.probe.habits import NAMES, habits
 from tarry.probe.play import play
 from tarry.probe.steps import Habit, Options
@@ -161,7 +162,7 @@ def command(
     if not chosen:
         raise click.UsageError("data-jumper is all about a message, so --no-mail leaves nothing to play")
     endpoints = _endpoints(target, source, yes_this_is_mine)
-    console = _Console()
+    console = Terminal()
     show = Show(console, target, chosen, is_live=console.is_terminal and not as_json)
     try:
         with show.live:
@@ -194,7 +195,7 @@ def _show_presets(ctx: click.Context, names: Sequence[str], *, as_json: bool, as
         raise click.UsageError(f"{option.opts[-1] if isinstance(option, click.Option) else option.metavar} is for a server")
     chosen = [case for case in probe_presets.cases() if case.habit.name in (names or (case.habit.name,))]
     rows = list(zip(*probe_presets.outcomes(chosen), strict=True))
-    console = _Console()
+    console = Terminal()
     with may_leave():
         if as_markdown:
             click.echo(probe_preset_table.page(rows), nl=False)
@@ -202,13 +203,6 @@ def _show_presets(ctx: click.Context, names: Sequence[str], *, as_json: bool, as
             click.echo(json.dumps(probe_preset_table.report(rows), indent=2))
         else:
             console.print(probe_preset_table.shown(rows))
-
-
-class _Console(Console):
-    """A console that leaves a broken pipe to the caller; rich would exit with 1, which means a finding here."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 class Show:

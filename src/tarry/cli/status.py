@@ -22,6 +22,7 @@ from rich.text import Text
 
 from tarry.cli.file import default_file
 from tarry.cli.status_page import File, is_changed, page
+from tarry.cli.tables import lines_of
 from tarry.config.compile import fingerprint
 from tarry.config.load import Loaded, load
 from tarry.control.client import NotAnswered, ask_status
@@ -104,9 +105,7 @@ class _Look:
         if self._as_json:
             click.echo(msgspec.json.encode(report(state, file)))
             return
-        with self._console.capture() as shown:
-            self._console.print(page(state, now=time.time(), file=file))
-        click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
+        click.echo("\n".join(lines_of(self._console, page(state, now=time.time(), file=file))))
 
     def _file(self) -> File | None:
         return compared(self._name, load) if self._name else None

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tarry.cli.tables import plain
 from tarry.control.states import State, Worker
 from tarry.record.tally import Histogram, Tally
 
@@ -213,7 +213,7 @@ def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _table(*columns: str | tuple[str, str]) -> Table:
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made = plain()
     for column in columns:
         heading, side = column if isinstance(column, tuple) else (column, "left")
         made.add_column(heading, justify="right" if side == "right" else "left", no_wrap=bool(heading), overflow="fold")
