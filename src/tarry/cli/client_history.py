@@ -8,7 +8,8 @@ Promises  What karma leads to, and until when, follows from the configuration an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,11 +17,14 @@ from tarry.cli.layout import filled
 from tarry.cli.moments import ago, ahead, at, iso, length
 from tarry.cli.opened import Memory
 from tarry.cli.who import Who, is_within, network_of
+from tarry.config.places import Network
 from tarry.config.spelling import printable
 from tarry.core.history import Entry, karma_at
 from tarry.store import Mark, Store
 
 _LABEL = 10
+Placed: TypeAlias = tuple[Network, Mark]
+"""A mark, and the network that it is about."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -44,18 +48,24 @@ async def read(store: Store, who: Who, now: float) -> Past:
     domain = None
     if entry is not None and entry.domain:
         domain = (await store.read([entry.domain])).get(entry.domain)
-    return Past(who, entry, domain, about(who, await store.marks(now)))
+    return Past(who, entry, domain, about(who, placed(await store.marks(now))))
 
 
-def about(who: Who, marks: Iterable[Mark]) -> tuple[Mark, ...]:
+def placed(marks: Iterable[Mark]) -> dict[str, Placed]:
+    """Return marks with their networks, by ``what``; one that has none is left out."""
+    return {mark.what: (network, mark) for mark in marks if (network := network_of(mark.what)) is not None}
+
+
+def about(who: Who, marks: Mapping[str, Placed]) -> tuple[Mark, ...]:
     """Return the marks on a client or on networks around it, and on parts of an IPv6 /64; the narrowest first."""
-    found = []
-    for mark in marks:
-        other = network_of(mark.what)
-        if who.network is None or other is None:
-            continue
-        if is_within(who.network, other) or (who.key and is_within(other, network_of(who.key) or who.network)):
-            found.append((other.prefixlen, mark))
+    if who.network is None:
+        return ()
+    client = network_of(who.key)
+    found = [
+        (other.prefixlen, mark)
+        for other, mark in marks.values()
+        if is_within(who.network, other) or (client is not None and is_within(other, client))
+    ]
     return tuple(mark for _, mark in sorted(found, key=lambda one: -one[0]))
 
 

@@ -14,12 +14,12 @@ from typing import Literal, TypeAlias, TypeVar
 import click
 import msgspec
 
-from tarry.cli.client_history import mark_report, mark_words
+from tarry.cli.client_history import mark_report, mark_words, placed
 from tarry.cli.clients_verb import memory, named, notes, options, refuse, used, write
 from tarry.cli.layout import filled
 from tarry.cli.moments import at
 from tarry.cli.opened import NOTHING, USAGE, Memory
-from tarry.cli.who import Who, is_within, network_of
+from tarry.cli.who import Who, is_within
 from tarry.config.lists import read_until
 from tarry.config.values import Wrong, read_duration
 from tarry.store import Mark, Store
@@ -131,16 +131,22 @@ def _check(ctx: click.Context, action: Action, subjects: Sequence[Who], comment:
 
 async def _work(store: Store, subjects: Sequence[Who], asked: Mark, *, undo: bool) -> list[_Done]:
     done = []
+    marks = placed(await store.marks(asked.at))
     for subject in subjects:
-        marks = await store.marks(asked.at)
-        before = next((mark for mark in marks if mark.what == subject.what), None)
-        against = tuple(one for one in marks if one.action != asked.action and one is not before and _is_in(one, subject))
+        network = subject.network
+        assert network is not None
+        _, before = marks.get(subject.what, (network, None))
+        against = tuple(
+            one for other, one in marks.values() if one.action != asked.action and one is not before and is_within(other, network)
+        )
         if not undo:
             mark = msgspec.structs.replace(asked, what=subject.what)
             await store.mark(mark)
+            marks[subject.what] = network, mark
             done.append(_Done(subject, mark, before, against))
         elif before is not None and before.action == asked.action:
             await store.unmark(subject.what)
+            del marks[subject.what]
             done.append(_Done(subject, None, before, against))
         else:
             done.append(_Done(subject, before, None, against))
@@ -177,11 +183,6 @@ def _said(one: _Done, now: float) -> str:
         more = f" and {len(one.against) - _MOST:,} more" if len(one.against) > _MOST else ""
         told += f"; in it {names}{more} stay{'s' if len(one.against) == 1 else ''} {_WORDS[one.against[0].action]}"
     return told
-
-
-def _is_in(mark: Mark, subject: Who) -> bool:
-    marked = network_of(mark.what)
-    return marked is not None and subject.network is not None and is_within(marked, subject.network)
 
 
 def _undone(one: _Done, asked: Mark) -> str:
