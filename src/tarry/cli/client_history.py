@@ -23,6 +23,8 @@ from tarry.core.history import Entry, karma_at
 from tarry.store import Mark, Store
 
 _LABEL = 10
+WORDS = {"allow": "allowed", "deny": "denied"}
+"""What the client of a mark is."""
 Placed: TypeAlias = tuple[Network, Mark]
 """A mark, and the network that it is about."""
 
@@ -92,11 +94,10 @@ def row(label: str, text: str) -> str:
 
 def mark_words(mark: Mark, now: float) -> str:
     """Return a mark in words."""
-    what = "allowed" if mark.action == "allow" else "denied"
     until = f"until {at(mark.until)} ({ahead(mark.until, now)})" if mark.until else "for good"
     said = f", said {ago(mark.at, now)}" if mark.at else ""
     comment = f": {printable(mark.comment)}" if mark.comment else ""
-    return f"{mark.what} is {what} {until}{said}{comment}"
+    return f"{mark.what} is {WORDS[mark.action]} {until}{said}{comment}"
 
 
 def consequence(entry: Entry, memory: Memory, *, is_domain: bool) -> str:

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from tarry.cli import client_history, clients_mark, clients_table
-from tarry.cli.client_history import Placed, mark_report
+from tarry.cli.client_history import WORDS, Placed, mark_report
 from tarry.cli.clients_table import Listed
 from tarry.cli.clients_verb import memory, named, notes, options, refuse, used, write
 from tarry.cli.layout import bold, filled
@@ -205,11 +205,9 @@ def _told(one: _Forgotten) -> str:
         told = f"nothing is known of {one.what}"
     else:
         histories = "its history" if one.entries == 1 else f"{one.entries:,} histories" if one.entries else "no history"
-        marks = ", ".join(
-            f"the mark that {'allowed' if mark.action == 'allow' else 'denied'} {mark.what}" for mark in one.marks[:5]
-        )
+        marks = ", ".join(f"the mark that {WORDS[mark.action]} {mark.what}" for mark in one.marks[:5])
         more = f" and {len(one.marks) - 5:,} more" if len(one.marks) > 5 else ""
         told = f"{one.what} is forgotten: {histories}{f', {marks}{more}' if marks else ''}"
     for mark in one.stay:
-        told += f"; {mark.what} stays {'allowed' if mark.action == 'allow' else 'denied'}"
+        told += f"; {mark.what} stays {WORDS[mark.action]}"
     return filled(told)

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypeVar
 import click
 import msgspec
 
-from tarry.cli.client_history import mark_report, mark_words, placed
+from tarry.cli.client_history import WORDS, mark_report, mark_words, placed
 from tarry.cli.clients_verb import memory, named, notes, options, refuse, used, write
 from tarry.cli.layout import filled
 from tarry.cli.moments import at
@@ -30,7 +30,6 @@ _SHORTEST = {4: 8, 6: 19}
 """The shortest prefixes that need no --yes: the most that one holder has (IANA's old /8s; a /19 of IPv6)."""
 _LONGEST_COMMENT = 200
 _MOST = 5
-_WORDS = {"allow": "allowed", "deny": "denied"}
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 _HELP = """{what}, as {key} does, from about a second from now on.
@@ -177,18 +176,18 @@ def _said(one: _Done, now: float) -> str:
     assert one.mark is not None
     told = mark_words(msgspec.structs.replace(one.mark, at=0.0), now)
     if one.before is not None:
-        told += f" (before: {_WORDS[one.before.action]} {f'until {at(one.before.until)}' if one.before.until else 'for good'})"
+        told += f" (before: {WORDS[one.before.action]} {f'until {at(one.before.until)}' if one.before.until else 'for good'})"
     if one.against:
         names = ", ".join(other.what for other in one.against[:_MOST])
         more = f" and {len(one.against) - _MOST:,} more" if len(one.against) > _MOST else ""
-        told += f"; in it {names}{more} stay{'s' if len(one.against) == 1 else ''} {_WORDS[one.against[0].action]}"
+        told += f"; in it {names}{more} stay{'s' if len(one.against) == 1 else ''} {WORDS[one.against[0].action]}"
     return told
 
 
 def _undone(one: _Done, asked: Mark) -> str:
     if one.before is not None:
-        return f"{one.who.what} is no longer {_WORDS[asked.action]}"
+        return f"{one.who.what} is no longer {WORDS[asked.action]}"
     if one.mark is not None:
         other = one.mark.action
-        return f"{one.who.what} is {_WORDS[other]}, not {_WORDS[asked.action]}: `tarry clients {other} --undo` ends that"
-    return f"{one.who.what} was not {_WORDS[asked.action]} by a mark of its own"
+        return f"{one.who.what} is {WORDS[other]}, not {WORDS[asked.action]}: `tarry clients {other} --undo` ends that"
+    return f"{one.who.what} was not {WORDS[asked.action]} by a mark of its own"
