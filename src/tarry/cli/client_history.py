@@ -18,7 +18,7 @@ from tarry.cli.moments import ago, ahead, at, iso, length
 from tarry.cli.opened import Memory
 from tarry.cli.who import Who, is_within, network_of
 from tarry.config.places import Network
-from tarry.config.spelling import printable
+from tarry.config.spelling import counted, printable
 from tarry.core.history import Entry, karma_at
 from tarry.store import Mark, Store
 
@@ -141,7 +141,7 @@ def _entry_lines(entry: Entry, memory: Memory, *, is_domain: bool) -> Iterator[s
         over = f"until {at(one.until)} ({ahead(one.until, now)})" if one.until > now else f"ran out {ago(one.until, now)}"
         yield row("" if number else "passes", f"{printable(one.check)} {over}")
     for number, reason in enumerate(sorted(entry.reasons, key=lambda one: (-one.sessions, -one.last))):
-        times = f"{reason.sessions:,} session{'' if reason.sessions == 1 else 's'}"
+        times = counted(reason.sessions, "session")
         yield row("" if number else "reasons", f"{printable(reason.name):<24} {times}, last {ago(reason.last, now)}")
     for number, visit in enumerate(entry.visits):
         did = "no action" if visit.action == "ignore" else printable(visit.action)
@@ -149,11 +149,7 @@ def _entry_lines(entry: Entry, memory: Memory, *, is_domain: bool) -> Iterator[s
 
 
 def _seen(entry: Entry) -> str:
-    counts = (
-        (entry.sessions, "session"),
-        (entry.delivered, "message"),
-    )
-    sessions, messages = (f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    sessions, messages = counted(entry.sessions, "session"), counted(entry.delivered, "message")
     return f"{sessions}, {messages} delivered, {entry.refused:,} times refused"
 
 

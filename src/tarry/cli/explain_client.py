@@ -26,7 +26,7 @@ from tarry.cli.who import Who
 from tarry.config.compile import policy
 from tarry.config.lists import networks_at
 from tarry.config.load import Loaded
-from tarry.config.spelling import printable
+from tarry.config.spelling import counted, printable
 from tarry.core.admission import Networks
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.history import Entry, known
@@ -214,10 +214,9 @@ def _brief(session: Session) -> str:
     held = f"held {close.held + close.delayed:.1f} s"
     if not close.greeted:
         return f"hung up after {close.hangup:.1f} s{for_what}" if close.hangup is not None else f"turned away{for_what}"
-    messages = f"{close.messages:,} message{'' if close.messages == 1 else 's'}"
     observed = ", only observed" if close.observed else ""
     action = "" if close.action == "ignore" else f", {close.action}"
-    return f"{held}, {messages}{action}{for_what}{observed}"
+    return f"{held}, {counted(close.messages, 'message')}{action}{for_what}{observed}"
 
 
 # For a program.

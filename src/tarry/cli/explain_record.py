@@ -21,7 +21,7 @@ from tarry.cli.opened import NOTHING, Memory, NoMemory, memory_of
 from tarry.cli.recorded import Found, Sources
 from tarry.cli.who import Who, who
 from tarry.config.load import Loaded
-from tarry.config.spelling import printable
+from tarry.config.spelling import counted, printable
 from tarry.core.client import normal, parse
 
 LAST = 10
@@ -82,8 +82,7 @@ def _now(past: Past | None, away: str, memory: Memory) -> Iterator[str]:
         yield filled(f"nothing is remembered of {past.who.what}", "  ", 6)
         return
     now = client_history.consequence(past.entry, memory, is_domain=False)
-    sessions = f"{past.entry.sessions:,} session{'' if past.entry.sessions == 1 else 's'}"
-    yield filled(printable(f"by now {past.who.what} has, of {sessions}, {now}"), "  ", 6)
+    yield filled(printable(f"by now {past.who.what} has, of {counted(past.entry.sessions, 'session')}, {now}"), "  ", 6)
 
 
 def _client(loaded: Loaded, file: str | None, name: str, where: Sources, memory: Memory, as_json: bool) -> int:
