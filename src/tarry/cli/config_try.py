@@ -34,7 +34,7 @@ from tarry.config.schema import PRESETS, Config
 from tarry.config.values import Wrong, read_duration
 from tarry.core.admission import Networks
 from tarry.core.client import normal
-from tarry.rehearsal.conclusion import Ending, conclude, ending_of
+from tarry.rehearsal.conclusion import Ending, ending_of, sentence
 from tarry.rehearsal.given import Fact, Given, read_fact, unknown
 from tarry.rehearsal.keys import Because, Keys, LineOf
 from tarry.rehearsal.play import House, Play, play
@@ -226,8 +226,7 @@ class Trial:
     @property
     def conclusion(self) -> str:
         """What it comes to, as a sentence."""
-        told = conclude(self.played)
-        return f"{told[:1].upper()}{told[1:]}."
+        return sentence(self.played)
 
     @property
     def drawn(self) -> list[Because]:

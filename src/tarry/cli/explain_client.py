@@ -32,7 +32,7 @@ from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.history import Entry, known
 from tarry.core.hold import class_of
 from tarry.core.marked import Marked
-from tarry.rehearsal.conclusion import conclude, ending_of
+from tarry.rehearsal.conclusion import ending_of, sentence
 from tarry.rehearsal.given import Given, unknown
 from tarry.rehearsal.keys import Keys, LineOf
 from tarry.rehearsal.play import House, play
@@ -123,8 +123,7 @@ def _forecast(address: IPv4Address | IPv6Address, loaded: Loaded, memory: Memory
     answers = _Remembered(memory, past)
     given = Given((), str(address), loaded.config.dns.timeout, answers.look)
     played = play(Visit(address), made, given.look, random.Random(_SEED).random)
-    told = conclude(played)
-    return f"{told[:1].upper()}{told[1:]}.", ending_of(played).is_through
+    return sentence(played), ending_of(played).is_through
 
 
 def _marked(made: House, address: IPv4Address | IPv6Address, loaded: Loaded, now: float, past: Past | None) -> House:
