@@ -14,7 +14,8 @@ import json
 import random
 import secrets
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -29,11 +30,14 @@ from tarry.cli.file import default_file
 from tarry.cli.reader import may_leave
 from tarry.config import document
 from tarry.config.compile import destination, door_rules, fingerprint, policy
+from tarry.config.lists import networks_at
 from tarry.config.load import Loaded, load
-from tarry.config.schema import PRESETS, Config
+from tarry.config.places import Network
+from tarry.config.schema import PRESETS
 from tarry.config.values import Wrong, read_duration
 from tarry.core.admission import Networks
 from tarry.core.client import normal
+from tarry.core.marked import Marked
 from tarry.rehearsal.conclusion import Ending, ending_of, sentence
 from tarry.rehearsal.given import Fact, Given, read_fact, unknown
 from tarry.rehearsal.keys import Because, Keys, LineOf
@@ -188,7 +192,7 @@ def command(
     connection = numbers.pop("connection", 1)
     visit = Visit(client, helo, sender, rcpts, earlies, leaves, numbers, connection, max(connection, numbers.pop("client", 1)))
     seed = secrets.randbelow(10_000) if seed is None else seed
-    trial = Trial(loaded, named, visit, house(loaded.config, refuses, observe=observe))
+    trial = Trial(loaded, named, visit, house(loaded, time.time(), refuses, observe=observe))
     with nullcontext() if no_dns else Facts(loaded.config, trial.house.policy) as real:
         given = Given(facts, str(client), loaded.config.dns.timeout, unknown if real is None else real.look)
         try:
@@ -294,9 +298,21 @@ def _why(because: Because) -> dict[str, object]:
     }
 
 
-def house(config: Config, refuses: int = 0, *, observe: bool = False, remembers: bool = False) -> House:
-    """Return what a client meets under a configuration; *remembers*: there is a memory of clients."""
+def house(
+    loaded: Loaded,
+    now: float,
+    refuses: int = 0,
+    *,
+    observe: bool = False,
+    remembers: bool = False,
+    said: Iterable[tuple[Network, bool]] = (),
+) -> House:
+    """Return what a client meets under a configuration at *now* (UTC epoch seconds); *remembers*: there is a memory of clients,
+    and *said* what was said of networks by hand: True is allow."""
+    config, lists = loaded.config, loaded.lists
     handoff = config.handoff
+    in_files = [(network, True) for network in networks_at(lists.exempt, now)]
+    in_files += [(network, False) for network in networks_at(lists.deny, now)]
     return House(
         policy(config, observe=observe, remembers=remembers),
         door_rules(config),
@@ -305,6 +321,7 @@ def house(config: Config, refuses: int = 0, *, observe: bool = False, remembers:
         destination(config),
         handoff.mode == "pass" or (handoff.mode == "exec" and handoff.stdio == "socket"),
         refuses,
+        Marked.of([*in_files, *said]),
     )
 
 

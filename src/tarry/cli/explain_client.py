@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
 from tarry.cli import client_history
-from tarry.cli.client_history import Past
+from tarry.cli.client_history import Past, placed
 from tarry.cli.config_try import house
 from tarry.cli.layout import bold, filled
 from tarry.cli.moments import ago, at, iso
@@ -24,21 +23,17 @@ from tarry.cli.opened import Memory
 from tarry.cli.recorded import Session
 from tarry.cli.who import Who
 from tarry.config.compile import policy
-from tarry.config.lists import networks_at
 from tarry.config.load import Loaded
 from tarry.config.spelling import counted, printable
-from tarry.core.admission import Networks
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.history import Entry, known
 from tarry.core.hold import class_of
-from tarry.core.marked import Marked
 from tarry.rehearsal.conclusion import ending_of, sentence
 from tarry.rehearsal.given import Given, unknown
 from tarry.rehearsal.keys import Keys, LineOf
-from tarry.rehearsal.play import House, play
+from tarry.rehearsal.play import play
 from tarry.rehearsal.visit import Visit
 
-_EVERYBODY = Networks.of([ip_network("0.0.0.0/0"), ip_network("::/0")])
 _SEED = 4711
 """Ranges are drawn the same way each time: the answer is about the client, and not about the draw."""
 
@@ -118,24 +113,13 @@ _EFFECT = {"exempt": "it is neither held nor checked", "deny": "it is refused as
 
 def _forecast(address: IPv4Address | IPv6Address, loaded: Loaded, memory: Memory, past: Past | None) -> tuple[str, bool]:
     """Return what would become of the client if it came now, waited its turn, and brought one message."""
-    made = house(loaded.config, remembers=past is not None)
-    made = _marked(made, address, loaded, memory.now, past)
+    by_hand = placed(past.marks).values() if past is not None else ()
+    said = [(network, mark.action == "allow") for network, mark in by_hand]
+    made = house(loaded, memory.now, remembers=past is not None, said=said)
     answers = _Remembered(memory, past)
     given = Given((), str(address), loaded.config.dns.timeout, answers.look)
     played = play(Visit(address), made, given.look, random.Random(_SEED).random)
     return sentence(played), ending_of(played).is_through
-
-
-def _marked(made: House, address: IPv4Address | IPv6Address, loaded: Loaded, now: float, past: Past | None) -> House:
-    """Return the house whose door knows what was said by hand, and by files."""
-    said = [(network, True) for network in networks_at(loaded.lists.exempt, now)]
-    said += [(network, False) for network in networks_at(loaded.lists.deny, now)]
-    said += [(ip_network(mark.what), mark.action == "allow") for mark in (past.marks if past is not None else ())]
-    word = Marked.of(said).find(address.packed)
-    if word is None:
-        return made
-    rules = replace(made.rules, deny=Networks(), exempt=_EVERYBODY) if word else replace(made.rules, deny=_EVERYBODY)
-    return msgspec.structs.replace(made, rules=rules)
 
 
 class _Remembered:
