@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -24,7 +23,7 @@ from tarry.cli.file import default_file
 from tarry.cli.status_page import File, is_changed, page
 from tarry.cli.tables import lines_of
 from tarry.config.compile import fingerprint
-from tarry.config.load import Loaded, load
+from tarry.config.load import load
 from tarry.control.client import NotAnswered, ask_status
 from tarry.control.states import State, troubles
 
@@ -108,13 +107,11 @@ class _Look:
         click.echo("\n".join(lines_of(self._console, page(state, now=time.time(), file=file))))
 
     def _file(self) -> File | None:
-        return compared(self._name, load) if self._name else None
-
-
-def compared(name: str, read: Callable[[Path], Loaded]) -> File:
-    """Return what the file says now."""
-    loaded = read(Path(name))
-    return File(name, errors=len(loaded.errors)) if loaded.errors else File(name, fingerprint(loaded.config))
+        """Return what the file says now."""
+        if not self._name:
+            return None
+        loaded = load(Path(self._name))
+        return File(self._name, errors=len(loaded.errors)) if loaded.errors else File(self._name, fingerprint(loaded.config))
 
 
 def report(state: State, file: File | None) -> dict[str, object]:
