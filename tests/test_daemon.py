@@ -237,7 +237,7 @@ def test_who_retires_has_an_end(is_told: bool) -> None:
     assert [("SIGTERM" if is_told else "upgrade", 1)] == [(one["why"], one["sessions"]) for one in records("stop")]
 
 
-def test_who_is_in_the_backlog_at_a_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_in_the_backlog_at_a_stop_is_told() -> None:
     """A reset would say nothing."""
 
     async def scenario() -> None:
