@@ -125,7 +125,7 @@ def standing(config: str) -> Iterator[None]:
             return Door(loaded.config).store(NOW)
 
         with (
-            patch("tarry.cli.opened.open_store", opened),
+            patch("tarry.store.places.open_store", opened),
             patch("tarry.cli.opened.time", SimpleNamespace(time=lambda: NOW)),
             patch("tarry.cli.layout.is_terminal", lambda: True),
             patch.dict(os.environ, {"COLUMNS": "80", "NO_COLOR": "1"}),

@@ -261,7 +261,7 @@ def test_the_clients_of_another_one_are_taken_until_it_is_back() -> None:
     run(scenario())
 
 
-def test_who_is_in_the_backlog_at_a_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_in_the_backlog_at_a_stop_is_told() -> None:
     """A reset would say nothing."""
 
     async def scenario() -> None:

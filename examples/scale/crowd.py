@@ -62,10 +62,6 @@ class Crowd:
         """Return how many different clients have come after so many connections."""
         return sum(count * -math.expm1(-share * connections) for count, share in self.bins)
 
-    def seen_within(self, connections: float) -> float:
-        """Return the share of connections whose client came at least once among the last so many."""
-        return sum(count * share * -math.expm1(-share * connections) for count, share in self.bins)
-
     def trusted(self, connections: float, recent: float, days: float, half_life: float, above: float) -> float:
         """Return the share of connections that are greeted without a hold.
 

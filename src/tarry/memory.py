@@ -29,7 +29,7 @@ from tarry.dns.domains import organizational_domain
 from tarry.record.schema import Close
 from tarry.store import Mark
 from tarry.store.desk import Desk
-from tarry.store.places import NONE, open_store
+from tarry.store.places import NONE, store_of
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -144,11 +144,7 @@ def open_memory(
     """
     if config.store.url == NONE:
         return None
-    how = fading(config)
-    store = open_store(
-        config.store.url, fading=how, keep=config.store.keep, max_clients=config.store.max_clients, prefix=config.store.prefix
-    )
-    desk = Desk(loop, clock, store, fading=how, timeout=config.store.timeout, on_change=on_change)
+    desk = Desk(loop, clock, store_of(config), fading=fading(config), timeout=config.store.timeout, on_change=on_change)
     if config.karma.by_domain:
         # In another thread: to load the public suffix list takes 33 ms.
         loop.run_in_executor(None, organizational_domain, "mail.example.org")

@@ -91,7 +91,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> MemoryStore:
     store = MemoryStore()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("tarry.cli.opened.open_store", lambda url, **_: store)
+    monkeypatch.setattr("tarry.store.places.open_store", lambda url, **_: store)
     monkeypatch.setattr("tarry.cli.opened.time", SimpleNamespace(time=lambda: NOW))
     Path("tarry.toml").write_text(CONFIG)
     return store

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.remembering import DAY, NOW, MemoryStore, session
 
 from tarry.cli import client_history
-from tarry.cli.client_history import Past, about, consequence, entry_report, lines, mark_words, read, report
+from tarry.cli.client_history import Past, about, consequence, entry_report, lines, mark_words, placed, read, report
 from tarry.cli.opened import Memory
 from tarry.cli.who import who
 from tarry.config.schema import Config
@@ -49,9 +49,9 @@ def test_which_marks_are_about_it() -> None:
     said = [
         Mark(what, "deny") for what in ("192.0.0.0/16", "192.0.2.7", "192.0.2.0/24", "10.0.0.0/8", "2001:db8::7", "2001:db8::/32")
     ]
-    assert ["192.0.2.7", "192.0.2.0/24", "192.0.0.0/16"] == [one.what for one in about(who("192.0.2.7"), said)]
-    assert ["2001:db8::7", "2001:db8::/32"] == [one.what for one in about(who("2001:db8::9"), said)]
-    assert () == about(who("example.org"), said)
+    assert ["192.0.2.7", "192.0.2.0/24", "192.0.0.0/16"] == [one.what for one in about(who("192.0.2.7"), placed(said))]
+    assert ["2001:db8::7", "2001:db8::/32"] == [one.what for one in about(who("2001:db8::9"), placed(said))]
+    assert () == about(who("example.org"), placed(said))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from rich.console import Console
 from tests.cli.remembering import DAY, NOW
 
 from tarry.cli import clients_table
-from tarry.cli.clients_table import Listed, clients, mark_of, marks, report
+from tarry.cli.clients_table import Listed, clients, marks, report, words_of
 from tarry.cli.opened import Memory
 from tarry.config.schema import Config
 from tarry.core.history import Counted, Entry
@@ -54,12 +54,10 @@ def test_karma_is_as_of_now() -> None:
 
 
 def test_which_mark_counts() -> None:
-    """That of the narrowest network; none for a domain."""
-    said = (Mark("192.0.0.0/16", "allow"), Mark("192.0.2.0/24", "deny"), Mark("2001:db8::/32", "allow"))
-    assert said[1] == mark_of(entry("192.0.2.7"), said)
-    assert said[0] == mark_of(entry("192.0.3.7"), said)
-    assert said[2] == mark_of(entry("2001:db8:7::/64"), said)
-    assert [None, None] == [mark_of(entry(key), said) for key in ("10.0.0.7", "example.org")]
+    """That of the narrowest network; none for a domain, and none on a part of an IPv6 client."""
+    said = (Mark("192.0.0.0/16", "allow"), Mark("192.0.2.0/24", "deny"), Mark("2001:db8::/32", "allow"), Mark("2001:db9::", "deny"))
+    keys = ("192.0.2.7", "192.0.3.7", "2001:db8:7::/64", "2001:db9::/64", "10.0.0.7", "example.org")
+    assert ["deny", "allow", "allow", "", "", ""] == words_of(Listed(tuple(map(entry, keys)), said, len(keys)))
 
 
 def test_the_table_of_marks() -> None:

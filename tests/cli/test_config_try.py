@@ -184,6 +184,27 @@ def test_the_status_says_whether_it_gets_through(args: tuple[str, ...], text: st
 
 
 @pytest.mark.parametrize(
+    ("lines", "status", "said", "key"),
+    [
+        ("192.0.2.0/24", 1, "Refused with 554 at once: it is on the deny list.", "deny.files"),
+        ("192.0.2.0/24  until=2020-01-01", 0, "Greeted after", "hold.wait"),
+        ("192.0.3.0/24", 0, "Greeted after", "hold.wait"),
+    ],
+)
+def test_files_of_networks(lines: str, status: int, said: str, key: str) -> None:
+    """Are at the door, as they are at the server's; a line that has ended is not."""
+    write("deny.files = ['denied']\nexempt.files = ['exempt']")
+    write(f"{lines}\n", "denied")
+    write("198.51.100.7\n", "exempt")
+    found = report("192.0.2.7")
+    assert (status, True, key) == (found["exit_status"], found["conclusion"].startswith(said), found["steps"][0]["why"][0]["key"])
+    exempt = report("198.51.100.7")
+    assert ("Exempt, greeted at once, then handed to the MTA.", "exempt.files") == (
+        exempt["conclusion"], exempt["steps"][0]["why"][0]["key"]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("args", "text", "note"),
     [
         ((), "[handoff]\nmode = 'pass'", 'With handoff.mode = "pass" what tarry sees ends at the greeting'),

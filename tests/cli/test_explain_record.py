@@ -105,6 +105,13 @@ def test_a_client_that_is_not_known(store: MemoryStore) -> None:
     assert "  there is no record of it in tarry.jsonl\n" in result.stdout
 
 
+def test_a_file_that_cannot_be_read_is_told_once(store: MemoryStore) -> None:
+    """Whether a session of the client was found or not."""
+    for address, found in (("192.0.2.7", 1), ("203.0.113.7", 0)):
+        told = report(address, "--records", "gone", "--records", "tarry.jsonl")
+        assert (found, 1) == (len(told["sessions"]), told["notes"].count("gone: No such file or directory"))
+
+
 def test_a_store_that_is_away(store: MemoryStore) -> None:
     """Is told, and all the rest; that is no failure."""
     store.why = "Connection refused"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import Any
@@ -58,38 +57,12 @@ def test_help_imports_no_daemon() -> None:
     assert 0 == subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, check=False).returncode
 
 
-def test_a_broken_pipe_is_no_error() -> None:
-    """Whoever read our output has gone: status 0, and nothing is said about it."""
-    code = "import tarry.cli\ndef broken(**_): print('x'); raise BrokenPipeError\ntarry.cli.cli = broken\ntarry.cli.main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, check=False)
-    assert (0, b"") == (done.returncode, done.stderr)
-
-
 def test_main_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under its own name."""
     called: list[dict[str, Any]] = []
     monkeypatch.setattr(tarry.cli, "cli", lambda **kwargs: called.append(kwargs))
     main()
     assert [{"prog_name": "tarry"}] == called
-
-
-def test_main_survives_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The standard stream is pointed away, so that flushing it at exit says nothing."""
-
-    def broken(**_: Any) -> None:
-        raise BrokenPipeError
-
-    moved: list[int] = []
-
-    def dup2(fd: int, to: int) -> None:
-        os.close(fd)
-        moved.append(to)
-
-    with monkeypatch.context() as patched, pytest.raises(SystemExit) as caught:
-        patched.setattr(tarry.cli, "cli", broken)
-        patched.setattr(os, "dup2", dup2)  # undone at once: pytest itself uses it
-        main()
-    assert (0, 1) == (caught.value.code, len(moved))
 
 
 def test_completion_asks_for_no_version() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tests.cli.remembering import MemoryStore
 
-from tarry.cli import opened
 from tarry.cli.opened import Memory, NoMemory, memory_of
 from tarry.config.schema import Config
 from tarry.store import Store, Unsure
@@ -17,7 +16,7 @@ from tarry.store import Store, Unsure
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     made = MemoryStore()
-    monkeypatch.setattr(opened, "open_store", lambda url, **_: made)
+    monkeypatch.setattr("tarry.store.places.open_store", lambda url, **_: made)
     return made
 
 

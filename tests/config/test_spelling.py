@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarry.config.spelling import nearest, printable, shown, spell, spell_key, without_password
+from tarry.config.spelling import counted, nearest, printable, shown, spell, spell_key, without_password
 
 toml_values: st.SearchStrategy[Any] = st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=("Cs",))),
@@ -68,3 +68,8 @@ def test_no_password_is_shown(url: str, text: str) -> None:
 def test_printable() -> None:
     """What a terminal would obey becomes an escape; letters of all languages stay."""
     assert "é\\x1b\\n\\ud800\\u200b" == printable("é\x1b\n\ud800\u200b")
+
+
+def test_counted() -> None:
+    """One is one, and thousands have their comma."""
+    assert ["0 sessions", "1 session", "1,234 sessions"] == [counted(number, "session") for number in (0, 1, 1234)]

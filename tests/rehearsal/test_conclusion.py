@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tarry.rehearsal.conclusion import Ending, conclude, ending_of, reasons_of
+from tarry.rehearsal.conclusion import Ending, conclude, ending_of, reasons_of, sentence
 from tarry.rehearsal.visit import Visit
 from tests.rehearsal.situations import ADDRESS, LISTS, SPOKE, happens, visit
 
@@ -145,3 +145,8 @@ def test_reasons_are_told_each_once_with_who_says_so() -> None:
     assert "dnslists.listed (bl.example), pregreet.spoke" == reasons_of(played, reversed(names))
     assert set(names) <= {one.split(" ")[0] for one in reasons_of(played).split(", ")}
     assert "dnslists.allowed (wl.example)" == reasons_of(played, is_for=True)
+
+
+def test_a_whole_sentence() -> None:
+    """With a capital and a full stop."""
+    assert "Given to the MTA after 4.5 s, which greets it." == sentence(happens(gives_away=True))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
+from tarry.core.marked import Marked
 from tarry.rehearsal.steps import Step, Tone
 from tarry.rehearsal.visit import Early, Visit
 from tests.rehearsal.situations import ADDRESS, LISTS, SPOKE, steps, visit
@@ -121,6 +124,20 @@ def test_the_first_line_says_how_it_comes_in(text: str, client: Visit, line: str
     """And which key has it so."""
     told = lines(steps(client, text))[0]
     assert line == told.replace(" [TRY-0001]", "")
+
+
+@pytest.mark.parametrize(
+    ("is_allowed", "line"),
+    [
+        (True, "0.0 connects | lets it in at once: no hold, no checks [exempt.files]"),
+        (False, "0.0 connects | 554 5.7.1 Not accepted from this address [deny.files]"),
+    ],
+)
+def test_what_files_say_counts_before_the_rules(is_allowed: bool, line: str) -> None:
+    """As at the door itself."""
+    other = "deny" if is_allowed else "exempt"
+    found = steps(text=f'{other}.networks = ["{ADDRESS}"]', marked=Marked.of([(ip_network(ADDRESS), is_allowed)]))
+    assert line == lines(found)[0].replace(" [TRY-0001]", "")
 
 
 def test_a_teaser_is_sent_at_once() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tarry.config.schema import Config
 from tarry.core.history import Fading
-from tarry.store.places import Server, check_url, open_store, parsed
+from tarry.store.places import Server, check_url, open_store, parsed, store_of
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,17 @@ def test_nothing_is_opened_yet(tmp_path: Path) -> None:
     assert (f"sqlite:{tmp_path}/tarry.db", []) == (store.where, list(tmp_path.iterdir()))
     assert not {"redis", "hiredis"} & (set(sys.modules) - before)
     assert "valkey://cache:6379" == open_store("valkey://:x@cache", fading=Fading(), keep=60, max_clients=1000, prefix="").where
+
+
+def test_the_store_of_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that it says of memory and karma, also for another URL; an empty one is wrong, and not that of the configuration."""
+    asked: list[tuple[str, dict[str, object]]] = []
+    config = Config.from_toml('[store]\nurl = "sqlite:a.db"\nkeep = "9d"\nprefix = "x:"\n[karma]\nhalf_life = "1d"\n')
+    with monkeypatch.context() as patched:
+        patched.setattr("tarry.store.places.open_store", lambda url, **how: asked.append((url, how)))
+        store_of(config)
+        store_of(config, "sqlite:b.db")
+    how = {"fading": Fading(86400.0, config.karma.most), "keep": 9 * 86400.0, "max_clients": 1_000_000, "prefix": "x:"}
+    assert [("sqlite:a.db", how), ("sqlite:b.db", how)] == asked
+    with pytest.raises(ValueError, match="no place for a memory"):
+        store_of(config, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,9 +40,4 @@ def main() -> None:
             sys.exit(status)
     from tarry.cli import cli
 
-    try:
-        cli(prog_name="tarry")
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`). The standard stream is pointed away so that flushing it at exit says nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    cli(prog_name="tarry")

@@ -8,7 +8,8 @@ Promises  What karma leads to, and until when, follows from the configuration an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,11 +17,16 @@ from tarry.cli.layout import filled
 from tarry.cli.moments import ago, ahead, at, iso, length
 from tarry.cli.opened import Memory
 from tarry.cli.who import Who, is_within, network_of
-from tarry.config.spelling import printable
+from tarry.config.places import Network
+from tarry.config.spelling import counted, printable
 from tarry.core.history import Entry, karma_at
 from tarry.store import Mark, Store
 
 _LABEL = 10
+WORDS = {"allow": "allowed", "deny": "denied"}
+"""What the client of a mark is."""
+Placed: TypeAlias = tuple[Network, Mark]
+"""A mark, and the network that it is about."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -44,18 +50,24 @@ async def read(store: Store, who: Who, now: float) -> Past:
     domain = None
     if entry is not None and entry.domain:
         domain = (await store.read([entry.domain])).get(entry.domain)
-    return Past(who, entry, domain, about(who, await store.marks(now)))
+    return Past(who, entry, domain, about(who, placed(await store.marks(now))))
 
 
-def about(who: Who, marks: Iterable[Mark]) -> tuple[Mark, ...]:
+def placed(marks: Iterable[Mark]) -> dict[str, Placed]:
+    """Return marks with their networks, by ``what``; one that has none is left out."""
+    return {mark.what: (network, mark) for mark in marks if (network := network_of(mark.what)) is not None}
+
+
+def about(who: Who, marks: Mapping[str, Placed]) -> tuple[Mark, ...]:
     """Return the marks on a client or on networks around it, and on parts of an IPv6 /64; the narrowest first."""
-    found = []
-    for mark in marks:
-        other = network_of(mark.what)
-        if who.network is None or other is None:
-            continue
-        if is_within(who.network, other) or (who.key and is_within(other, network_of(who.key) or who.network)):
-            found.append((other.prefixlen, mark))
+    if who.network is None:
+        return ()
+    client = network_of(who.key)
+    found = [
+        (other.prefixlen, mark)
+        for other, mark in marks.values()
+        if is_within(who.network, other) or (client is not None and is_within(other, client))
+    ]
     return tuple(mark for _, mark in sorted(found, key=lambda one: -one[0]))
 
 
@@ -82,11 +94,10 @@ def row(label: str, text: str) -> str:
 
 def mark_words(mark: Mark, now: float) -> str:
     """Return a mark in words."""
-    what = "allowed" if mark.action == "allow" else "denied"
     until = f"until {at(mark.until)} ({ahead(mark.until, now)})" if mark.until else "for good"
     said = f", said {ago(mark.at, now)}" if mark.at else ""
     comment = f": {printable(mark.comment)}" if mark.comment else ""
-    return f"{mark.what} is {what} {until}{said}{comment}"
+    return f"{mark.what} is {WORDS[mark.action]} {until}{said}{comment}"
 
 
 def consequence(entry: Entry, memory: Memory, *, is_domain: bool) -> str:
@@ -130,7 +141,7 @@ def _entry_lines(entry: Entry, memory: Memory, *, is_domain: bool) -> Iterator[s
         over = f"until {at(one.until)} ({ahead(one.until, now)})" if one.until > now else f"ran out {ago(one.until, now)}"
         yield row("" if number else "passes", f"{printable(one.check)} {over}")
     for number, reason in enumerate(sorted(entry.reasons, key=lambda one: (-one.sessions, -one.last))):
-        times = f"{reason.sessions:,} session{'' if reason.sessions == 1 else 's'}"
+        times = counted(reason.sessions, "session")
         yield row("" if number else "reasons", f"{printable(reason.name):<24} {times}, last {ago(reason.last, now)}")
     for number, visit in enumerate(entry.visits):
         did = "no action" if visit.action == "ignore" else printable(visit.action)
@@ -138,11 +149,7 @@ def _entry_lines(entry: Entry, memory: Memory, *, is_domain: bool) -> Iterator[s
 
 
 def _seen(entry: Entry) -> str:
-    counts = (
-        (entry.sessions, "session"),
-        (entry.delivered, "message"),
-    )
-    sessions, messages = (f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    sessions, messages = counted(entry.sessions, "session"), counted(entry.delivered, "message")
     return f"{sessions}, {messages} delivered, {entry.refused:,} times refused"
 
 

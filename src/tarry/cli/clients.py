@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from tarry.cli import client_history, clients_mark, clients_table
-from tarry.cli.client_history import mark_report
+from tarry.cli.client_history import WORDS, Placed, mark_report
 from tarry.cli.clients_table import Listed
 from tarry.cli.clients_verb import memory, named, notes, options, refuse, used, write
 from tarry.cli.layout import bold, filled
@@ -148,7 +148,8 @@ def forget(
     async def work(store: Store) -> list[_Forgotten]:
         if everyone:
             return [await _forget_all(store, place.now)]
-        return [await _forget(store, one, place.now) for one in subjects]
+        marks = client_history.placed(await store.marks(place.now))
+        return [await _forget(store, one, marks, place.now) for one in subjects]
 
     found = used(ctx, place, work, patience=LONG_PATIENCE)
     if as_json:
@@ -164,15 +165,18 @@ def forget(
     ctx.exit(0 if any(one.entries or one.marks for one in found) else NOTHING)
 
 
-async def _forget(store: Store, subject: Who, now: float) -> _Forgotten:
+async def _forget(store: Store, subject: Who, marks: dict[str, Placed], now: float) -> _Forgotten:
+    """Forget one, and take those of the *marks* away that go with it."""
     if subject.key:
         count = await store.forget([subject.key])
     else:
         count = await _forget_keys(store, [one.key for one in await _in(store, subject, now)])
-    marks = await store.marks(now)
-    gone = [mark for mark in marks if _covers(subject, mark) and await store.unmark(mark.what)]
-    stay = [mark for mark in client_history.about(subject, marks) if mark not in gone]
-    return _Forgotten(subject.what, count, tuple(gone), tuple(stay))
+    around = network_of(subject.key) or subject.network
+    inside = [mark for network, mark in marks.values() if around is not None and is_within(network, around)]
+    for mark in inside:
+        del marks[mark.what]
+    gone = [mark for mark in inside if await store.unmark(mark.what)]
+    return _Forgotten(subject.what, count, tuple(gone), client_history.about(subject, marks))
 
 
 async def _forget_all(store: Store, now: float) -> _Forgotten:
@@ -196,23 +200,14 @@ async def _forget_keys(store: Store, keys: Sequence[str]) -> int:
     return sum([await store.forget(keys[start : start + _PAGE]) for start in range(0, len(keys), _PAGE)])
 
 
-def _covers(subject: Who, mark: Mark) -> bool:
-    """True for a mark on the client itself or on something in the network; an IPv6 client is its /64."""
-    marked = network_of(mark.what)
-    around = network_of(subject.key) or subject.network
-    return marked is not None and around is not None and is_within(marked, around)
-
-
 def _told(one: _Forgotten) -> str:
     if not one.entries and not one.marks:
         told = f"nothing is known of {one.what}"
     else:
         histories = "its history" if one.entries == 1 else f"{one.entries:,} histories" if one.entries else "no history"
-        marks = ", ".join(
-            f"the mark that {'allowed' if mark.action == 'allow' else 'denied'} {mark.what}" for mark in one.marks[:5]
-        )
+        marks = ", ".join(f"the mark that {WORDS[mark.action]} {mark.what}" for mark in one.marks[:5])
         more = f" and {len(one.marks) - 5:,} more" if len(one.marks) > 5 else ""
         told = f"{one.what} is forgotten: {histories}{f', {marks}{more}' if marks else ''}"
     for mark in one.stay:
-        told += f"; {mark.what} stays {'allowed' if mark.action == 'allow' else 'denied'}"
+        told += f"; {mark.what} stays {WORDS[mark.action]}"
     return filled(told)

@@ -14,12 +14,12 @@ from typing import Literal, TypeAlias, TypeVar
 import click
 import msgspec
 
-from tarry.cli.client_history import mark_report, mark_words
+from tarry.cli.client_history import WORDS, mark_report, mark_words, placed
 from tarry.cli.clients_verb import memory, named, notes, options, refuse, used, write
 from tarry.cli.layout import filled
 from tarry.cli.moments import at
 from tarry.cli.opened import NOTHING, USAGE, Memory
-from tarry.cli.who import Who, is_within, network_of
+from tarry.cli.who import Who, is_within
 from tarry.config.lists import read_until
 from tarry.config.values import Wrong, read_duration
 from tarry.store import Mark, Store
@@ -30,7 +30,6 @@ _SHORTEST = {4: 8, 6: 19}
 """The shortest prefixes that need no --yes: the most that one holder has (IANA's old /8s; a /19 of IPv6)."""
 _LONGEST_COMMENT = 200
 _MOST = 5
-_WORDS = {"allow": "allowed", "deny": "denied"}
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 _HELP = """{what}, as {key} does, from about a second from now on.
@@ -131,16 +130,22 @@ def _check(ctx: click.Context, action: Action, subjects: Sequence[Who], comment:
 
 async def _work(store: Store, subjects: Sequence[Who], asked: Mark, *, undo: bool) -> list[_Done]:
     done = []
+    marks = placed(await store.marks(asked.at))
     for subject in subjects:
-        marks = await store.marks(asked.at)
-        before = next((mark for mark in marks if mark.what == subject.what), None)
-        against = tuple(one for one in marks if one.action != asked.action and one is not before and _is_in(one, subject))
+        network = subject.network
+        assert network is not None
+        _, before = marks.get(subject.what, (network, None))
+        against = tuple(
+            one for other, one in marks.values() if one.action != asked.action and one is not before and is_within(other, network)
+        )
         if not undo:
             mark = msgspec.structs.replace(asked, what=subject.what)
             await store.mark(mark)
+            marks[subject.what] = network, mark
             done.append(_Done(subject, mark, before, against))
         elif before is not None and before.action == asked.action:
             await store.unmark(subject.what)
+            del marks[subject.what]
             done.append(_Done(subject, None, before, against))
         else:
             done.append(_Done(subject, before, None, against))
@@ -171,23 +176,18 @@ def _said(one: _Done, now: float) -> str:
     assert one.mark is not None
     told = mark_words(msgspec.structs.replace(one.mark, at=0.0), now)
     if one.before is not None:
-        told += f" (before: {_WORDS[one.before.action]} {f'until {at(one.before.until)}' if one.before.until else 'for good'})"
+        told += f" (before: {WORDS[one.before.action]} {f'until {at(one.before.until)}' if one.before.until else 'for good'})"
     if one.against:
         names = ", ".join(other.what for other in one.against[:_MOST])
         more = f" and {len(one.against) - _MOST:,} more" if len(one.against) > _MOST else ""
-        told += f"; in it {names}{more} stay{'s' if len(one.against) == 1 else ''} {_WORDS[one.against[0].action]}"
+        told += f"; in it {names}{more} stay{'s' if len(one.against) == 1 else ''} {WORDS[one.against[0].action]}"
     return told
-
-
-def _is_in(mark: Mark, subject: Who) -> bool:
-    marked = network_of(mark.what)
-    return marked is not None and subject.network is not None and is_within(marked, subject.network)
 
 
 def _undone(one: _Done, asked: Mark) -> str:
     if one.before is not None:
-        return f"{one.who.what} is no longer {_WORDS[asked.action]}"
+        return f"{one.who.what} is no longer {WORDS[asked.action]}"
     if one.mark is not None:
         other = one.mark.action
-        return f"{one.who.what} is {_WORDS[other]}, not {_WORDS[asked.action]}: `tarry clients {other} --undo` ends that"
-    return f"{one.who.what} was not {_WORDS[asked.action]} by a mark of its own"
+        return f"{one.who.what} is {WORDS[other]}, not {WORDS[asked.action]}: `tarry clients {other} --undo` ends that"
+    return f"{one.who.what} was not {WORDS[asked.action]} by a mark of its own"

@@ -10,18 +10,19 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tarry.cli import layout
-from tarry.cli.client_history import entry_report
+from tarry.cli.client_history import entry_report, placed
 from tarry.cli.moments import ago, ahead, at, length
 from tarry.cli.opened import Memory
-from tarry.cli.who import is_within, network_of
+from tarry.cli.tables import lines_of, plain
+from tarry.cli.who import SUBNET, network_of
 from tarry.config.spelling import printable
 from tarry.core.history import Entry, karma_at
+from tarry.core.marked import Marked
 from tarry.store import Mark
 
 ORDERS = {"worst": "the least karma first", "best": "the most karma first", "last": "those that came last first"}
@@ -61,21 +62,19 @@ def show_marks(found: Sequence[Mark], now: float) -> None:
 
 def report(listed: Listed, memory: Memory) -> dict[str, object]:
     """Return the clients for a program."""
-    found = []
-    for entry in listed.entries:
-        mark = mark_of(entry, listed.marks)
-        found.append({**entry_report(entry, memory), "mark": mark.action if mark else None})
+    words = words_of(listed)
+    found = [{**entry_report(entry, memory), "mark": word or None} for entry, word in zip(listed.entries, words, strict=True)]
     return {"clients": found}
 
 
 def clients(listed: Listed, memory: Memory, width: int) -> Table:
     """Return the table of clients for so many columns."""
-    found = [mark_of(entry, listed.marks) for entry in listed.entries]
-    headings = [*_HEADINGS, "mark"] if any(found) else list(_HEADINGS)
-    rows = [_cells(entry, mark, memory)[: len(headings)] for entry, mark in zip(listed.entries, found, strict=True)]
+    words = words_of(listed)
+    headings = [*_HEADINGS, "mark"] if any(words) else list(_HEADINGS)
+    rows = [_cells(entry, word, memory)[: len(headings)] for entry, word in zip(listed.entries, words, strict=True)]
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     room = max(_LEAST, width - sum(widths) - _BETWEEN * len(widths))
-    made = _table()
+    made = plain()
     for heading, least in zip(headings, widths, strict=True):
         made.add_column(heading, justify="left" if heading in ("client", "mark") else "right", no_wrap=True, min_width=least)
     made.add_column("reasons", no_wrap=True, overflow="ellipsis")
@@ -87,7 +86,7 @@ def clients(listed: Listed, memory: Memory, width: int) -> Table:
 
 def marks(found: Sequence[Mark], now: float) -> Table:
     """Return the table of marks."""
-    made = _table()
+    made = plain()
     for name in ("address or network", "mark", "until", "said"):
         made.add_column(name, no_wrap=True)
     made.add_column("comment", overflow="fold")
@@ -97,16 +96,16 @@ def marks(found: Sequence[Mark], now: float) -> Table:
     return made
 
 
-def mark_of(entry: Entry, found: Sequence[Mark]) -> Mark | None:
-    """Return the mark that is about an entry: of several, that of the narrowest network."""
-    own = network_of(entry.key)
-    if own is None:
-        return None
-    around = [(other.prefixlen, mark) for mark in found if (other := network_of(mark.what)) is not None and is_within(own, other)]
-    return max(around, key=lambda one: one[0])[1] if around else None
+def words_of(listed: Listed) -> list[str]:
+    """Return the word of the mark that is about each entry: of several, that of the narrowest network; "" where none is."""
+    whole = (one for one in placed(listed.marks).values() if one[0].version == 4 or one[0].prefixlen <= SUBNET)
+    marked = Marked.of((network, mark.action == "allow") for network, mark in whole)
+    own = (network_of(entry.key) for entry in listed.entries)
+    said = (marked.find(network.network_address.packed) if network is not None else None for network in own)
+    return ["" if one is None else "allow" if one else "deny" for one in said]
 
 
-def _cells(entry: Entry, mark: Mark | None, memory: Memory) -> tuple[str, ...]:
+def _cells(entry: Entry, word: str, memory: Memory) -> tuple[str, ...]:
     return (
         printable(entry.key),
         f"{karma_at(entry, memory.now, memory.fading):+.1f}",
@@ -114,7 +113,7 @@ def _cells(entry: Entry, mark: Mark | None, memory: Memory) -> tuple[str, ...]:
         f"{entry.delivered:,}",
         f"{entry.refused:,}",
         length(max(0.0, memory.now - entry.at)),
-        mark.action if mark else "",
+        word,
     )
 
 
@@ -136,18 +135,11 @@ def _reasons(entry: Entry, room: int) -> str:
     return told
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-
-
 def _show(made: Table) -> None:
     """Write a table; where the terminal is too narrow for it the lines wrap, and nothing is lost."""
     least = Console(width=_WIDE).measure(made).minimum
     console = Console(width=max(_width(), least), highlight=False, markup=False)
-    with console.capture() as drawn:
-        console.print(made)
-    for line in drawn.get().splitlines():
-        click.echo(line.rstrip())
+    click.echo("\n".join(lines_of(console, made)))
 
 
 def _width() -> int:

@@ -9,6 +9,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from tarry.cli.file import default_file
 from tarry.cli.layout import filled
 from tarry.cli.opened import PATIENCE, USAGE, Memory, NoMemory, memory_of
 from tarry.cli.who import Who, who
@@ -16,7 +17,6 @@ from tarry.config.load import load
 from tarry.config.spelling import printable
 from tarry.store import Store
 
-DEFAULT_FILE = "tarry.toml"
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 _T = TypeVar("_T")
 
@@ -34,7 +34,7 @@ def options(function: _Verb) -> _Verb:
 
 def memory(ctx: click.Context, file: str | None, url: str | None) -> Memory:
     """Return the memory that a command line means; a configuration with errors ends the command."""
-    named = file or ctx.obj or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
+    named = file or ctx.obj or default_file()
     loaded = load(Path(named) if named else None)
     if loaded.errors:
         for problem in loaded.errors:

@@ -23,6 +23,8 @@ import click
 from msgspec.structs import replace
 
 from tarry.checks import REGISTRY
+from tarry.cli.file import DEFAULT_FILE, default_file
+from tarry.cli.reader import may_leave
 from tarry.config import render
 from tarry.config.compile import destination, fingerprint
 from tarry.config.keys import build, flat, keys, toml_of
@@ -38,7 +40,6 @@ from tarry.sinks.terminal import wants_colour
 from tarry.store.places import check_url
 from tarry.workers import privileges
 
-_DEFAULT_FILE = "tarry.toml"
 _KEY_WIDTH = 14  # the longest key is max_per_client
 _VALUE_WIDTH = 32  # what is longer pushes its origin to the next line
 _INDENT = 2
@@ -91,7 +92,7 @@ def command(ctx: click.Context, config_file: str | None) -> None:
 @click.pass_context
 def init(ctx: click.Context, file: str | None, option: str | None, force: bool) -> None:
     """Write FILE (tarry.toml) with every key as a comment, showing its default. "-" writes to standard output."""
-    name = _name(ctx, file, option) or _DEFAULT_FILE
+    name = _name(ctx, file, option) or DEFAULT_FILE
     text = render.commented_file()
     if name == "-":
         click.echo(text, nl=False)
@@ -117,14 +118,15 @@ def check(ctx: click.Context, file: str | None, option: str | None, strict: bool
 
     Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 usage.
     """
-    name = _name(ctx, file, option) or _DEFAULT_FILE
+    name = _name(ctx, file, option) or DEFAULT_FILE
     loaded = _with_user(_with_store(_with_certificate(load(Path(name)))))
     failed = bool(loaded.errors or (strict and loaded.warnings))
-    if as_json:
-        click.echo(json.dumps(_report(name, loaded, failed), indent=2))
-    else:
-        told = [_told(problem) for problem in loaded.problems]
-        click.echo("\n".join([*told, *map(_fitted, _conclusion(name, loaded))]))
+    with may_leave():
+        if as_json:
+            click.echo(json.dumps(_report(name, loaded, failed), indent=2))
+        else:
+            told = [_told(problem) for problem in loaded.problems]
+            click.echo("\n".join([*told, *map(_fitted, _conclusion(name, loaded))]))
     ctx.exit(1 if failed else 0)
 
 
@@ -137,31 +139,24 @@ def _with_certificate(loaded: Loaded) -> Loaded:
         server_context(config.tls.certificate, config.tls.key, config.tls.minimum)
     except OSError as fault:
         where, what = str(fault).split(": ", 1)
-        origin = loaded.origins[where]
-        problem = Problem(where, what, "tarry would not start with it", file=origin.name, line=origin.line)
-        return replace(loaded, problems=(*loaded.problems, problem))
+        return _with(loaded, Problem(where, what, "tarry would not start with it"))
     return loaded
 
 
 def _with_user(loaded: Loaded) -> Loaded:
     """Return *loaded* with what is wrong with the user that tarry is to become, as far as this host and who asks can tell."""
     listen = loaded.config.listen
-    origin = loaded.origins["listen.user"]
     try:
         privileges.find(listen.user)
     except OSError as fault:
         where, text = str(fault).split(": ", 1)
         what, fix = text.split("; ", 1)
-        found = Problem(where, what, fix, file=origin.name, line=origin.line)
-        return replace(loaded, problems=(*loaded.problems, found))
+        return _with(loaded, Problem(where, what, fix))
     needs_root = any(isinstance(one, Endpoint) and 0 < one.port < 1024 for one in (*listen.smtp, *listen.smtps))
     if needs_root and privileges.warning(listen.user):
         what = "it has ports below 1024 to open, and started as root, as you are, it would stay root"
         fix = 'set listen.user = "tarry" (a user of its own); under systemd leave it out, and set User='
-        place = loaded.origins["listen.smtp"]
-        return replace(
-            loaded, problems=(*loaded.problems, Problem("listen.user", what, fix, Severity.WARNING, place.name, place.line))
-        )
+        return _with(loaded, Problem("listen.user", what, fix, Severity.WARNING), "listen.smtp")
     return loaded
 
 
@@ -171,10 +166,14 @@ def _with_store(loaded: Loaded) -> Loaded:
         if not loaded.errors:
             check_url(loaded.config.store.url)
     except ValueError as fault:
-        origin = loaded.origins["store.url"]
-        problem = Problem("store.url", str(fault), "nothing is remembered until then", Severity.WARNING, origin.name, origin.line)
-        return replace(loaded, problems=(*loaded.problems, problem))
+        return _with(loaded, Problem("store.url", str(fault), "nothing is remembered until then", Severity.WARNING))
     return loaded
+
+
+def _with(loaded: Loaded, problem: Problem, place: str = "") -> Loaded:
+    """Return *loaded* with one problem more, at the line of its key or of the one at *place*."""
+    origin = loaded.origins[place or problem.where]
+    return replace(loaded, problems=(*loaded.problems, replace(problem, file=origin.name, line=origin.line)))
 
 
 @command.command("show", short_help="Show each value and where it comes from.")
@@ -184,7 +183,7 @@ def _with_store(loaded: Loaded) -> Loaded:
 @click.pass_context
 def show(ctx: click.Context, file: str | None, option: str | None, changed: bool, as_json: bool) -> None:
     """Show each value with where it comes from: default, preset, line of FILE (tarry.toml, when it is there), or flag."""
-    name = _name(ctx, file, option) or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    name = _name(ctx, file, option) or default_file()
     loaded = load(Path(name) if name else None)
     for problem in loaded.errors:
         click.echo(_told(problem), err=True)
@@ -347,6 +346,7 @@ def _values(name: str | None, loaded: Loaded, changed: bool) -> dict[str, object
 
 def _listing(name: str | None, loaded: Loaded, changed: bool) -> Iterator[str]:
     yield f"{name or 'no file'}, preset {loaded.config.preset}, fingerprint {fingerprint(loaded.config)}"
+    known = keys(loaded.config.registry)
     table = ""
     empty = True
     for key, value, origin in _shown_keys(loaded, changed):
@@ -357,7 +357,7 @@ def _listing(name: str | None, loaded: Loaded, changed: bool) -> Iterator[str]:
             yield ""
             yield _paint(f"[{table}]", bold=True)
         indent = _INDENT if table else 0
-        written = keys(loaded.config.registry)[key].kind.write(value)
+        written = known[key].kind.write(value)
         if isinstance(written, list) and len(written) > 1 and all(isinstance(row, dict) for row in written):
             yield from _line(last, f"[ {len(written)} tables:", origin, indent=indent)
             for row in written:

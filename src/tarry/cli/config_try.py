@@ -11,30 +11,32 @@ JSON     v is 1, and fields are only ever added. Times are seconds since the cli
 from __future__ import annotations
 
 import json
-import os
 import random
 import secrets
 import socket
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from tarry.cli import tables
 from tarry.cli.config_try_facts import Facts
 from tarry.cli.config_try_table import table
+from tarry.cli.file import default_file
+from tarry.cli.reader import may_leave
 from tarry.config import document
 from tarry.config.compile import destination, door_rules, fingerprint, policy
+from tarry.config.lists import Word, marked
 from tarry.config.load import Loaded, load
-from tarry.config.schema import PRESETS, Config
+from tarry.config.schema import PRESETS
 from tarry.config.values import Wrong, read_duration
 from tarry.core.admission import Networks
 from tarry.core.client import normal
-from tarry.rehearsal.conclusion import Ending, conclude, ending_of
+from tarry.rehearsal.conclusion import Ending, ending_of, sentence
 from tarry.rehearsal.given import Fact, Given, read_fact, unknown
 from tarry.rehearsal.keys import Because, Keys, LineOf
 from tarry.rehearsal.play import House, Play, play
@@ -42,7 +44,6 @@ from tarry.rehearsal.steps import Step, steps_of
 from tarry.rehearsal.visit import FLOODS, MOST, Early, Visit
 
 EXIT_INTERRUPTED = 130
-_DEFAULT_FILE = "tarry.toml"
 _PLACES = ("connection", "client")
 _DEFAULTS = Visit(ip_address("192.0.2.1"))
 _LONGEST = 400
@@ -179,7 +180,7 @@ def command(
 
     Exit status: 0 it gets through to the MTA, 1 it does not, 2 usage or a configuration with errors.
     """
-    named = file or ctx.obj or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    named = file or ctx.obj or default_file()
     loaded = load(Path(named) if named else None, flags={"preset": preset} if preset else {})
     if loaded.errors:
         for problem in loaded.errors:
@@ -189,7 +190,7 @@ def command(
     connection = numbers.pop("connection", 1)
     visit = Visit(client, helo, sender, rcpts, earlies, leaves, numbers, connection, max(connection, numbers.pop("client", 1)))
     seed = secrets.randbelow(10_000) if seed is None else seed
-    trial = Trial(loaded, named, visit, house(loaded.config, refuses, observe=observe))
+    trial = Trial(loaded, named, visit, house(loaded, time.time(), refuses, observe=observe))
     with nullcontext() if no_dns else Facts(loaded.config, trial.house.policy) as real:
         given = Given(facts, str(client), loaded.config.dns.timeout, unknown if real is None else real.look)
         try:
@@ -221,14 +222,13 @@ class Trial:
         self.seed = seed
         self.played: Play = play(self.visit, self.house, given.look, random.Random(seed).random)
         self.ending: Ending = ending_of(self.played)
-        self.keys = Keys(self.loaded, self.house.policy, lines_of(self.loaded, self.file))
+        self.keys = Keys(self.loaded, self.house.policy, lines_of(self.file))
         self.steps: tuple[Step, ...] = steps_of(self.visit, self.house, self.played, self.keys)
 
     @property
     def conclusion(self) -> str:
         """What it comes to, as a sentence."""
-        told = conclude(self.played)
-        return f"{told[:1].upper()}{told[1:]}."
+        return sentence(self.played)
 
     @property
     def drawn(self) -> list[Because]:
@@ -237,17 +237,14 @@ class Trial:
 
     def write(self, *, as_json: bool) -> None:
         """Write it all to standard output."""
-        try:
+        with may_leave():
             if as_json:
                 click.echo(json.dumps(self._report(), indent=2))
             else:
                 self._show()
-        except BrokenPipeError:
-            # The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(self) -> None:
-        console = _Console()
+        console = tables.Terminal()
         wrap = not console.is_terminal
         config = self.loaded.config
         where = f"{self.file or 'no file'}, preset {config.preset}"
@@ -255,10 +252,7 @@ class Trial:
             f"{self.visit.address} under {where}; mail goes to {destination(config)}", markup=False, highlight=False, soft_wrap=wrap
         )
         console.print()
-        with console.capture() as drawn:
-            console.print(table(self.steps, width=console.width))
-        # As it was drawn, but for the blanks at the ends of lines: they wrap where a terminal is made narrower, and are in diffs.
-        console.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+        console.file.write("".join(f"{line}\n" for line in tables.lines_of(console, table(self.steps, width=console.width))))
         console.print()
         style = "bold green" if self.ending.is_through else "bold red"
         console.print(self.conclusion, style=style, markup=False, highlight=False, soft_wrap=wrap)
@@ -292,13 +286,6 @@ class Trial:
         }
 
 
-class _Console(Console):
-    """A console that leaves a broken pipe to the caller; rich would exit with 1, which means a refusal here."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 def _why(because: Because) -> dict[str, object]:
     return {
         "words": because.words or None,
@@ -309,8 +296,18 @@ def _why(because: Because) -> dict[str, object]:
     }
 
 
-def house(config: Config, refuses: int = 0, *, observe: bool = False, remembers: bool = False) -> House:
-    """Return what a client meets under a configuration; *remembers*: there is a memory of clients."""
+def house(
+    loaded: Loaded,
+    now: float,
+    refuses: int = 0,
+    *,
+    observe: bool = False,
+    remembers: bool = False,
+    said: Iterable[Word] = (),
+) -> House:
+    """Return what a client meets under a configuration at *now* (UTC epoch seconds); *remembers*: there is a memory of clients,
+    and *said* is what was said by hand."""
+    config = loaded.config
     handoff = config.handoff
     return House(
         policy(config, observe=observe, remembers=remembers),
@@ -320,10 +317,11 @@ def house(config: Config, refuses: int = 0, *, observe: bool = False, remembers:
         destination(config),
         handoff.mode == "pass" or (handoff.mode == "exec" and handoff.stdio == "socket"),
         refuses,
+        marked([*loaded.lists.words, *said], now),
     )
 
 
-def lines_of(loaded: Loaded, file: str | None) -> LineOf | None:
+def lines_of(file: str | None) -> LineOf | None:
     """Return what finds the lines of rows in the operator's file; it has been read once, and may be gone by now."""
     try:
         return document.read(Path(file).read_text(encoding="utf-8", errors="replace")).line if file else None

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from msgspec.structs import replace
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tarry.cli.tables import plain
 from tarry.rehearsal.keys import Because
 from tarry.rehearsal.steps import Step, Tone
 
@@ -26,7 +26,7 @@ _STYLES = {Tone.PLAIN: "", Tone.QUIET: "dim", Tone.GOOD: "green", Tone.WARN: "ye
 
 def table(steps: Sequence[Step], *, width: int) -> Table:
     """Return the table of these steps for so many columns."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made = plain()
     made.add_column("after", justify="right", no_wrap=True)
     if width >= NARROW:
         made.add_column("client", overflow="fold", max_width=max(20, int(width * _CLIENT_SHARE)))

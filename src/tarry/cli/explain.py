@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from tarry.cli.file import DEFAULT_FILE, default_file
 from tarry.cli.layout import bold, filled
 from tarry.config.explanation import Explanation, Told, changing, explain
 from tarry.config.keys import SETTINGS, Key, summary
@@ -29,7 +30,6 @@ from tarry.config.spelling import nearest, printable, shown, spell
 
 USAGE = 2
 
-_DEFAULT_FILE = "tarry.toml"
 _LABEL = 10  # columns of a section's heading: the longest is Mistaken
 _ID = re.compile(r"[0-9A-F]{8,11}-[0-9A-F]{1,8}", re.ASCII)  # net/ids
 
@@ -67,7 +67,7 @@ def command(
         _refuse(ctx, "--records and --store are about a client or a session: give its ADDRESS or ID")
     if name is not None and not is_of_a_client and "/" in name:
         _refuse(ctx, f"{name} is no client: give one ADDRESS; `tarry clients list --match` lists those of a network")
-    file = config_file or ctx.obj or (_DEFAULT_FILE if Path(_DEFAULT_FILE).exists() else None)
+    file = config_file or ctx.obj or default_file()
     loaded = load(Path(file) if file else None)
     for problem in loaded.errors:
         click.echo(str(problem), err=True)
@@ -156,7 +156,7 @@ def _lines(explained: Explanation, loaded: Loaded, file: str | None, code: str) 
         if key.last not in SETTINGS:
             yield filled(key.help, "      ", 6)
     yield ""
-    yield bold(f"To change it, in {file or _DEFAULT_FILE}")
+    yield bold(f"To change it, in {file or DEFAULT_FILE}")
     yield from (f"  {line}" for line in changing(explained, code))
 
 

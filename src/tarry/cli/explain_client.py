@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
@@ -24,21 +23,18 @@ from tarry.cli.opened import Memory
 from tarry.cli.recorded import Session
 from tarry.cli.who import Who
 from tarry.config.compile import policy
-from tarry.config.lists import marked
 from tarry.config.load import Loaded
-from tarry.config.spelling import printable
-from tarry.core.admission import Networks
+from tarry.config.spelling import counted, printable
 from tarry.core.facts import Answer, Kind, Question, State
 from tarry.core.history import Entry, known
 from tarry.core.hold import class_of
 from tarry.marks import words_of
-from tarry.rehearsal.conclusion import conclude, ending_of
+from tarry.rehearsal.conclusion import ending_of, sentence
 from tarry.rehearsal.given import Given, unknown
 from tarry.rehearsal.keys import Keys, LineOf
-from tarry.rehearsal.play import House, play
+from tarry.rehearsal.play import play
 from tarry.rehearsal.visit import Visit
 
-_EVERYBODY = Networks.of([ip_network("0.0.0.0/0"), ip_network("::/0")])
 _SEED = 4711
 """Ranges are drawn the same way each time: the answer is about the client, and not about the draw."""
 
@@ -118,23 +114,11 @@ _EFFECT = {"exempt": "it is neither held nor checked", "deny": "it is refused as
 
 def _forecast(address: IPv4Address | IPv6Address, loaded: Loaded, memory: Memory, past: Past | None) -> tuple[str, bool]:
     """Return what would become of the client if it came now, waited its turn, and brought one message."""
-    made = house(loaded.config, remembers=past is not None)
-    made = _marked(made, address, loaded, memory.now, past)
+    made = house(loaded, memory.now, remembers=past is not None, said=words_of(past.marks if past is not None else ()))
     answers = _Remembered(memory, past)
     given = Given((), str(address), loaded.config.dns.timeout, answers.look)
     played = play(Visit(address), made, given.look, random.Random(_SEED).random)
-    told = conclude(played)
-    return f"{told[:1].upper()}{told[1:]}.", ending_of(played).is_through
-
-
-def _marked(made: House, address: IPv4Address | IPv6Address, loaded: Loaded, now: float, past: Past | None) -> House:
-    """Return the house whose door knows what was said by hand, and by files."""
-    words = [*loaded.lists.words, *words_of(past.marks if past is not None else ())]
-    word = marked(words, now).find(address.packed)
-    if word is None:
-        return made
-    rules = replace(made.rules, deny=Networks(), exempt=_EVERYBODY) if word else replace(made.rules, deny=_EVERYBODY)
-    return msgspec.structs.replace(made, rules=rules)
+    return sentence(played), ending_of(played).is_through
 
 
 class _Remembered:
@@ -212,10 +196,9 @@ def _brief(session: Session) -> str:
     held = f"held {close.held + close.delayed:.1f} s"
     if not close.greeted:
         return f"hung up after {close.hangup:.1f} s{for_what}" if close.hangup is not None else f"turned away{for_what}"
-    messages = f"{close.messages:,} message{'' if close.messages == 1 else 's'}"
     observed = ", only observed" if close.observed else ""
     action = "" if close.action == "ignore" else f", {close.action}"
-    return f"{held}, {messages}{action}{for_what}{observed}"
+    return f"{held}, {counted(close.messages, 'message')}{action}{for_what}{observed}"
 
 
 # For a program.

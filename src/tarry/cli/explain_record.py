@@ -21,7 +21,7 @@ from tarry.cli.opened import NOTHING, Memory, NoMemory, memory_of
 from tarry.cli.recorded import Found, Sources
 from tarry.cli.who import Who, who
 from tarry.config.load import Loaded
-from tarry.config.spelling import printable
+from tarry.config.spelling import counted, printable
 from tarry.core.client import normal, parse
 
 LAST = 10
@@ -44,13 +44,14 @@ def _session(loaded: Loaded, file: str | None, id: str, where: Sources, memory: 
     if not found.sessions:
         click.echo(f"tarry explain: nothing is known of the session {id}: {'; '.join(_looked(where, found))}", err=True)
         return NOTHING
-    account = session_account.account_of(found.sessions[0], loaded, lines_of(loaded, file))
+    lines = lines_of(file)
+    account = session_account.account_of(found.sessions[0], loaded, lines)
     past, away = None, ""
     about: tuple[str, ...] = ()
     address = parse(account.close.client)
     if address is not None:  # not a Unix socket, by which nobody is known
         past, away = _past(memory, who(account.close.client))
-        about = tuple(explain_client.static(address, loaded, memory.now, lines_of(loaded, file)))
+        about = tuple(explain_client.static(address, loaded, memory.now, lines))
     if as_json:
         remembered = None if past is None else client_history.report(past, memory)
         _write(
@@ -81,16 +82,15 @@ def _now(past: Past | None, away: str, memory: Memory) -> Iterator[str]:
         yield filled(f"nothing is remembered of {past.who.what}", "  ", 6)
         return
     now = client_history.consequence(past.entry, memory, is_domain=False)
-    sessions = f"{past.entry.sessions:,} session{'' if past.entry.sessions == 1 else 's'}"
-    yield filled(printable(f"by now {past.who.what} has, of {sessions}, {now}"), "  ", 6)
+    yield filled(printable(f"by now {past.who.what} has, of {counted(past.entry.sessions, 'session')}, {now}"), "  ", 6)
 
 
 def _client(loaded: Loaded, file: str | None, name: str, where: Sources, memory: Memory, as_json: bool) -> int:
     subject, address = who(name), ip_address(normal(name))
     found = recorded.of_client(where, subject.key, LAST)
     past, away = _past(memory, subject)
-    notes = [*(() if found.sessions else _looked(where, found)), *found.unread]
-    account = explain_client.account_of(subject, address, loaded, memory, past, away, found.sessions, notes, lines_of(loaded, file))
+    notes = found.unread if found.sessions else _looked(where, found)
+    account = explain_client.account_of(subject, address, loaded, memory, past, away, found.sessions, notes, lines_of(file))
     if as_json:
         _write({"v": 1, **explain_client.report(account, memory)})
     else:
@@ -107,7 +107,7 @@ def _past(memory: Memory, subject: Who) -> tuple[Past | None, str]:
 
 
 def _looked(where: Sources, found: Found) -> list[str]:
-    """Return where was looked for records, where there were none."""
+    """Return where was looked for records, where there were none, and what could not be read."""
     if where.why:
         return [where.why]
     looked = ", ".join("standard input" if file == recorded.STDIN else file for file in found.files)

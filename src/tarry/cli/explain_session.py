@@ -16,7 +16,7 @@ from tarry.cli import layout
 from tarry.cli.layout import bold, filled
 from tarry.cli.moments import ago, iso, to_the_second
 from tarry.cli.session_account import WHERE, Account, Found
-from tarry.config.spelling import printable
+from tarry.config.spelling import counted, printable
 from tarry.core.client import Endpoint
 from tarry.core.karma import Rule
 from tarry.record.schema import Close
@@ -88,10 +88,9 @@ def _came_to(close: Close) -> str:
     names = ", ".join(dict.fromkeys(close.reasons))
     if close.is_refused:
         return f"refused ({close.action}) for {names}" if names else f"refused ({close.action})"
-    messages = f"{close.messages:,} message{'' if close.messages == 1 else 's'} delivered"
     if close.messages or close.greeted:
         held = f" after it was held for {close.held + close.delayed:.1f} s" if close.held + close.delayed >= 0.05 else ""
-        return f"let in{held}, {messages}"
+        return f"let in{held}, {counted(close.messages, 'message')} delivered"
     return "it hung up before the greeting" if close.hangup is not None else "not greeted"
 
 

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from tarry.cli.tables import plain
 from tarry.config.imports import postscreen_cache, written
 from tarry.config.imports.found import Found, ImportProblem, ReadFile
 from tarry.config.imports.postfix import read_postfix
@@ -241,7 +240,7 @@ def _tell_missing(found: Found) -> None:
     if not found.missing:
         click.echo(f"{count} settings, and everything has its counterpart.", err=True)
         return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain()
     table.add_column("without a counterpart", overflow="fold", ratio=2)
     table.add_column("why, and what to do instead", overflow="fold", ratio=3)
     for one in found.missing:

@@ -16,15 +16,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from tarry.config.compile import fading
 from tarry.config.schema import Config
+from tarry.config.spelling import without_password
 from tarry.core.history import Fading
 from tarry.store import Away, Store, Unsure
-from tarry.store.places import open_store
+from tarry.store.places import store_of
 
 NOTHING, USAGE, TRY_LATER = 1, 2, 75
 """Exit statuses: nothing is known; the URL is wrong; the store is away."""
@@ -62,10 +62,7 @@ class Memory(msgspec.Struct, frozen=True):
         """The URL without its password; a file with its whole name."""
         if self.url.startswith(_SQLITE):
             return f"{_SQLITE}{self._file.absolute()}"
-        parts = urlsplit(self.url)
-        if parts.password is None:
-            return self.url
-        return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"))
+        return without_password(self.url)
 
     @property
     def _file(self) -> Path:
@@ -86,15 +83,8 @@ class Memory(msgspec.Struct, frozen=True):
                 "--store, and mind the folder, to which a name is relative",
                 NOTHING,
             )
-        store_keys = self.config.store
         try:
-            store = open_store(
-                self.url,
-                fading=self.fading,
-                keep=store_keys.keep,
-                max_clients=store_keys.max_clients,
-                prefix=store_keys.prefix,
-            )
+            store = store_of(self.config, self.url)
         except ValueError as wrong:
             raise NoMemory(str(wrong), USAGE) from None
         try:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tarry.config.compile import fading
 from tarry.config.schema import Config
 from tarry.core.history import Change
-from tarry.store.places import open_store
+from tarry.store.places import store_of
 
 BATCH = 500
 
@@ -23,9 +22,7 @@ def keep(changes: Sequence[Change], url: str) -> None:
 
 
 async def _keep(changes: Sequence[Change], url: str) -> None:
-    config = Config()
-    how = fading(config)
-    store = open_store(url, fading=how, keep=config.store.keep, max_clients=config.store.max_clients, prefix=config.store.prefix)
+    store = store_of(Config(), url)
     try:
         for start in range(0, len(changes), BATCH):
             await store.write(changes[start : start + BATCH])

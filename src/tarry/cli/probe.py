@@ -12,10 +12,8 @@ Since    0.1
 import asyncio
 import ipaddress
 import json
-import os
 import re
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +28,8 @@ from rich.live import Live
 from rich.table import Table
 
 from tarry.cli.probe_table import table
+from tarry.cli.reader import may_leave
+from tarry.cli.tables import Terminal
 from tarry.probe.habits import NAMES, habits
 from tarry.probe.play import play
 from tarry.probe.steps import Habit, Options
@@ -162,7 +162,7 @@ def command(
     if not chosen:
         raise click.UsageError("data-jumper is all about a message, so --no-mail leaves nothing to play")
     endpoints = _endpoints(target, source, yes_this_is_mine)
-    console = _Console()
+    console = Terminal()
     show = Show(console, target, chosen, is_live=console.is_terminal and not as_json)
     try:
         with show.live:
@@ -176,15 +176,13 @@ def command(
     status = exit_status(findings, strict=strict)
     if status == EXIT_TRY_LATER:
         click.echo(f"tarry probe: {_unreachable(target, findings, endpoints)}", err=True)
-    try:
+    with may_leave():
         if as_json:
             click.echo(json.dumps(report(target, findings, status), indent=2))
         elif status != EXIT_TRY_LATER:
             show.final()
             console.print()
             console.print(summarise(findings), markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    except BrokenPipeError:
-        _silence_output()
     raise SystemExit(status)
 
 
@@ -197,28 +195,14 @@ def _show_presets(ctx: click.Context, names: Sequence[str], *, as_json: bool, as
         raise click.UsageError(f"{option.opts[-1] if isinstance(option, click.Option) else option.metavar} is for a server")
     chosen = [case for case in probe_presets.cases() if case.habit.name in (names or (case.habit.name,))]
     rows = list(zip(*probe_presets.outcomes(chosen), strict=True))
-    console = _Console()
-    try:
+    console = Terminal()
+    with may_leave():
         if as_markdown:
             click.echo(probe_preset_table.page(rows), nl=False)
         elif as_json:
             click.echo(json.dumps(probe_preset_table.report(rows), indent=2))
         else:
             console.print(probe_preset_table.shown(rows))
-    except BrokenPipeError:
-        _silence_output()
-
-
-def _silence_output() -> None:
-    """The reader (head, less) had enough: no failure. The interpreter's own flush at exit must not fail either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class _Console(Console):
-    """A console that leaves a broken pipe to the caller; rich would exit with 1, which means a finding here."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 class Show:

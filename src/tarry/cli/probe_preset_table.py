@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from tarry.cli.probe_cells import cell, length
 from tarry.cli.probe_presets import IMPATIENT, LIST, REPLY_PATIENCE, Outcome
+from tarry.cli.tables import plain
 from tarry.probe.caller import PATIENCE
 from tarry.probe.verdict import Mood
 
@@ -39,7 +39,7 @@ the record and, with `headers.insert`, in the message. What the clients do is to
 
 def shown(rows: Sequence[tuple[Outcome, ...]]) -> Table:
     """Return the table for a terminal; *rows* holds the outcomes of one habit each, in the order of presets."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made = plain()
     made.add_column("habit", no_wrap=True)
     made.add_column("what it gets")
     made.add_column("under", overflow="fold")

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Literal
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tarry.cli.tables import plain
 from tarry.probe.steps import Habit
 from tarry.probe.trace import GREETING, Ending, Reply, Seconds
 from tarry.probe.verdict import Finding, Mood, Verdict
@@ -37,7 +37,7 @@ _HOST = re.compile(r"(?<=^[0-9]{3} )[\w-]+(?:\.[\w-]+)+:? (?=.)")
 
 def table(habits: Sequence[Habit], findings: Mapping[str, Finding], *, width: int, elapsed: float = 0.0) -> Table:
     """Return the table of all *habits*; those without a finding yet are shown as still at it since *elapsed* seconds."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made = plain()
     columns = _columns(width)
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"

@@ -15,7 +15,6 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_network
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -110,21 +109,12 @@ def of_session(where: Sources, id: str) -> Found:
     """Return the records of one session; no session where there are none."""
     needle = f'"id":"{id}"'.encode()
     records: list[Record] = []
-    started = 0.0
     reading = _Reading()
     for file in where.files:
-        for line in reading.lines(file, (needle, _START)):
-            record = _record(line)
-            if record is None:
-                continue
-            if isinstance(record.event, Start):
-                started = max(started, record.stamp.t if not record.event.worker else 0.0)
-            elif record.stamp.id == id:
-                records.append(record)
+        records += [record for record in reading.records(file, needle) if record.stamp.id == id]
         if any(record.stamp.n == 1 for record in records):
             break
-    records.sort(key=lambda record: record.stamp.n)
-    session = _session(id, records, started)
+    session = _session(id, records, reading.started)
     return Found((session,) if session else (), tuple(reading.files), tuple(reading.unread))
 
 
@@ -132,24 +122,15 @@ def of_client(where: Sources, key: str, limit: int) -> Found:
     """Return the last sessions of the client with this key, of each its first and its closing line; *limit* at most."""
     is_v6 = ":" in key
     needle = b'"client":"' if is_v6 else f'"client":"{key}"'.encode()
-    prefix = ip_network(key) if is_v6 else None
     found: dict[str, list[Record]] = {}
-    started = 0.0
     reading = _Reading()
     for file in where.files:
-        for line in reading.lines(file, (needle, _START)):
-            if prefix is not None and _START not in line and not _is_of(line, key):
-                continue
-            record = _record(line)
-            if record is None:
-                continue
-            if isinstance(record.event, Start):
-                started = max(started, record.stamp.t if not record.event.worker else 0.0)
-            elif isinstance(record.event, Connect | Close):
+        for record in reading.records(file, needle, key if is_v6 else ""):
+            if isinstance(record.event, Connect | Close):
                 found.setdefault(record.stamp.id, []).append(record)
         if len(found) >= limit:
             break
-    sessions = [one for id, records in found.items() if (one := _session(id, records, started)) is not None]
+    sessions = [one for id, records in found.items() if (one := _session(id, records, reading.started)) is not None]
     sessions.sort(key=lambda one: one.began, reverse=True)
     return Found(tuple(sessions[:limit]), tuple(reading.files), tuple(reading.unread))
 
@@ -183,13 +164,27 @@ def _is_of(line: bytes, key: str) -> bool:
 
 
 class _Reading:
-    """Reads files, and keeps which could be."""
+    """Reads files, and keeps which could be, and when tarry was started last."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self.unread: list[str] = []
+        self.started = 0.0
 
-    def lines(self, file: str, needles: Sequence[bytes]) -> Iterator[bytes]:
+    def records(self, file: str, needle: bytes, subnet: str = "") -> Iterator[Record]:
+        """Yield the records of a file whose lines hold *needle*, and where a *subnet* is given an address in it."""
+        for line in self._lines(file, (needle, _START)):
+            if subnet and _START not in line and not _is_of(line, subnet):
+                continue
+            record = _record(line)
+            if record is None:
+                continue
+            if not isinstance(record.event, Start):
+                yield record
+            elif not record.event.worker:
+                self.started = max(self.started, record.stamp.t)
+
+    def _lines(self, file: str, needles: Sequence[bytes]) -> Iterator[bytes]:
         """Yield the lines of a file that hold one of these."""
         try:
             yield from _lines(file, needles)

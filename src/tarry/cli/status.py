@@ -9,10 +9,8 @@ JSON     v is 1, and fields are only ever added. With --watch one object a line.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,14 +19,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tarry.cli.file import default_file
 from tarry.cli.status_page import File, is_changed, page
+from tarry.cli.tables import lines_of
 from tarry.config.compile import fingerprint
-from tarry.config.load import Loaded, load
+from tarry.config.load import load
 from tarry.control.client import NotAnswered, ask_status
 from tarry.control.states import State, troubles
 
 EX_TEMPFAIL = 75
-_DEFAULT_FILE = "tarry.toml"
 _PIPE_WIDTH = 120  # where nobody sees a terminal
 _LEAST_WATCH = 0.2
 
@@ -46,8 +45,7 @@ def command(ctx: click.Context, option: str | None, path: str | None, as_json: b
 
     Exit status: 0 all is well, 1 something is wrong, 2 usage, 75 not running.
     """
-    given = option or ctx.obj
-    name = given or (_DEFAULT_FILE if Path(_DEFAULT_FILE).is_file() else None)
+    name = option or ctx.obj or default_file()
     loaded = load(Path(name) if name else None)
     unread = next((problem for problem in loaded.errors if not problem.where), None)
     if not path and unread is not None and not loaded.origins["control.socket"].is_set:
@@ -62,9 +60,6 @@ def command(ctx: click.Context, option: str | None, path: str | None, as_json: b
             ctx.exit(look.once())
         look.again_and_again(watch)
     except KeyboardInterrupt:
-        ctx.exit(0)
-    except BrokenPipeError:  # the reader (head, less) had enough, which click would call a failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ctx.exit(0)
 
 
@@ -109,18 +104,14 @@ class _Look:
         if self._as_json:
             click.echo(msgspec.json.encode(report(state, file)))
             return
-        with self._console.capture() as shown:
-            self._console.print(page(state, now=time.time(), file=file))
-        click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
+        click.echo("\n".join(lines_of(self._console, page(state, now=time.time(), file=file))))
 
     def _file(self) -> File | None:
-        return compared(self._name, load) if self._name else None
-
-
-def compared(name: str, read: Callable[[Path], Loaded]) -> File:
-    """Return what the file says now."""
-    loaded = read(Path(name))
-    return File(name, errors=len(loaded.errors)) if loaded.errors else File(name, fingerprint(loaded.config))
+        """Return what the file says now."""
+        if not self._name:
+            return None
+        loaded = load(Path(self._name))
+        return File(self._name, errors=len(loaded.errors)) if loaded.errors else File(self._name, fingerprint(loaded.config))
 
 
 def report(state: State, file: File | None) -> dict[str, object]:

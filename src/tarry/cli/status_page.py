@@ -7,14 +7,14 @@ Promises  80 columns are enough. What a server tells is shown as text, never as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tarry.cli.tables import plain
 from tarry.control.states import State, Worker
 from tarry.record.tally import Histogram, Tally
 
@@ -33,7 +33,7 @@ class File(msgspec.Struct, frozen=True):
 
 def page(state: State, *, now: float, file: File | None = None) -> RenderableType:
     """Return the page, as of *now* (UTC epoch seconds)."""
-    parts: list[RenderableType] = [_head(state, now), Text(""), _facts(state, file)]
+    parts: list[RenderableType] = [_head(state, now), Text(""), _labelled(_facts(state, file))]
     if state.workers:
         parts += [Text(""), _workers(state, now)]
     parts += [Text(""), _done(state.tally)]
@@ -70,16 +70,16 @@ def _head(state: State, now: float) -> Text:
     return head
 
 
-def _facts(state: State, file: File | None) -> Table:
+def _labelled(rows: Iterable[tuple[str, Text]]) -> Table:
     made = Table.grid(padding=(0, 2, 0, 0))
     made.add_column(no_wrap=True)
     made.add_column(overflow="fold")
-    for label, text in _fact_rows(state, file):
+    for label, text in rows:
         made.add_row(Text(label, _QUIET), text)
     return made
 
 
-def _fact_rows(state: State, file: File | None) -> Iterator[tuple[str, Text]]:
+def _facts(state: State, file: File | None) -> Iterator[tuple[str, Text]]:
     yield "listens on", Text(", ".join(state.listen) or "nothing any more")
     yield "configuration", _configuration(state, file)
     room = f", room for {state.max_clients:,}" if state.max_clients else ""
@@ -127,9 +127,6 @@ def _worker_cells(one: Worker, now: float) -> tuple[str, ...]:
 
 
 def _done(tally: Tally) -> Table:
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(no_wrap=True)
-    made.add_column(overflow="fold")
     sessions = tally.sessions
     rows = {
         "sessions": _listed(
@@ -151,9 +148,7 @@ def _done(tally: Tally) -> Table:
         + (f"; {_octets(tally.octets)}" if tally.octets else ""),
         "recipients": f"{tally.rcpts:,} named, {tally.rcpts_accepted:,} accepted" if tally.rcpts else "none",
     }
-    for label, told in rows.items():
-        made.add_row(Text(label, _QUIET), Text(told))
-    return made
+    return _labelled((label, Text(told)) for label, told in rows.items())
 
 
 def _listed(first: str, counts: Mapping[str, int]) -> str:
@@ -213,7 +208,7 @@ def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _table(*columns: str | tuple[str, str]) -> Table:
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made = plain()
     for column in columns:
         heading, side = column if isinstance(column, tuple) else (column, "left")
         made.add_column(heading, justify="right" if side == "right" else "left", no_wrap=bool(heading), overflow="fold")

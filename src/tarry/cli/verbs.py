@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import keyword
+from typing import Any
 
 import click
 
 from tarry.cli import _VERBS
+from tarry.cli.reader import may_leave
 
 
 class _Verbs(click.Group):
@@ -23,6 +25,10 @@ class _Verbs(click.Group):
         command = importlib.import_module(f"tarry.cli.{module}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with may_leave():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

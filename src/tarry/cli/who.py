@@ -21,7 +21,8 @@ from tarry.core.history import key_of
 from tarry.dns.domains import organizational_domain
 
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]*[a-z0-9]", re.ASCII)
-_SUBNET = 64
+SUBNET = 64
+"""An IPv6 client has all addresses with these first bits."""
 
 
 class Who(msgspec.Struct, frozen=True):
@@ -68,9 +69,7 @@ def network_of(key: str) -> Network | None:
 
 def is_within(inner: Network, outer: Network) -> bool:
     """True where all of *inner* lies in *outer*."""
-    if isinstance(inner, IPv6Network):
-        return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
-    return not isinstance(outer, IPv6Network) and inner.subnet_of(outer)
+    return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
 def _of_address(address: IPv4Address | IPv6Address) -> Who:
@@ -82,11 +81,11 @@ def _of_address(address: IPv4Address | IPv6Address) -> Who:
 
 def _of_network(network: Network, notes: tuple[str, ...]) -> Who:
     if isinstance(network, IPv6Network):
-        if network.prefixlen < _SUBNET:
+        if network.prefixlen < SUBNET:
             return Who(str(network), network, "", notes)
         key = key_of(str(network.network_address))
         what = str(network) if network.prefixlen < network.max_prefixlen else str(network.network_address)
-        if network.prefixlen > _SUBNET:
+        if network.prefixlen > SUBNET:
             notes = (*notes, f"what is remembered of an IPv6 client is remembered of its /64: {key}")
         return Who(what, network, key, notes)
     if network.prefixlen == network.max_prefixlen:

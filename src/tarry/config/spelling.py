@@ -51,6 +51,11 @@ def _escaped(char: str) -> str:
     return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: ``1 session``, ``1,234 sessions``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def without_password(url: str) -> str:
     """Return a URL as it may be shown: with ``***`` in place of the password. It need not be well formed."""
     return _PASSWORD.sub(r"\1***", url)

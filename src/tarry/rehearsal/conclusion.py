@@ -65,6 +65,12 @@ def conclude(played: Play) -> str:
     return ", ".join(parts)
 
 
+def sentence(played: Play) -> str:
+    """Return the same as a whole sentence."""
+    told = conclude(played)
+    return f"{told[:1].upper()}{told[1:]}."
+
+
 def reasons_of(played: Play, names: Iterable[str] = (), *, is_for: bool = False) -> str:
     """Return the reasons of a play that speak against the client (*is_for*: for it), or those called *names*, with who says so."""
     wanted = tuple(names)

@@ -69,7 +69,7 @@ class Keys:
         """Return why a client of this class, "" for none, waits as long as it does."""
         for index, one in enumerate(self.config.hold.class_):
             if one.name == hold_class:
-                place = self._row("hold.class", index, ("hold", "class", index, "wait"))
+                place = self._row("hold.class", ("hold", "class", index, "wait"))
                 key, value = f"hold.class {spell(one.name)} wait", spell(write_span(one.wait))
                 return Because(words, key, value, place, one.wait.low < one.wait.high)
         return self.because("hold.wait", words)
@@ -82,7 +82,7 @@ class Keys:
         rows = [row for row in getattr(zones, "zones", ()) if isinstance(row, Zone)]
         index = dict(zip(labels(tuple(rows)), range(len(rows)), strict=True)).get(reason.subject)
         key = f"checks.{reason.check}.zones"
-        place = "" if index is None else f" ({self._row(key, index, ('checks', reason.check, 'zones', index, 'weight'))})"
+        place = "" if index is None else f" ({self._row(key, ('checks', reason.check, 'zones', index, 'weight'))})"
         return f"weight {reason.weight:g}{place}"
 
     def check(self, check: str, code: str, words: str = "") -> Because:
@@ -109,7 +109,7 @@ class Keys:
         names = ", ".join(named(one) for one in reasons if one.weight < 0)
         return self.because("score.allow", f"{names}: a score of {sum(one.weight for one in reasons):g}")
 
-    def _row(self, key: str, index: int, path: tuple[str | int, ...]) -> str:
+    def _row(self, key: str, path: tuple[str | int, ...]) -> str:
         origin = self._origins[key]
         line = self._line_of(path) if self._line_of is not None and origin.kind == "file" else 0
         return f"{origin.name}:{line}" if line else str(origin)

@@ -39,6 +39,7 @@ from tarry.core.conversation import Conversation
 from tarry.core.facts import Answer
 from tarry.core.finding import first_questions
 from tarry.core.hold import Held
+from tarry.core.marked import Marked
 from tarry.core.policy import Policy, Random
 from tarry.core.setting import Setting
 from tarry.record import schema
@@ -59,6 +60,7 @@ class House(msgspec.Struct, frozen=True):
     """What the client meets. ``name`` is what tarry calls itself, ``mode`` and ``to`` name the hand-off.
 
     ``gives_away``: the client itself is given to the MTA at the greeting. ``mta_refuses``: so many recipients, the first ones.
+    ``marked`` is what was said of networks beside the rules, in files or by hand.
     """
 
     policy: Policy
@@ -68,6 +70,7 @@ class House(msgspec.Struct, frozen=True):
     to: str = "the MTA"
     gives_away: bool = False
     mta_refuses: int = 0
+    marked: Marked = Marked()
 
 
 class Play(msgspec.Struct, frozen=True):
@@ -96,6 +99,7 @@ def play(visit: Visit, house: House, look: Look, random: Random, caller: Caller 
     scene, packed = Scene(visit, look, caller), visit.address.packed
     client = Client(Endpoint(str(visit.address), PORT), SERVER)
     door = Door(house.rules)
+    door.marked = house.marked
     for _ in range(visit.client - visit.connection):
         door.expect()
     for _ in range(visit.connection - 1):

@@ -82,6 +82,7 @@ class _Teller:
         self._verdict: schema.Verdict | None = None
         self._has_talked = False
         self._is_parked = False
+        self._is_marked = house.marked.find(visit.address.packed) is not None
         self._unanswered: set[str] = set()  # sources of which it has been told that they gave no answer
 
     def end(self) -> tuple[Step, ...]:
@@ -159,7 +160,7 @@ class _Teller:
                 self._add(at, "does not hold it", self._keys.hold(event.hold_class))
             case Admitted.EXEMPT:
                 is_listed = self._visit.address.packed in self._house.rules.exempt
-                key = "exempt.networks" if is_listed else "exempt.patterns"
+                key = "exempt.files" if self._is_marked else "exempt.networks" if is_listed else "exempt.patterns"
                 self._add(at, "lets it in at once: no hold, no checks", self._keys.because(key), tone=Tone.GOOD)
             case _:
                 pass  # the reply says it
@@ -236,7 +237,8 @@ class _Teller:
         if is_refused:
             tone = Tone.BAD
             if event.to == "connect" and self._played.admitted in _DOOR:
-                why.append(self._keys.because(_DOOR[self._played.admitted]))
+                is_in_file = self._played.admitted is Admitted.DENIED and self._is_marked
+                why.append(self._keys.because("deny.files" if is_in_file else _DOOR[self._played.admitted]))
             elif event.by != "mta" and event.to == "RCPT" and event.code == _TOO_MANY:
                 why.append(self._keys.because("limits.recipients"))
             elif event.by != "mta" and self._verdict is not None and _ACTIONS[self._verdict.action].refuses:

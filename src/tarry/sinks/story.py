@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tarry.config.spelling import counted
 from tarry.core.client import Endpoint
 from tarry.record.schema import (
     REFUSING,
@@ -154,14 +155,14 @@ def tell_process(event: ProcessEvent) -> list[Said]:
         case Stress():
             return [Said(Tone.WARN, f"{'under' if event.on else 'no longer under'} stress: {event.what} {event.why}".rstrip())]
         case Lost():
-            return [Said(Tone.BAD, f"{_plural(event.count, 'record')} lost: {event.why}")]
+            return [Said(Tone.BAD, f"{counted(event.count, 'record')} lost: {event.why}")]
         case Worker(what="began"):
             return [Said(Tone.QUIET, f"worker {event.number} began (process {event.pid})")]
         case Worker():
             tone = Tone.BAD if event.status else Tone.QUIET
             return [Said(tone, f"worker {event.number} {event.what}: {event.why or f'status {event.status}'}")]
         case Stop():
-            return [Said(Tone.PLAIN, f"stops: {event.why}, {_plural(event.sessions, 'session')} open")]
+            return [Said(Tone.PLAIN, f"stops: {event.why}, {counted(event.sessions, 'session')} open")]
 
 
 def _connected(event: Connect) -> Said:
@@ -202,8 +203,8 @@ def _tell_reply(session: Session, event: Reply) -> list[Said]:
         session.recipients += 1
     who = "the MTA" if event.by == "mta" else event.by
     if event.to == "message":
-        to = _plural(session.recipients, "recipient")
-        words = f"message of {_plural(event.size, 'octet')} from {session.sender or '?'} to {to}: {event.code} by {who}"
+        to = counted(session.recipients, "recipient")
+        words = f"message of {counted(event.size, 'octet')} from {session.sender or '?'} to {to}: {event.code} by {who}"
         if event.by == "tarry" and event.code < 400:
             return [Said(Tone.WARN, f"{words}, thrown away{_because(session)}")]
         return [Said(Tone.GOOD, words) if event.code < 400 else Said(Tone.BAD, words, event.text)]
@@ -264,7 +265,7 @@ def _tell_close(session: Session, event: Close) -> list[Said]:
     if not event.greeted:
         return [*told, Said(Tone.QUIET, f"gone after {event.total:.1f} s")]
     gone = f" and {event.discarded:,} thrown away" if event.discarded else ""
-    counts = f"{_plural(event.messages, 'message')}{gone}, {_plural(event.commands, 'command')}, {event.total:.1f} s"
+    counts = f"{counted(event.messages, 'message')}{gone}, {counted(event.commands, 'command')}, {event.total:.1f} s"
     return [*told, Said(Tone.QUIET, f"done: {counts}")]
 
 
@@ -286,7 +287,3 @@ def _hung_up(after: float, is_reset: bool, has_spoken: bool) -> Said:
 def _because(session: Session) -> str:
     reasons = session.verdict.reasons if session.verdict and session.verdict.reasons else session.reasons
     return f" ({', '.join(reasons)})" if reasons else ""
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

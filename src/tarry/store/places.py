@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from tarry.config.compile import fading
+from tarry.config.schema import Config
 from tarry.core.history import Fading
 from tarry.store import Store
 
@@ -80,6 +82,13 @@ def open_store(url: str, *, fading: Fading, keep: float, max_clients: int, prefi
     from tarry.store.valkey import ValkeyStore
 
     return ValkeyStore(place, fading=fading, keep=keep, prefix=prefix)
+
+
+def store_of(config: Config, url: str | None = None) -> Store:
+    """Return the store of a configuration, or that at *url* with all else that the configuration says. Raises ValueError."""
+    keys = config.store
+    where = keys.url if url is None else url
+    return open_store(where, fading=fading(config), keep=keys.keep, max_clients=keys.max_clients, prefix=keys.prefix)
 
 
 def _file(rest: str) -> Path:

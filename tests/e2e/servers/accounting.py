@@ -1,7 +1,7 @@
 """accounting - what processes cost: memory, CPU time, file descriptors; read from /proc.
 
 Every function takes process ids, as from `pids()` of a server, and leaves out those that have gone.
-Source   proc(5): statm, stat, fd, smaps_rollup.
+Source   proc(5): statm, stat, fd.
 """
 
 import os
@@ -12,12 +12,6 @@ from pathlib import Path
 def resident_bytes(pids: Iterable[int]) -> int:
     """Return the resident memory of all *pids* together; pages they share count once for each."""
     return sum(int(fields.split()[1]) for pid in pids if (fields := _read(pid, "statm"))) * os.sysconf("SC_PAGE_SIZE")
-
-
-def proportional_bytes(pids: Iterable[int]) -> int:
-    """Return their proportional set size: a page that n processes share counts 1/n for each. Slower; needs root."""
-    lines = (line for pid in pids for line in _read(pid, "smaps_rollup").splitlines())
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

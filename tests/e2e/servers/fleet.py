@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -281,7 +281,7 @@ def _store_answers() -> bool:
     return False
 
 
-SCENARIOS: dict[str, Callable[[Fleet], Awaitable[dict[str, object]]]] = {"learn": learn, "outage": outage}
+SCENARIOS: dict[str, Callable[[Fleet], Coroutine[None, None, dict[str, object]]]] = {"learn": learn, "outage": outage}
 
 
 @contextlib.contextmanager
@@ -293,26 +293,17 @@ def _folder() -> Iterator[Path]:
 
 def main() -> None:
     """Play the scenario that the command line names."""
-    interfaces = {path.name for path in Path("/sys/class/net").iterdir()} if not Path("/proc/net/dev").exists() else _interfaces()
+    interfaces = {name for _, name in socket.if_nameindex()}
     assert interfaces == {"lo"}, f"this is no network namespace of its own: {interfaces}"
     with _folder() as folder:
         fleet = Fleet(folder)
         try:
             fleet.begin()
-            print(json.dumps(asyncio.run(_play(fleet, sys.argv[1]))))
+            print(json.dumps(asyncio.run(SCENARIOS[sys.argv[1]](fleet))))
         finally:
             fleet.end()
             if fleet.store is not None:
                 fleet.store.kill()
-
-
-async def _play(fleet: Fleet, scenario: str) -> dict[str, object]:
-    return await SCENARIOS[scenario](fleet)
-
-
-def _interfaces() -> set[str]:
-    lines = Path("/proc/net/dev").read_text().splitlines()[2:]
-    return {line.partition(":")[0].strip() for line in lines}
 
 
 if __name__ == "__main__":
