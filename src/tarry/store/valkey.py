@@ -23,10 +23,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tarry.core.history import AHEAD, Change, Entry, Fading, is_ahead, karma_at
-from tarry.store import Away, Mark, Order, Partly, Unsure
+from tarry.store import Away, Failed, Mark, Order, Partly, Unsure
 from tarry.store.places import Server
 from tarry.store.valkey_merge import SCRIPT, changes_of, entry_of, settings_of
-from tarry.store.valkey_nodes import Command, Failed, Nodes
+from tarry.store.valkey_nodes import Command, Nodes
 
 PORTION = 1000
 """Keys that one SCAN looks at: a third of a millisecond of the server's."""
