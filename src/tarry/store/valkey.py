@@ -135,9 +135,9 @@ class ValkeyStore:
     async def mark(self, mark: Mark) -> None:
         """Keep a mark, in place of what was said of the same address or network before. Marks that are over are deleted."""
         value = _encode(_Said(mark.action, mark.until, mark.comment, mark.at))
-        held = {one.what for one in await self.marks(self._now())}
-        over = {one.what for one in await self.marks(0.0)} - held - {mark.what}
-        commands: _Commands = [("HDEL", self._marks, *sorted(over))] if over else []
+        now = self._now()
+        over = [one.what for one in await self.marks(0.0) if 0 < one.until <= now and one.what != mark.what]
+        commands: _Commands = [("HDEL", self._marks, *over)] if over else []
         commands.append(("HSET", self._marks, mark.what, value))
         replies = await self._nodes.ask(commands, [self._marks] * len(commands))
         if isinstance(replies[-1], Failed) and replies[-1].is_wrong_type:
