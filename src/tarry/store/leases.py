@@ -33,6 +33,7 @@ LAST_WORD = 1.0
 MOST_PROCESSES = 1000
 """Of other hosts, that are listened to."""
 
+_LIMITS = {limit.value: limit for limit in Limit}
 _Told = dict[str, dict[str, int]]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Told).decode
@@ -166,12 +167,11 @@ def _given(reply: Any) -> Any:
 
 def _counts(text: bytes) -> dict[tuple[Limit, bytes], int]:
     """Return what a process tells; what cannot be read, as of another version, is not there."""
-    limits = {limit.value: limit for limit in Limit}
     try:
         return {
-            (limits[name], bytes.fromhex(key)): max(0, count)
+            (_LIMITS[name], bytes.fromhex(key)): max(0, count)
             for name, keys in _decode(text).items()
-            if name in limits
+            if name in _LIMITS
             for key, count in keys.items()
         }
     except ValueError:  # no JSON, no such form (msgspec's errors are ValueErrors), no hexadecimal
