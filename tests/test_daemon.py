@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tarry.config.compile import fingerprint
 from tarry.config.load import Loaded
 from tarry.config.schema import Config
-from tarry.daemon import Server, SystemClock, serve
+from tarry.daemon import Server, serve
 from tests.certificates import make
 from tests.doors import Client, config_of, in_transaction, loaded, records
 from tests.side import descriptors
@@ -29,13 +29,6 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
-
-
-def test_the_system_clock() -> None:
-    """Both readings are the machine's."""
-    clock = SystemClock()
-    assert clock.monotonic() <= clock.monotonic()
-    assert 1_700_000_000 < clock.wall()
 
 
 # Starting and stopping.

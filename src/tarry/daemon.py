@@ -16,7 +16,6 @@ import asyncio
 import os
 import random
 import ssl
-import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tarry.clocks import SystemClock
 from tarry.config.compile import door_rules, fingerprint, policy, relief
 from tarry.config.load import Loaded
 from tarry.config.restart import waiting
@@ -58,16 +58,6 @@ LOOK_EVERY = 0.1
 """Seconds between two looks at who is still in, while it retires."""
 FIRST_PROBE = 2.0
 """Seconds that the start waits for the MTA's first answer; it goes on asking afterwards."""
-
-
-class SystemClock:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 class Server:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tarry.clocks import SystemClock
 from tarry.config.compile import door_rules, fingerprint, policy
 from tarry.config.lists import marked
 from tarry.config.load import Loaded, load
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tarry.sinks import Renderer
 
 OK, INVALID, EX_USAGE, EX_TEMPFAIL = 0, 1, 2, 75
+_CLOCK = SystemClock()
 
 
 def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: StandardError) -> int:
@@ -68,19 +70,6 @@ def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: St
         return visit.run(command)
     finally:
         visit.log.flush()
-
-
-class _Clock:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
-
-
-_CLOCK = _Clock()
 
 
 class _Visit:

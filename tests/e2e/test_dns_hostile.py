@@ -23,6 +23,7 @@ import pytest
 import uvloop
 
 from tarry.checks.values.zone import EVERYTHING
+from tarry.clocks import SystemClock
 from tarry.core.facts import Answer, Question, State, addresses_of, listing, names_of
 from tarry.dns.channel import QUERIES
 from tarry.dns.desk import Desk, Settings
@@ -35,13 +36,6 @@ LISTED = listing("192.0.2.7", "l.example")
 FOUND, NOTHING, UNKNOWN = State.FOUND, State.NOTHING, State.UNKNOWN
 LATE = "no answer in time"
 MALFORMED = "a malformed answer"
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
 
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]

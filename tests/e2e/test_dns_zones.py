@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ import dns.rcode
 import pytest
 import uvloop
 
+from tarry.clocks import SystemClock
 from tarry.core.facts import Answer, Question, State, addresses_of, domain_listing, listing
 from tarry.dns.desk import Desk, Settings
 from tarry.dns.zones import Zone, Zones
@@ -37,13 +37,6 @@ V6 = "v6.test"
 DOM = "dom.test"
 
 T = TypeVar("T")
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ Promises  Each question has its answer within ``dns.timeout``. Where the name se
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from tarry.clocks import SystemClock
 from tarry.config.schema import Config
 from tarry.core.facts import Answer, Question, State
 from tarry.core.policy import Policy
@@ -21,14 +21,6 @@ from tarry.lookups import Lookups
 _GLANCE = 0.01
 _TESTS = 2
 """How many questions a list's test takes at most, one after the other: about an IPv4 and then an IPv6 address."""
-
-
-class _Clock:
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 class Facts:
@@ -55,7 +47,7 @@ class Facts:
 
     async def _look(self, questions: Sequence[Question]) -> Sequence[Answer]:
         if self._lookups is None:
-            self._lookups = Lookups(asyncio.get_running_loop(), _Clock(), self._config, self._policy, self._on_list)
+            self._lookups = Lookups(asyncio.get_running_loop(), SystemClock(), self._config, self._policy, self._on_list)
             self._lookups.start()
             for _ in range(int(_TESTS * self._config.dns.timeout / _GLANCE) + 1):
                 if self._lookups.is_tested:
