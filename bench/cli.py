@@ -21,24 +21,34 @@ from bench.peers import PEERS, for_measure
 from bench.peers.kind import Measure
 from bench.report import Figure, Report, Setting, show, summarise, write_json
 from bench.sink import sink_name
+from bench.turns import Collected
 
 Command = Callable[..., Any]
 
 
-def _common_options(measure: Measure) -> Callable[[Command], Command]:
-    """Return a decorator with the options that all measures share."""
-    names = for_measure(measure)
-    options = [
-        click.option("--peer", "peers", multiple=True, type=click.Choice(names), help=f"Repeatable; default: {', '.join(names)}."),
-        click.option("--pid", type=click.IntRange(1), help="Measure this running server instead of peers; with --port."),
-        click.option("--port", type=click.IntRange(1, 65535), help="The port of --pid on 127.0.0.1."),
+def _result_options(quick: str = "A few seconds") -> Callable[[Command], Command]:
+    """Return a decorator with the options about runs and results that all measures share."""
+    return _together(
         click.option(
             "--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max)."
         ),
         click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there."),
-        click.option("--quick", is_flag=True, help="A few seconds a peer: proves that it works, measures nothing."),
-    ]
+        click.option("--quick", is_flag=True, help=f"{quick}: proves that it works, measures nothing."),
+    )
 
+
+def _common_options(measure: Measure) -> Callable[[Command], Command]:
+    """Return a decorator with the options that all measures of peers share."""
+    names = for_measure(measure)
+    return _together(
+        click.option("--peer", "peers", multiple=True, type=click.Choice(names), help=f"Repeatable; default: {', '.join(names)}."),
+        click.option("--pid", type=click.IntRange(1), help="Measure this running server instead of peers; with --port."),
+        click.option("--port", type=click.IntRange(1, 65535), help="The port of --pid on 127.0.0.1."),
+        _result_options("A few seconds a peer"),
+    )
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -75,7 +85,7 @@ def hold_command(*, clients: int, rate: float, wait: float, endings: Sequence[ho
         "wait": wait,
         "endings": " + ".join(settings.endings),
     }
-    _report("hold", shown, shared, run.run_hold(shared, settings), hold.FIGURES, common["json_file"])
+    _report("hold", shown, shared.runs, run.run_hold(shared, settings), hold.FIGURES, common["json_file"])
 
 
 @main.command("early")
@@ -94,7 +104,7 @@ def early_command(
     settings = early.Settings(clients=clients, concurrency=concurrency, generators=generators, seconds=seconds)
     shared = _common("early", **common)
     shown: dict[str, Setting] = {"clients": clients, "concurrency": concurrency, "generators": generators, "wait": wait}
-    _report("early", shown, shared, run.run_early(shared, settings, wait), early.FIGURES, common["json_file"])
+    _report("early", shown, shared.runs, run.run_early(shared, settings, wait), early.FIGURES, common["json_file"])
 
 
 @main.command("pass")
@@ -109,7 +119,7 @@ def pass_command(*, clients: int, rate: float, wait: float, quick: bool, **commo
     settings = passed.Settings(clients=clients, rate=rate, wait=wait)
     shared = _common("pass", **common)
     shown: dict[str, Setting] = {"clients": clients, "rate": rate, "wait": wait}
-    _report("pass", shown, shared, run.run_pass(shared, settings), passed.FIGURES, common["json_file"])
+    _report("pass", shown, shared.runs, run.run_pass(shared, settings), passed.FIGURES, common["json_file"])
 
 
 @main.command("line")
@@ -119,7 +129,7 @@ def line_command(*, clients: int, quick: bool, **common: Any) -> None:
     """Stop clients after RCPT: memory of one in line."""
     settings = line.Settings(clients=50 if quick else clients)
     shared = _common("line", **common)
-    _report("line", {"clients": settings.clients}, shared, run.run_line(shared, settings), line.FIGURES, common["json_file"])
+    _report("line", {"clients": settings.clients}, shared.runs, run.run_line(shared, settings), line.FIGURES, common["json_file"])
 
 
 @main.command("mail")
@@ -165,7 +175,7 @@ def mail_command(
         "generator": settings.generator,
         "sink": sink_name(),
     }
-    _report("mail", shown, shared, run.run_mail(shared, settings), mail.figures(sizes), common["json_file"])
+    _report("mail", shown, shared.runs, run.run_mail(shared, settings), mail.figures(sizes), common["json_file"])
 
 
 def _common(
@@ -182,20 +192,19 @@ def _common(
         peers=list(dict.fromkeys(peers)) or for_measure(measure),
         attached=run.Attached(pid, port) if pid is not None and port is not None else None,
         runs=runs,
-        progress=Console(stderr=True),
     )
 
 
 def _report(
     measure: Measure | Literal["dns", "lists", "residual", "workers", "history"],
     settings: dict[str, Setting],
-    common: run.Common,
-    collected: run.Collected,
+    runs: int,
+    collected: Collected,
     figures: list[Figure],
     json_file: Path | None,
 ) -> None:
     """Show and write what was found, and leave with the status that says it."""
-    about: dict[str, Setting] = {"runs": common.runs} if common.runs > 1 else {}
+    about: dict[str, Setting] = {"runs": runs} if runs > 1 else {}
     report = Report(
         measure=measure,
         machine=this_machine(),
@@ -224,36 +233,23 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @click.option("--clients", type=click.IntRange(10), default=20000, show_default=True, help="Each asks five lists.")
 @click.option("--rate", type=click.FloatRange(1), default=2000.0, show_default=True, help="New clients a second.")
 @click.option("--max-queries", type=click.IntRange(1), default=1000, show_default=True, help="As [dns] max_queries.")
-@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
-@click.option("--quick", is_flag=True, help="A second: proves that it works, measures nothing.")
+@_result_options("A second")
 def dns_command(*, clients: int, rate: float, max_queries: int, runs: int, json_file: Path | None, quick: bool) -> None:
     """Ask five DNS lists about each client: CPU, time to the last answer. No front door runs."""
     settings = dns.Settings(clients=500 if quick else clients, rate=500.0 if quick else rate, max_queries=max_queries)
-    rows, skipped = dns.run(settings, runs)
     shown: dict[str, Setting] = {"clients": settings.clients, "rate": settings.rate, "max queries": max_queries}
-    _report("dns", shown, _alone(dns.ASKERS, runs), run.Collected(rows=rows, skipped=skipped), dns.FIGURES, json_file)
+    _report("dns", shown, runs, dns.run(settings, runs), dns.FIGURES, json_file)
 
 
 @main.command("lists")
 @click.option("--clients", type=click.IntRange(10), default=20000, show_default=True, help="About each five lists are asked.")
 @click.option("--rate", type=click.FloatRange(1), default=2000.0, show_default=True, help="New clients a second.")
 @click.option("--wait", type=click.FloatRange(0.1), default=3.0, show_default=True, help="Seconds before the greeting.")
-@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
-@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+@_result_options()
 def lists_command(*, clients: int, rate: float, wait: float, runs: int, json_file: Path | None, quick: bool) -> None:
     """Hold clients, and ask five DNS lists about each: answers in time, CPU."""
     settings = lists.Settings(clients=100 if quick else clients, rate=200.0 if quick else rate, wait=0.5 if quick else wait)
-    rows, skipped = lists.run(settings, runs)
-    _report(
-        "lists",
-        dict(lists.shown(settings)),
-        _alone(lists.KINDS, runs),
-        run.Collected(rows=rows, skipped=skipped),
-        lists.FIGURES,
-        json_file,
-    )
+    _report("lists", dict(lists.shown(settings)), runs, lists.run(settings, runs), lists.FIGURES, json_file)
 
 
 @main.command("residual")
@@ -263,9 +259,7 @@ def lists_command(*, clients: int, rate: float, wait: float, runs: int, json_fil
 @click.option("--high", type=click.FloatRange(1), default=290.0, show_default=True, help="The longest.")
 @click.option("--good-rate", type=click.FloatRange(1), default=100.0, show_default=True, help="Good messages a second.")
 @click.option("--seconds", type=click.FloatRange(1), default=120.0, show_default=True, help="Good mail is sent for so long, twice.")
-@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
-@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+@_result_options()
 def residual_command(
     *,
     clients: int,
@@ -284,7 +278,6 @@ def residual_command(
     settings = residual.Settings(clients=clients, rate=rate, low=low, high=high, good_rate=good_rate, seconds=seconds)
     if problem := settings.problem():
         raise click.UsageError(problem)
-    rows, skipped = residual.run(settings, runs)
     about: dict[str, Setting] = {
         "clients": clients,
         "rate": rate,
@@ -293,9 +286,7 @@ def residual_command(
         "seconds": seconds,
         "sink": sink_name(),
     }
-    _report(
-        "residual", about, _alone((residual.KIND,), runs), run.Collected(rows=rows, skipped=skipped), residual.FIGURES, json_file
-    )
+    _report("residual", about, runs, residual.run(settings, runs), residual.FIGURES, json_file)
 
 
 @main.command("workers")
@@ -308,9 +299,7 @@ def residual_command(
 @click.option("--crowd-workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Workers that hold them.")
 @click.option("--rate", type=click.FloatRange(1), default=1500.0, show_default=True, help="How many of them come a second.")
 @click.option("--wait", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds before the greeting.")
-@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
-@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+@_result_options()
 def workers_command(
     *,
     counts: Sequence[int],
@@ -332,29 +321,18 @@ def workers_command(
     )
     if problem := settings.problem():
         raise click.UsageError(problem)
-    rows, skipped = workers.run(settings, runs)
-    kinds = [row.peer for row in rows if row.run == 1] or ["workers"]
-    about = dict(workers.shown(settings))
-    _report("workers", about, _alone(kinds, runs), run.Collected(rows=rows, skipped=skipped), workers.FIGURES, json_file)
+    _report("workers", workers.shown(settings), runs, workers.run(settings, runs), workers.FIGURES, json_file)
 
 
 @main.command("history")
 @click.option("--sessions", type=click.IntRange(10), default=20000, show_default=True, help="Three times: alone, new, known.")
 @click.option("--rate", type=click.FloatRange(1), default=2000.0, show_default=True, help="Sessions a second.")
-@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="How often; shown as median (min - max).")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all results there.")
-@click.option("--quick", is_flag=True, help="A few seconds: proves that it works, measures nothing.")
+@_result_options()
 def history_command(*, sessions: int, rate: float, runs: int, json_file: Path | None, quick: bool) -> None:
     """Remember clients in a file and in a server: CPU a session. No front door runs."""
     settings = history.Settings(sessions=200 if quick else sessions, rate=500.0 if quick else rate)
-    rows, skipped = history.run(settings, runs)
     shown: dict[str, Setting] = {"sessions": settings.sessions, "rate": settings.rate}
-    _report("history", shown, _alone(history.STORES, runs), run.Collected(rows=rows, skipped=skipped), history.FIGURES, json_file)
-
-
-def _alone(kinds: Sequence[str], runs: int) -> run.Common:
-    """Return what is common to the measures in which no peer takes part."""
-    return run.Common(peers=kinds, attached=None, runs=runs, progress=Console(stderr=True))
+    _report("history", shown, runs, history.run(settings, runs), history.FIGURES, json_file)
 
 
 @main.command("peers")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from tests.e2e.servers import install
 from tests.e2e.servers.nameservers import rbldnsd
-from tests.e2e.servers.processes import NotStarted
 
-from bench.drive import Generator, GeneratorFailure
+from bench.drive import Generator
 from bench.generators import dns as generator
-from bench.report import Figure, Row, Skipped
+from bench.report import Figure
+from bench.turns import Collected, Found, in_turns
 
 FIGURES = [
     Figure(key="cpu_ms", title="CPU a client", unit="ms", digits=3),
@@ -40,30 +40,25 @@ class Settings:
     max_queries: int
 
 
-def run(settings: Settings, runs: int) -> tuple[list[Row], list[Skipped]]:
+def run(settings: Settings, runs: int) -> Collected:
     """Have each asker ask, in turns."""
-    if reason := install.missing("rbldnsd"):
-        return [], [Skipped(peer=by, reason=reason) for by in ASKERS]
-    rows, skipped = [], []
-    for number in range(1, runs + 1):
-        for by in ASKERS:
-            try:
-                rows.append(Row(peer=by, run=number, meter="process_time", figures=_measure(by, settings)))
-            except (NotStarted, GeneratorFailure) as problem:
-                skipped.append(Skipped(peer=by, reason=f"run {number}: {problem}"))
-    return rows, skipped
+    return in_turns(ASKERS, runs, lambda by, _: _measure(by, settings), lambda _: install.missing("rbldnsd"))
 
 
-def _measure(by: generator.By, settings: Settings) -> dict[str, float | None]:
+def _measure(by: generator.By, settings: Settings) -> Found:
     with rbldnsd(dict.fromkeys(generator.ZONES, ("ip4set", _ENTRIES))) as port:
         order = generator.Order(by=by, port=port, clients=settings.clients, rate=settings.rate, max_queries=settings.max_queries)
         with Generator("dns", order, patience=2 * settings.clients / settings.rate + 60) as asking:
             asking.go()
             outcome = asking.outcome(generator.Outcome)
-    return {
-        "cpu_ms": outcome.cpu_ms,
-        "within_percent": outcome.within * 100,
-        "p50_ms": outcome.p50_ms,
-        "p99_ms": outcome.p99_ms,
-        "unknown": outcome.unknown,
-    }
+    return (
+        {
+            "cpu_ms": outcome.cpu_ms,
+            "within_percent": outcome.within * 100,
+            "p50_ms": outcome.p50_ms,
+            "p99_ms": outcome.p99_ms,
+            "unknown": outcome.unknown,
+        },
+        [],
+        "process_time",
+    )

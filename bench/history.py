@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.servers import valkey
-from tests.e2e.servers.processes import NotStarted
 
-from bench.drive import Generator, GeneratorFailure
+from bench.drive import Generator
 from bench.generators import history as generator
-from bench.report import Figure, Row, Skipped
+from bench.report import Figure
+from bench.turns import Collected, Found, in_turns
 
 STORES: Sequence[str] = ("sqlite", "valkey")
 TARGETS = {"sqlite": 0.05, "valkey": 0.08}
@@ -43,37 +43,33 @@ class Settings:
     rate: float
 
 
-def run(settings: Settings, runs: int) -> tuple[list[Row], list[Skipped]]:
+def run(settings: Settings, runs: int) -> Collected:
     """Measure each store, in turns."""
-    rows, skipped = [], []
-    for number in range(1, runs + 1):
-        for store in STORES:
-            if store == "valkey" and (reason := valkey.missing()):
-                skipped.append(Skipped(peer=store, reason=reason))
-                continue
-            try:
-                rows.append(Row(peer=store, run=number, meter="process_time", figures=_measure(store, settings)))
-            except (NotStarted, GeneratorFailure) as problem:
-                skipped.append(Skipped(peer=store, reason=f"run {number}: {problem}"))
-    return rows, skipped
+    return in_turns(
+        STORES, runs, lambda store, _: _measure(store, settings), lambda store: valkey.missing() if store == "valkey" else ""
+    )
 
 
-def _measure(store: str, settings: Settings) -> dict[str, float | None]:
+def _measure(store: str, settings: Settings) -> Found:
     with _place(store) as url:
         order = generator.Order(url=url, sessions=settings.sessions, rate=settings.rate)
         with Generator("history", order, patience=5 * settings.sessions / settings.rate + 60) as sessions:
             sessions.go()
             found = sessions.outcome(generator.Outcome)
-    return {
-        "new_ms": found.new_ms,
-        "again_ms": found.again_ms,
-        "target_ms": TARGETS[store],
-        "pacing_ms": found.pacing_ms,
-        "p50_ms": found.p50_ms,
-        "p99_ms": found.p99_ms,
-        "unknown": found.unknown,
-        "lost": found.lost,
-    }
+    return (
+        {
+            "new_ms": found.new_ms,
+            "again_ms": found.again_ms,
+            "target_ms": TARGETS[store],
+            "pacing_ms": found.pacing_ms,
+            "p50_ms": found.p50_ms,
+            "p99_ms": found.p99_ms,
+            "unknown": found.unknown,
+            "lost": found.lost,
+        },
+        [],
+        "process_time",
+    )
 
 
 @contextlib.contextmanager

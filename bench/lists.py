@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.servers import install
-from tests.e2e.servers.processes import NotStarted
 
 from bench import door
-from bench.drive import Generator, GeneratorFailure
+from bench.drive import Generator
 from bench.generators import hold as generator
-from bench.report import Figure, Row, Skipped
+from bench.report import Figure
 from bench.server import Cost
+from bench.turns import Collected, Found, in_turns
 
 FIGURES = [
     Figure(key="cpu_ms", title="CPU a client", unit="ms", digits=3),
@@ -66,26 +66,22 @@ class Settings:
         return max(20, self.clients // 10)
 
 
-def run(settings: Settings, runs: int) -> tuple[list[Row], list[Skipped]]:
+def run(settings: Settings, runs: int) -> Collected:
     """Measure the hold alone and with lists, in turns."""
-    if reason := install.missing("rbldnsd"):
-        return [], [Skipped(peer=kind, reason=reason) for kind in KINDS]
-    rows, skipped = [], []
-    for number in range(1, runs + 1):
-        alone: float | None = None
-        for kind in KINDS:
-            try:
-                figures, meter = _measure(kind, settings, alone)
-            except (NotStarted, GeneratorFailure) as problem:
-                skipped.append(Skipped(peer=kind, reason=f"run {number}: {problem}"))
-                continue
-            if kind == "hold":
-                alone = figures["cpu_ms"]
-            rows.append(Row(peer=kind, run=number, meter=meter, figures=figures))
-    return rows, skipped
+    alone: float | None = None
+
+    def once(kind: str, number: int) -> Found:
+        nonlocal alone
+        before, alone = alone, None
+        found = _measure(kind, settings, before)
+        if kind == "hold":
+            alone = found[0]["cpu_ms"]
+        return found
+
+    return in_turns(KINDS, runs, once, lambda _: install.missing("rbldnsd"))
 
 
-def _measure(kind: str, settings: Settings, alone: float | None) -> tuple[dict[str, float | None], str]:
+def _measure(kind: str, settings: Settings, alone: float | None) -> Found:
     has_lists = kind == "lists"
     zones = dict.fromkeys(ZONES, ("ip4set", _ENTRIES)) if has_lists else {}
     with door.running(_TABLES if has_lists else "", wait=settings.wait, zones=zones) as tarry:
@@ -99,17 +95,21 @@ def _measure(kind: str, settings: Settings, alone: float | None) -> tuple[dict[s
         time.sleep(FLUSHED)
         in_time, unknown = _answers(tarry.record, read_from, settings.wait)
         meter = tarry.server.meter.name
-    return {
-        "cpu_ms": cpu,
-        "beside_ms": cpu - alone if cpu is not None and alone is not None else None,
-        "in_time_percent": 100 * in_time / (settings.clients * len(ZONES)) if has_lists else None,
-        "unknown": unknown if has_lists else None,
-        "late_p50_ms": outcome.lateness.p50,
-        "late_p99_ms": outcome.lateness.p99,
-        "late_max_ms": outcome.lateness.max,
-        "not_greeted": settings.clients - outcome.greeted,
-        "opened_in_s": outcome.opened_in,
-    }, meter
+    return (
+        {
+            "cpu_ms": cpu,
+            "beside_ms": cpu - alone if cpu is not None and alone is not None else None,
+            "in_time_percent": 100 * in_time / (settings.clients * len(ZONES)) if has_lists else None,
+            "unknown": unknown if has_lists else None,
+            "late_p50_ms": outcome.lateness.p50,
+            "late_p99_ms": outcome.lateness.p99,
+            "late_max_ms": outcome.lateness.max,
+            "not_greeted": settings.clients - outcome.greeted,
+            "opened_in_s": outcome.opened_in,
+        },
+        [],
+        meter,
+    )
 
 
 def _answers(record: Path, read_from: int, wait: float) -> tuple[int, int]:

@@ -17,13 +17,13 @@ import time
 from dataclasses import dataclass
 
 from tests.e2e.servers import install
-from tests.e2e.servers.processes import NotStarted
 from tests.e2e.servers.tarpitted import mta_connections
 
 from bench import door
-from bench.drive import Generator, GeneratorFailure
+from bench.drive import Generator
 from bench.generators import mail, residual
-from bench.report import Figure, Row, Skipped
+from bench.report import Figure
+from bench.turns import Collected, Found, in_turns
 
 FIGURES = [
     Figure(key="alone_p50_ms", title="good mail alone, p50", unit="ms", digits=1, compare=False),
@@ -81,21 +81,12 @@ class Settings:
         return ""
 
 
-def run(settings: Settings, runs: int) -> tuple[list[Row], list[Skipped]]:
+def run(settings: Settings, runs: int) -> Collected:
     """Measure, *runs* times."""
-    if reason := install.missing("rbldnsd"):
-        return [], [Skipped(peer=KIND, reason=reason)]
-    rows, skipped = [], []
-    for number in range(1, runs + 1):
-        try:
-            figures, meter = _measure(settings)
-            rows.append(Row(peer=KIND, run=number, meter=meter, figures=figures))
-        except (NotStarted, GeneratorFailure) as problem:
-            skipped.append(Skipped(peer=KIND, reason=f"run {number}: {problem}"))
-    return rows, skipped
+    return in_turns((KIND,), runs, lambda kind, _: _measure(settings), lambda _: install.missing("rbldnsd"))
 
 
-def _measure(settings: Settings) -> tuple[dict[str, float | None], str]:
+def _measure(settings: Settings) -> Found:
     tables = _TABLES.format(low=settings.low, high=settings.high)
     with door.running(tables, wait=HOLD, zones=_ZONES) as tarry:
         server, port = tarry.server, tarry.server.port
@@ -122,21 +113,25 @@ def _measure(settings: Settings) -> tuple[dict[str, float | None], str]:
             outcome = load.outcome(residual.Outcome)
         meter = server.meter.name
     good, worse = alone.message_times.p99, beside.message_times.p99
-    return {
-        "alone_p50_ms": alone.message_times.p50,
-        "beside_p50_ms": beside.message_times.p50,
-        "alone_p99_ms": good,
-        "beside_p99_ms": worse,
-        "p99_ratio": worse / good if good and worse else None,
-        "good_failed": alone.failed + beside.failed,
-        "pss_kib": (full.pss - idle.pss) / outcome.in_line if outcome.in_line else None,
-        "mta_waiting": waiting.most,
-        "mta_busy": busy.most,
-        "crowd_cpu_ms": 60_000 * (cpu_beside - cpu_alone) / took / outcome.in_line if outcome.in_line else None,
-        "in_line": outcome.in_line,
-        "answered": outcome.answered,
-        "refused": outcome.refused,
-    }, meter
+    return (
+        {
+            "alone_p50_ms": alone.message_times.p50,
+            "beside_p50_ms": beside.message_times.p50,
+            "alone_p99_ms": good,
+            "beside_p99_ms": worse,
+            "p99_ratio": worse / good if good and worse else None,
+            "good_failed": alone.failed + beside.failed,
+            "pss_kib": (full.pss - idle.pss) / outcome.in_line if outcome.in_line else None,
+            "mta_waiting": waiting.most,
+            "mta_busy": busy.most,
+            "crowd_cpu_ms": 60_000 * (cpu_beside - cpu_alone) / took / outcome.in_line if outcome.in_line else None,
+            "in_line": outcome.in_line,
+            "answered": outcome.answered,
+            "refused": outcome.refused,
+        },
+        [],
+        meter,
+    )
 
 
 def _good_mail(port: int, settings: Settings, seconds: float) -> mail.Outcome:

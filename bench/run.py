@@ -1,34 +1,22 @@
-"""run - take each peer in turn, a freshly started server for each pass, and collect rows.
+"""run - take each peer in turn, a freshly started server for each pass.
 
-A peer that is missing, does not start or breaks is skipped with its reason, and the others go on. An interrupt ends the
-server under test and keeps the rows so far.
+An interrupt ends the server under test.
 """
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from tests.e2e.servers.processes import NotStarted, Program, wait_listening
+from tests.e2e.servers.processes import Program, wait_listening
 
 from bench import early, hold, line, mail, passed
-from bench.drive import GeneratorFailure
 from bench.peers import PEERS
 from bench.peers.kind import Measure, Peer, Setup
-from bench.report import Row, Skipped
 from bench.server import Server, attached, free_ports, measured
 from bench.sink import sink_command
-
-Found = tuple[dict[str, float | None], list[str], str]  # figures, notes, the meter's name
-
-
-class ServerEnded(Exception):
-    """The server under test did not survive."""
-
-
-_BREAKDOWNS = (NotStarted, GeneratorFailure, ServerEnded, ConnectionError, TimeoutError)
+from bench.turns import BREAKDOWNS, Collected, Found, ServerEnded, in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +27,6 @@ class Attached:
     port: int
 
 
-@dataclass(slots=True)
-class Collected:
-    """What a run found so far."""
-
-    rows: list[Row] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    interrupted: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
     """What all measures have in common: whom to measure, and how often."""
@@ -55,7 +34,6 @@ class Common:
     peers: Sequence[str]
     attached: Attached | None
     runs: int
-    progress: Console
 
 
 def run_hold(common: Common, settings: hold.Settings) -> Collected:
@@ -145,39 +123,23 @@ class _Where:
                 yield server
                 if not server.alive():
                     raise ServerEnded("the server ended while it was measured")
-            except _BREAKDOWNS as problem:
+            except BREAKDOWNS as problem:
                 problem.add_note(_tail(folder / "output"))
                 raise
 
 
 def _collect(common: Common, once: Callable[[_Where, int], Found]) -> Collected:
     """Call *once* for each peer and run."""
-    collected = Collected()
-    if common.attached is not None:
-        places = [(f"pid {common.attached.pid}", _Where(None, common.attached))]
+    if (running := common.attached) is not None:
+        places = {f"pid {running.pid}": _Where(None, running)}
     else:
-        places = []
-        for name in common.peers:
-            if reason := PEERS[name].missing():
-                collected.skipped.append(Skipped(peer=name, reason=reason))
-            else:
-                places.append((name, _Where(PEERS[name], None)))
-    try:
-        # Runs outermost: what disturbs the machine for a minute then disturbs all peers alike.
-        for run in range(common.runs):
-            for name, where in list(places):
-                common.progress.print(f"{name}, run {run + 1} of {common.runs}", style="dim", highlight=False)
-                try:
-                    figures, notes, meter = once(where, run)
-                except _BREAKDOWNS as problem:
-                    said = "; it printed: ".join([str(problem), *filter(None, getattr(problem, "__notes__", ()))])
-                    collected.skipped.append(Skipped(peer=name, reason=f"run {run + 1}: {said}"))
-                    places.remove((name, where))
-                    continue
-                collected.rows.append(Row(peer=name, run=run + 1, meter=meter, figures=figures, notes=notes))
-    except KeyboardInterrupt:
-        collected.interrupted = True
-    return collected
+        places = {name: _Where(PEERS[name], None) for name in common.peers}
+    return in_turns(
+        list(places),
+        common.runs,
+        lambda name, run: once(places[name], run),
+        lambda name: PEERS[name].missing() if name in PEERS else "",
+    )
 
 
 def _tail(output: Path) -> str:

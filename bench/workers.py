@@ -23,11 +23,12 @@ from tests.e2e.servers.load import smtp_source
 from tests.e2e.servers.processes import NotStarted, wait_until
 
 from bench import door
-from bench.drive import Generator, GeneratorFailure
+from bench.drive import Generator
 from bench.generators import hold as generator
 from bench.processes import open_files
-from bench.report import Figure, Row, Setting, Skipped
+from bench.report import Figure, Setting
 from bench.server import Cost
+from bench.turns import Collected, Found, in_turns
 
 FIGURES = [
     Figure(key="rate", title="messages", unit="1/s"),
@@ -91,26 +92,19 @@ def shown(settings: Settings) -> dict[str, Setting]:
     }
 
 
-def run(settings: Settings, runs: int) -> tuple[list[Row], list[Skipped]]:
+def run(settings: Settings, runs: int) -> Collected:
     """Measure mail with each number of workers in turn, and then the crowd."""
-    rows, skipped = [], []
-    kinds = [f"mail, {count} worker{'s' * (count > 1)}" for count in settings.counts]
-    crowd = f"crowd, {settings.crowd_workers} workers"
-    for number in range(1, runs + 1):
-        for kind, count in [*zip(kinds, settings.counts, strict=True), *([(crowd, 0)] if settings.clients else [])]:
-            if count and (reason := install.missing("postfix")):
-                skipped.append(Skipped(peer=kind, reason=reason))
-                continue
-            try:
-                figures, meter = _mail(settings, count) if count else _crowd(settings)
-            except (NotStarted, GeneratorFailure) as problem:
-                skipped.append(Skipped(peer=kind, reason=f"run {number}: {problem}"))
-                continue
-            rows.append(Row(peer=kind, run=number, meter=meter, figures=figures))
-    return rows, skipped
+    workers = {f"mail, {count} worker{'s' * (count > 1)}": count for count in settings.counts}
+    crowd = [f"crowd, {settings.crowd_workers} workers"] if settings.clients else []
+    return in_turns(
+        [*workers, *crowd],
+        runs,
+        lambda kind, _: _mail(settings, workers[kind]) if kind in workers else _crowd(settings),
+        lambda kind: install.missing("postfix") if kind in workers else "",
+    )
 
 
-def _mail(settings: Settings, workers: int) -> tuple[dict[str, float | None], str]:
+def _mail(settings: Settings, workers: int) -> Found:
     with door.running("", wait=0.0, zones={}, workers=workers) as tarry:
         pids = _workers(tarry, workers)
         with limited(pids, settings.share) as is_limited:
@@ -118,7 +112,7 @@ def _mail(settings: Settings, workers: int) -> tuple[dict[str, float | None], st
             cost = Cost(tarry.server)
             took = _send(tarry.server.port, settings.messages)
             _, own = cost.each_ms(settings.messages)
-    return {"rate": settings.messages / took, "cpu_ms": own, "limited": float(is_limited)}, "schedstat"
+    return {"rate": settings.messages / took, "cpu_ms": own, "limited": float(is_limited)}, [], "schedstat"
 
 
 def _send(port: int, messages: int) -> float:
@@ -182,7 +176,7 @@ def _home() -> Path:
     return _V2
 
 
-def _crowd(settings: Settings) -> tuple[dict[str, float | None], str]:
+def _crowd(settings: Settings) -> Found:
     with door.running("", wait=settings.wait, zones={}, workers=settings.crowd_workers) as tarry:
         server, pids = tarry.server, _workers(tarry, settings.crowd_workers)
         with contextlib.ExitStack() as stack:
@@ -214,17 +208,21 @@ def _crowd(settings: Settings) -> tuple[dict[str, float | None], str]:
             used = server.settled_cpu() - cpu
     greeted = sum(one.greeted for one in outcomes)
     late = [one.lateness for one in outcomes]
-    return {
-        "cpu_ms": 1000 * used / greeted if greeted else None,
-        "pss_kib": (held.pss - idle.pss) / settings.clients,
-        "least_percent": 100 * min(each) * len(each) / settings.clients,
-        "held_percent": 100 * sum(each) / settings.clients,
-        "late_p50_ms": _worst(one.p50 for one in late),
-        "late_p99_ms": _worst(one.p99 for one in late),
-        "late_max_ms": _worst(one.max for one in late),
-        "not_greeted": settings.clients - greeted,
-        "opened_in_s": max(one.opened_in for one in outcomes),
-    }, server.meter.name
+    return (
+        {
+            "cpu_ms": 1000 * used / greeted if greeted else None,
+            "pss_kib": (held.pss - idle.pss) / settings.clients,
+            "least_percent": 100 * min(each) * len(each) / settings.clients,
+            "held_percent": 100 * sum(each) / settings.clients,
+            "late_p50_ms": _worst(one.p50 for one in late),
+            "late_p99_ms": _worst(one.p99 for one in late),
+            "late_max_ms": _worst(one.max for one in late),
+            "not_greeted": settings.clients - greeted,
+            "opened_in_s": max(one.opened_in for one in outcomes),
+        },
+        [],
+        server.meter.name,
+    )
 
 
 def _worst(values: Iterator[float | None]) -> float | None:

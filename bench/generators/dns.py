@@ -18,6 +18,7 @@ import uvloop
 
 from bench.generators import wire
 from bench.quantiles import quantile
+from tarry.clocks import SystemClock
 from tarry.core.facts import Answer, State, listing
 from tarry.dns.desk import Desk, Settings
 
@@ -50,17 +51,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
 
 
-class Clock:
-    """The machine's."""
-
-    monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
-
-
 def by_desk(order: Order) -> Ask:
     """Return tarry's own way."""
     settings = Settings(servers=(f"127.0.0.1:{order.port}",), max_queries=order.max_queries)
-    desk = Desk(asyncio.get_running_loop(), Clock(), settings)
+    desk = Desk(asyncio.get_running_loop(), SystemClock(), settings)
 
     def ask(address: str, zone: str, on_answer: Callable[[bool], None]) -> None:
         def answered(answer: Answer) -> None:

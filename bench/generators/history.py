@@ -15,6 +15,7 @@ import uvloop
 
 from bench.generators import wire
 from bench.quantiles import quantile
+from tarry.clocks import SystemClock
 from tarry.core.history import Change, Entry, Fading, Pass, Visit
 from tarry.store.desk import Desk
 from tarry.store.places import open_store
@@ -44,13 +45,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
 
 
-class Clock:
-    """The machine's."""
-
-    monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
-
-
 class Crowd:
     """Sessions at a desk."""
 
@@ -77,7 +71,13 @@ async def crowd(order: Order) -> Outcome:
     """Let the sessions come, three times."""
     store = open_store(order.url, fading=Fading(), keep=86400.0, max_clients=10_000_000, prefix="bench:")
     desk = Desk(
-        asyncio.get_running_loop(), Clock(), store, fading=Fading(), timeout=0.25, on_change=lambda ok, why: None, cache_for=0.5
+        asyncio.get_running_loop(),
+        SystemClock(),
+        store,
+        fading=Fading(),
+        timeout=0.25,
+        on_change=lambda ok, why: None,
+        cache_for=0.5,
     )
     await desk.start()
     warm, counted = Crowd(desk), Crowd(desk)

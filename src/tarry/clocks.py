@@ -1,4 +1,4 @@
-"""clocks - wiring: the clock of a process of tarry is that of the machine."""
+"""clocks - wiring: the machine's own clocks, which the core gets as an argument (core/clock)."""
 
 from __future__ import annotations
 

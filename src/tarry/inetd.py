@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tarry.sinks import Renderer
 
 OK, INVALID, EX_USAGE, EX_TEMPFAIL = 0, 1, 2, 75
+_CLOCK = SystemClock()
 
 
 def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: StandardError) -> int:
@@ -69,9 +70,6 @@ def serve(command: Sequence[str], config_file: str, *, observe: bool, stderr: St
         return visit.run(command)
     finally:
         visit.log.flush()
-
-
-_CLOCK = SystemClock()
 
 
 class _Visit:

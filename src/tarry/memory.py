@@ -13,9 +13,7 @@ How       The domain of a client is the organisational domain of a name that lea
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable
 
 from tarry.checks.dynamic_name import looks_rented
 from tarry.config.compile import fading, karma_rules, remembered
@@ -24,19 +22,12 @@ from tarry.control import states
 from tarry.core.clock import Clock
 from tarry.core.facts import Answer, Kind, Question, Resolver, State, names_of
 from tarry.core.history import Entry, key_of, known
-from tarry.core.karma import Rule, changes
+from tarry.core.karma import changes
 from tarry.dns.domains import organizational_domain
 from tarry.record.schema import Close
 from tarry.store import Mark
 from tarry.store.desk import Desk
 from tarry.store.places import NONE, store_of
-
-
-class _Terms(msgspec.Struct, frozen=True):
-    """What a configuration says about remembering."""
-
-    rules: Sequence[Rule]
-    remember: Mapping[str, float]
 
 
 class Memory:
@@ -48,7 +39,7 @@ class Memory:
         self._desk = desk
         self._names = names
         self._fading = fading(config)
-        self._terms = _Terms(karma_rules(config), remembered(config))
+        self.change(config)
 
     @property
     def state(self) -> states.Store:
@@ -67,7 +58,7 @@ class Memory:
 
     def change(self, config: Config) -> None:
         """Go by the rules of another configuration. How karma fades stays: the store has it from the start."""
-        self._terms = _Terms(karma_rules(config), remembered(config))
+        self._rules, self._remembered = karma_rules(config), remembered(config)
 
     def ask(self, question: Question, on_answer: Callable[[Answer], None]) -> None:
         """Answer a question about the history of a client, later."""
@@ -83,9 +74,8 @@ class Memory:
 
     def remember(self, close: Close, id: str, at: float) -> None:
         """A session has ended."""
-        terms = self._terms
         try:
-            found = changes(close, id, at, terms.rules, terms.remember)
+            found = changes(close, id, at, self._rules, self._remembered)
         except ValueError:  # a Unix socket
             return
         if found:

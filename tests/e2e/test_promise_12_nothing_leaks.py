@@ -36,8 +36,8 @@ def tarry(request: pytest.FixtureRequest, sink: Sink) -> Iterator[Tarry]:
     with Tarry(LIMITS, backend=sink.port if request.param == "proxy" else None, wait="0.3s") as running:
         with RawClient(running.port) as client:  # what is opened once, by the first session, is no leak
             advance(client, "RCPT")
+        assert running.wait_records(ev="close")
         sink.wait_closed()
-        running.wait_records(1, ev="close")
         yield running
 
 

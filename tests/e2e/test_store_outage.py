@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tarry.clocks import SystemClock
 from tarry.store import desk, valkey_nodes
 from tarry.store.desk import BATCH, Desk, State
 from tarry.store.places import open_store
@@ -30,11 +31,6 @@ CHANGES = 4  # a turn
 READS = 2
 BEFORE, MEANWHILE, AFTER = 0.6, 1.8, 0.6
 KEYS = 50
-
-
-class Clock:
-    monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
 
 
 @dataclass
@@ -101,7 +97,7 @@ async def case(server: valkey.Valkey, begin: Act, end: Act) -> Outcome:
     def on_change(is_ok: bool, why: str) -> None:
         outcome.told.append((is_ok, why))
 
-    made = Desk(loop, Clock(), store, fading=FADING, timeout=TIMEOUT, on_change=on_change, cache_for=0.05)
+    made = Desk(loop, SystemClock(), store, fading=FADING, timeout=TIMEOUT, on_change=on_change, cache_for=0.05)
     await made.start()
 
     async def traffic(seconds: float, name: str, sent: Counter[str]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import pytest
 
 from tarry.checks.pregreet import Pregreet
+from tarry.clocks import SystemClock
 from tarry.core.admission import Door, Networks, Rules
 from tarry.core.client import Client, Endpoint
 from tarry.core.counts import Limit
@@ -36,14 +37,6 @@ from tests.talk import EHLO
 HOME = Networks.of([ip_network("127.0.0.0/8")])
 NO_WAIT = policy(Pregreet(), changes={"wait": Span(0.0, 0.0)})
 SERVER = Endpoint("127.0.0.1", 25)
-
-
-class RealClock:
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 class Agreeable(asyncio.Protocol):
@@ -112,7 +105,7 @@ class House:
         own = {name: terms.pop(name) for name in ("census", "elsewhere", "on_load") if name in terms}
         self.terms = Terms(policy=screening, backend=backend, **{"rules": Rules(), **known, **terms})
         self.front = Front(
-            asyncio.get_running_loop(), RealClock(), terms=self.terms, random=lambda: 0.0, write=self.lines.append, **own
+            asyncio.get_running_loop(), SystemClock(), terms=self.terms, random=lambda: 0.0, write=self.lines.append, **own
         )
 
     def take(self, host: str = "127.0.0.1", port: int = 40000, server: Endpoint = SERVER) -> socket.socket:

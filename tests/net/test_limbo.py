@@ -29,12 +29,12 @@ class Holder:
 
 
 def test_the_kernel_asks_until_the_mta_has_greeted() -> None:
-    """Once a second, and then no more."""
+    """After a second of silence, and then no more."""
     ours, _ = pair()
     holder = Holder(ours)
     limbo.watch(holder.transport)
     assert 1 == ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    assert [ASK, ASK] == [ours.getsockopt(socket.IPPROTO_TCP, each) for each in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)]
+    assert ASK == ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
     limbo.unwatch(holder.transport)
     assert 0 == ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 

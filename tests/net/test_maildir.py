@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from tarry.net import maildir
 from tarry.net.maildir import LINE_LIMIT, MaildirConnector, prepare, store
@@ -223,29 +224,30 @@ def test_no_descriptor_is_left_when_a_session_is_over(tmp_path: Path) -> None:
     assert 0 == asyncio.run(count())
 
 
+async def call_off(connector: MaildirConnector, turns: int) -> bool:
+    """Call a session off after so many turns of the loop; return whether it was there already."""
+    made: list[asyncio.BaseTransport] = []
+
+    class Client(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.append(transport)
+
+    opening = asyncio.ensure_future(connector.connect(Client, None))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_there = opening.done()
+    opening.cancel()
+    with suppress(asyncio.CancelledError):
+        await opening
+    if was_there:
+        cast(asyncio.Transport, made[0]).abort()
+    for _ in range(30):  # the server hears of the end, and ends
+        await asyncio.sleep(0)
+    return was_there
+
+
 def test_a_session_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     """However far it has come: no descriptor, no reader of the loop, no task of the server's."""
-
-    async def call_off(connector: MaildirConnector, turns: int) -> bool:
-        """Call a session off after so many turns of the loop; return whether it was there already."""
-        made: list[asyncio.BaseTransport] = []
-
-        class Client(asyncio.Protocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                made.append(transport)
-
-        opening = asyncio.ensure_future(connector.connect(Client, None))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        was_there = opening.done()
-        opening.cancel()
-        with suppress(asyncio.CancelledError):
-            await opening
-        if was_there:
-            cast(asyncio.Transport, made[0]).abort()
-        for _ in range(30):  # the server hears of the end, and ends
-            await asyncio.sleep(0)
-        return was_there
 
     async def scenario() -> None:
         connector = MaildirConnector(tmp_path, "mx.example")
@@ -259,6 +261,23 @@ def test_a_session_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
         raise AssertionError("it never came to its end")
 
     asyncio.run(scenario())
+
+
+def test_a_session_that_is_called_off_leaves_nothing_under_uvloop(tmp_path: Path) -> None:
+    """Which tells a protocol nothing of a transport that is called off while it is made."""
+
+    async def scenario() -> None:
+        connector = MaildirConnector(tmp_path, "mx.example")
+        assert await call_off(connector, 20)  # uvloop opens a descriptor of its own, once
+        before = descriptors()
+        for turns in range(20):
+            was_there = await call_off(connector, turns)
+            assert (before, 1) == (descriptors(), len(asyncio.all_tasks())), turns
+            if was_there:
+                return
+        raise AssertionError("it never came to its end")
+
+    uvloop.run(scenario())
 
 
 def test_trace_lines_of_an_odd_client(tmp_path: Path) -> None:

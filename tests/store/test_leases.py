@@ -14,7 +14,7 @@ import pytest
 from tarry.core.clock import ManualClock
 from tarry.core.counts import Limit
 from tarry.core.history import Change, Fading
-from tarry.store import Away, Mark, Order
+from tarry.store import Away, Failed, Mark, Order
 from tarry.store.leases import EVERY, LEASE, Leases, open_leases
 from tarry.store.places import open_store
 from tests.e2e.servers import valkey
@@ -37,6 +37,7 @@ class Memory:
         self.names: set[bytes] = set()
         self.is_away = False
         self.fault: Exception | None = None
+        self.failed: dict[str, Failed] = {}
         self.is_closed = False
         self.asked = 0
 
@@ -47,7 +48,7 @@ class Memory:
             raise Away("it is away")
         if self.fault is not None:
             raise self.fault
-        return [self._do(*command) for command in commands]
+        return [self.failed.get(command[0]) or self._do(*command) for command in commands]
 
     async def close(self) -> None:
         self.is_closed = True
@@ -166,6 +167,40 @@ def test_while_the_store_is_away_each_host_counts_for_itself(fleet: Fleet) -> No
         await one.turn(told(9))
         await again.turn({})
         assert 9 == again.elsewhere(Limit.CLIENT, KEY)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("command", ["SMEMBERS", "GET"])
+def test_a_reply_that_does_not_come_is_a_store_that_is_away(command: str, fleet: Fleet) -> None:
+    """A server that hangs, or reads its file, takes nothing back of what the others have told."""
+
+    async def scenario() -> None:
+        one, two = fleet.host("a"), fleet.host("b")
+        await one.turn(told(5))
+        await two.turn(told(6))
+        fleet.memory.failed[command] = Failed("it does not answer", is_undone=False)
+        fleet.clock.advance(LEASE - 1)
+        await two.turn(told(6))
+        assert 5 == two.elsewhere(Limit.CLIENT, KEY)
+        fleet.clock.advance(1)
+        await two.turn(told(6))
+        assert 0 == two.elsewhere(Limit.CLIENT, KEY)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("command", ["SMEMBERS", "GET"])
+def test_what_is_of_another_type_is_nobody(command: str, fleet: Fleet) -> None:
+    """Somebody else keeps something under this name, and the server answers well."""
+
+    async def scenario() -> None:
+        one, two = fleet.host("a"), fleet.host("b")
+        await one.turn(told(5))
+        await two.turn(told(6))
+        fleet.memory.failed[command] = Failed("WRONGTYPE", is_undone=True, is_wrong_type=True)
+        await two.turn(told(6))
+        assert 0 == two.elsewhere(Limit.CLIENT, KEY)
 
     run(scenario())
 

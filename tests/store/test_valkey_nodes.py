@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tarry.store import Away, valkey_nodes
+from tarry.store import Away, Failed, valkey_nodes
 from tarry.store.places import Server, parsed
-from tarry.store.valkey_nodes import Failed, Nodes
+from tarry.store.valkey_nodes import Nodes
 from tests import certificates
 from tests.e2e.servers.processes import free_port
 from tests.store.resp import Answer, Reply, Resp, resp

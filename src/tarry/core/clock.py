@@ -2,7 +2,7 @@
 
 What      The unit of time, the protocol that a clock fulfils, and the manual clock that tests use.
 Promises  Nothing below the shell reads the time: every function that needs it takes `now`, a point on a monotonic clock.
-Not here  The system clock: the event loop's own is used in net/, and clocks.py.
+Not here  The system clock: tarry/clocks.
 """
 
 from __future__ import annotations

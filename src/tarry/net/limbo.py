@@ -1,7 +1,7 @@
 """limbo - a connection to the MTA of which the MTA's kernel knows nothing.
 
-What      `watch` makes our kernel ask the other one, once a second until the MTA has greeted, whether the connection stands;
-          `is_lost` says of one that broke that it never stood, so that it is opened again.
+What      `watch` makes our kernel ask the other one after each second of silence, until the MTA has greeted, whether the
+          connection stands; `is_lost` says of one that broke that it never stood, so that it is opened again.
 Why       An accept queue that is full drops the last packet of a handshake. This end has a connection then and waits for a
           greeting; the other end has forgotten it, and nobody ever says anything: of 60 connections at one moment to a listener
           with a queue of 10 that went so with 38 (Linux 6.18), and their clients had 421 after limits.backend. Keepalive
@@ -17,7 +17,7 @@ import asyncio
 import socket
 
 ASK = 1
-"""Seconds of silence before the MTA's kernel is asked, and between one question and the next."""
+"""Seconds of silence before the MTA's kernel is asked."""
 TRIES = 4
 
 
@@ -26,7 +26,6 @@ def watch(transport: asyncio.BaseTransport) -> None:
     sock = _tcp_socket(transport)
     if sock is not None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ASK)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ASK)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 

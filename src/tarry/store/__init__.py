@@ -36,6 +36,16 @@ class Partly(Exception):
         self.unsure = unsure
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """In place of a reply. ``is_undone``: certainly nothing was done. ``is_elsewhere``: another server may do it by now."""
+
+    why: str
+    is_undone: bool
+    is_no_script: bool = False
+    is_wrong_type: bool = False
+    is_elsewhere: bool = False
+
+
 class Mark(msgspec.Struct, frozen=True):
     """What the operator said by hand. ``what`` is an address or a network, in the form that `ipaddress` writes; ``until`` is in
     UTC epoch seconds, 0 for ever; ``at`` when it was said."""

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 from cachetools import LRUCache
@@ -58,6 +58,7 @@ _MOMENT = 0.001
 LATE = "no answer in time"
 CLOSED = "the memory is closed"
 
+_T = TypeVar("_T")
 OnEntry: TypeAlias = Callable[[Entry | None, str], None]
 
 
@@ -210,20 +211,10 @@ class Desk:
             self._reading = self._loop.create_task(self._read(batch))
 
     async def _read(self, batch: Sequence[_Waiting]) -> None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                found = await self._store.read([waiting.key for waiting in batch])
-        except TimeoutError:
-            why = LATE
-        except (Away, Unsure) as fault:
-            why = str(fault)
-        except Exception as fault:  # whatever a library throws: it must not take who waits with it
-            why = self._complain("the memory ends in a fault", fault)
-        else:
-            why = ""
+        found, why = await self._heard(self._store.read([waiting.key for waiting in batch]), self._timeout)
         self._reading = None
         now = self._clock.monotonic()
-        if why:
+        if found is None:
             self._reads.failed(now, why, hung=why == LATE)
             self._answer([*batch, *self._asked], why)
             self._asked = []
@@ -331,20 +322,10 @@ class Desk:
             self._marks_timer = self._loop.call_later(MARKS_EVERY, self._on_marks_due)
 
     async def _look(self, timeout: float) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                marks = tuple(await self._store.marks(self._clock.wall()))
-        except TimeoutError:
-            why = LATE
-        except (Away, Unsure) as fault:
-            why = str(fault)
-        except Exception as fault:  # as above
-            why = self._complain("the memory ends in a fault", fault)
-        else:
-            why = ""
+        found, why = await self._heard(self._store.marks(self._clock.wall()), timeout)
         self._looking = None
         now = self._clock.monotonic()
-        if why:
+        if found is None:
             self._reads.failed(now, why)
         else:
             # Marks may be had where reads hang: that they are says little as long as those do.
@@ -352,6 +333,7 @@ class Desk:
                 self._reads.went_well()
             if not len(self._backlog):
                 self._writes.went_well()
+            marks = tuple(found)
             if marks != self.marks:
                 self.marks = marks
                 try:
@@ -361,6 +343,18 @@ class Desk:
         self._tell()
         if not self._is_closed:
             self._marks_timer = self._loop.call_later(MARKS_EVERY, self._on_marks_due)
+
+    async def _heard(self, asked: Awaitable[_T], timeout: float) -> tuple[_T | None, str]:
+        """Return what the store says, or None and why it says nothing."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await asked, ""
+        except TimeoutError:
+            return None, LATE
+        except (Away, Unsure) as fault:
+            return None, str(fault)
+        except Exception as fault:  # whatever a library throws: it must not take who waits with it
+            return None, self._complain("the memory ends in a fault", fault)
 
     @property
     def _why(self) -> str:

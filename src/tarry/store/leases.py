@@ -22,7 +22,7 @@ import msgspec
 
 from tarry.core.clock import Clock
 from tarry.core.counts import Limit
-from tarry.store import Away
+from tarry.store import Away, Failed
 from tarry.store.places import NONE, Server, parsed
 
 EVERY = 1.0
@@ -33,6 +33,7 @@ LAST_WORD = 1.0
 MOST_PROCESSES = 1000
 """Of other hosts, that are listened to."""
 
+_LIMITS = {limit.value: limit for limit in Limit}
 _Told = dict[str, dict[str, int]]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Told).decode
@@ -42,7 +43,7 @@ class Asked(Protocol):
     """A server, or a cluster: store/valkey_nodes."""
 
     async def ask(self, commands: Sequence[tuple[str | bytes | int, ...]], keys: Sequence[str | bytes]) -> list[Any]:
-        """Return a reply for each command; *keys* tell whom to ask. Raises Away."""
+        """Return a reply, or `Failed`, for each command; *keys* tell whom to ask. Raises Away."""
 
     async def close(self) -> None:
         """End every connection."""
@@ -115,13 +116,13 @@ class Leases:
         self._has_told = bool(told)
         keys = [lease, self._all] if commands else []
         *_, names = await self._server.ask([*commands, ("SMEMBERS", self._all)], [*keys, self._all])
-        return await self._read(sorted(self._of_others(names))[:MOST_PROCESSES])
+        return await self._read(sorted(self._of_others(_given(names)))[:MOST_PROCESSES])
 
     def _taking_back(self) -> list[tuple[str | bytes | int, ...]]:
         return [("DEL", self._lease + self._own), ("SREM", self._all, self._own)]
 
     def _of_others(self, names: object) -> list[str]:
-        if not isinstance(names, list | set):  # no set, but what somebody else keeps under this name; or no reply
+        if not isinstance(names, list | set):  # no set, but what somebody else keeps under this name
             return []
         texts = [name.decode("ascii", "replace") for name in names if isinstance(name, bytes)]
         return [text for text in texts if text.rpartition(":")[0] != self._host]
@@ -130,7 +131,7 @@ class Leases:
         if not names:
             return {}
         leases = [self._lease + name for name in names]
-        replies = await self._server.ask([("GET", lease) for lease in leases], leases)
+        replies = list(map(_given, await self._server.ask([("GET", lease) for lease in leases], leases)))
         by_host: dict[str, dict[tuple[Limit, bytes], int]] = {}
         for name, reply in zip(names, replies, strict=True):
             if isinstance(reply, bytes):
@@ -157,14 +158,20 @@ def open_leases(url: str, clock: Clock, *, prefix: str, host: str, worker: int) 
     return Leases(clock, Nodes(place), prefix=prefix, host=host, worker=worker)
 
 
+def _given(reply: Any) -> Any:
+    """Return a reply. Raises Away where there is none; a key of another type is somebody else's, and disturbs nobody."""
+    if isinstance(reply, Failed) and not reply.is_wrong_type:
+        raise Away(reply.why)
+    return reply
+
+
 def _counts(text: bytes) -> dict[tuple[Limit, bytes], int]:
     """Return what a process tells; what cannot be read, as of another version, is not there."""
-    limits = {limit.value: limit for limit in Limit}
     try:
         return {
-            (limits[name], bytes.fromhex(key)): max(0, count)
+            (_LIMITS[name], bytes.fromhex(key)): max(0, count)
             for name, keys in _decode(text).items()
-            if name in limits
+            if name in _LIMITS
             for key, count in keys.items()
         }
     except ValueError:  # no JSON, no such form (msgspec's errors are ValueErrors), no hexadecimal

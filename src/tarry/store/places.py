@@ -18,6 +18,7 @@ import msgspec
 
 from tarry.config.compile import fading
 from tarry.config.schema import Config
+from tarry.core.client import Endpoint
 from tarry.core.history import Fading
 from tarry.store import Store
 
@@ -177,5 +178,4 @@ def _database(text: str) -> int:
 def _where(split: SplitResult, path: str) -> str:
     if path:
         return f"{split.scheme}://{path}"
-    host = f"[{split.hostname}]" if split.hostname and ":" in split.hostname else split.hostname
-    return f"{split.scheme}://{host}:{split.port or _DEFAULT_PORT}{split.path}"
+    return f"{split.scheme}://{Endpoint(split.hostname or '', split.port or _DEFAULT_PORT)}{split.path}"

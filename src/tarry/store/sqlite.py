@@ -90,7 +90,7 @@ class SqliteStore:
         by_key: dict[str, list[Change]] = {}
         for change in changes:
             by_key.setdefault(change.key, []).append(change)
-        await self._do(lambda db: self._in_transaction(db, lambda: self._write(db, by_key)))
+        await self._change(lambda db: self._write(db, by_key))
 
     async def forget(self, keys: Collection[str]) -> int:
         """Delete entries; return how many there were."""
@@ -99,7 +99,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> int:
             return db.executemany("DELETE FROM clients WHERE key = ?", rows).rowcount if rows else 0
 
-        return await self._do(lambda db: self._in_transaction(db, lambda: work(db)))
+        return await self._change(work)
 
     async def list(self, order: Order, now: float) -> Sequence[Entry]:
         """Return entries in that order. All rows are gone through: a second for each million."""
@@ -129,7 +129,7 @@ class SqliteStore:
             db.execute("DELETE FROM marks WHERE until <> 0 AND until <= ?", (self._now(),))
             db.execute("INSERT OR REPLACE INTO marks (what, action, until, comment, at) VALUES (?, ?, ?, ?, ?)", row)
 
-        await self._do(lambda db: self._in_transaction(db, lambda: work(db)))
+        await self._change(work)
 
     async def unmark(self, what: str) -> bool:
         """Take a mark back; False where there was none."""
@@ -137,16 +137,11 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> bool:
             return db.execute("DELETE FROM marks WHERE what = ?", (what,)).rowcount > 0
 
-        return await self._do(lambda db: self._in_transaction(db, lambda: work(db)))
+        return await self._change(work)
 
     async def count(self) -> int:
         """Return how many entries there are; those that are out of date and not yet deleted count."""
-
-        def work(db: sqlite3.Connection) -> int:
-            ((count,),) = db.execute("SELECT count(*) FROM clients")
-            return int(count)
-
-        return await self._do(work)
+        return await self._do(_count)
 
     async def close(self) -> None:
         """End. What is under way is finished first, within `END_WAIT` seconds."""
@@ -156,6 +151,9 @@ class SqliteStore:
         ending = self._thread.submit(self._disconnect)
         self._thread.shutdown(wait=False)
         await asyncio.wait([asyncio.wrap_future(ending)], timeout=END_WAIT)
+
+    async def _change(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await self._do(lambda db: self._in_transaction(db, work))
 
     async def _do(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self._is_closed:
@@ -213,10 +211,10 @@ class SqliteStore:
             self._disconnect()
         return Away(sentence(self._path, fault))
 
-    def _in_transaction(self, db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
+    def _in_transaction(self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
         db.execute("BEGIN IMMEDIATE")
         try:
-            done = work()
+            done = work(db)
         except (sqlite3.IntegrityError, UnicodeError, OverflowError) as fault:  # NaN, half a surrogate pair: no second try helps
             _roll_back(db)
             raise Unsure(f"{self._path} does not take it: {fault}") from None
@@ -258,12 +256,16 @@ class SqliteStore:
         db.execute(_FORGET_OLD, (now - self._keep,))
         if not 0 <= now - self._count_at < COUNT_EVERY:
             self._count_at = now
-            ((count,),) = db.execute("SELECT count(*) FROM clients")
-            self._excess = count - self._max_clients
+            self._excess = _count(db) - self._max_clients
         if self._excess > 0:
             portion = min(PORTION, self._excess)
             db.execute(_FORGET_OLDEST, (portion,))
             self._excess -= portion
+
+
+def _count(db: sqlite3.Connection) -> int:
+    ((count,),) = db.execute("SELECT count(*) FROM clients")
+    return int(count)
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
@@ -334,13 +336,7 @@ def _entry(row: _Row) -> Entry | None:
 def _mark(row: tuple[bytes, bytes, float, bytes, float]) -> Mark | None:
     what, action, until, comment, at = row
     try:
-        return msgspec.convert((what.decode(), action.decode(), until, comment.decode(), at), _MarkRow).mark()
+        found = {"what": what.decode(), "action": action.decode(), "until": until, "comment": comment.decode(), "at": at}
+        return msgspec.convert(found, Mark)
     except (ValueError, TypeError, AttributeError):
         return None
-
-
-class _MarkRow(Mark, frozen=True, array_like=True):
-    """A mark as a row."""
-
-    def mark(self) -> Mark:
-        return Mark(self.what, self.action, self.until, self.comment, self.at)

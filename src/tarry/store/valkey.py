@@ -23,10 +23,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tarry.core.history import AHEAD, Change, Entry, Fading, is_ahead, karma_at
-from tarry.store import Away, Mark, Order, Partly, Unsure
+from tarry.store import Away, Failed, Mark, Order, Partly, Unsure
 from tarry.store.places import Server
 from tarry.store.valkey_merge import SCRIPT, changes_of, entry_of, settings_of
-from tarry.store.valkey_nodes import Command, Failed, Nodes
+from tarry.store.valkey_nodes import Command, Nodes
 
 PORTION = 1000
 """Keys that one SCAN looks at: a third of a millisecond of the server's."""
@@ -135,9 +135,9 @@ class ValkeyStore:
     async def mark(self, mark: Mark) -> None:
         """Keep a mark, in place of what was said of the same address or network before. Marks that are over are deleted."""
         value = _encode(_Said(mark.action, mark.until, mark.comment, mark.at))
-        held = {one.what for one in await self.marks(self._now())}
-        over = {one.what for one in await self.marks(0.0)} - held - {mark.what}
-        commands: _Commands = [("HDEL", self._marks, *sorted(over))] if over else []
+        now = self._now()
+        over = [one.what for one in await self.marks(0.0) if 0 < one.until <= now and one.what != mark.what]
+        commands: _Commands = [("HDEL", self._marks, *over)] if over else []
         commands.append(("HSET", self._marks, mark.what, value))
         replies = await self._nodes.ask(commands, [self._marks] * len(commands))
         if isinstance(replies[-1], Failed) and replies[-1].is_wrong_type:

@@ -15,14 +15,13 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
 from redis import exceptions
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from tarry.store import Away
+from tarry.store import Away, Failed
 from tarry.store.places import Server
 
 CONNECT_WAIT = 1.0
@@ -33,16 +32,6 @@ _REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError, excep
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Address: TypeAlias = tuple[str, int]
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """In place of a reply. ``is_undone``: certainly nothing was done. ``is_elsewhere``: another server may do it by now."""
-
-    why: str
-    is_undone: bool
-    is_no_script: bool = False
-    is_wrong_type: bool = False
-    is_elsewhere: bool = False
 
 
 class Nodes:
