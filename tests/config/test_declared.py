@@ -12,6 +12,7 @@ from tarry.checks import REGISTRY
 from tarry.config.declared import faults, name_of
 from tarry.core.border import Arrived, Hello
 from tarry.core.check import Check, NoOptions, Settings, option
+from tarry.core.facts import Kind
 from tarry.core.result import Action
 from tests.config.own import Greeter, Options
 
@@ -40,6 +41,28 @@ def test_a_missing_part_is_named(part: str) -> None:
     """And what to write."""
     (what,) = told(made(**{part: None}))
     assert what.startswith(f"Mine has no {part}; give it ")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "what"),
+    [
+        ("kinds", 5, "Mine.kinds: 5 is no set of kinds of questions; write frozenset({Kind.LISTED}) or another"),
+        (
+            "kinds",
+            ("listed",),
+            "Mine.kinds: ('listed',) is no set of kinds of questions; write frozenset({Kind.LISTED}) or another",
+        ),
+        (
+            "is_awaited",
+            "no",
+            "Mine.is_awaited: 'no' is neither True nor False; leave it out where commands may wait for the answers",
+        ),
+    ],
+)
+def test_a_part_that_it_need_not_have_is_looked_at_too(part: str, value: object, what: str) -> None:
+    """And is fine where it is right, or not there."""
+    assert [what] == told(made(**{part: value}))
+    assert [] == told(made(kinds=frozenset({Kind.LISTED}), is_awaited=False))
 
 
 @pytest.mark.parametrize("thing", [7, None, object(), Options])

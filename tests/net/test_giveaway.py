@@ -24,6 +24,7 @@ from tarry.net.passing import PassTo
 from tarry.record import schema
 from tarry.smtp.proxy_header import write_v1
 from tests import shell, smtpd
+from tests.asking import Answers, Listed
 from tests.net.test_front import HOME, NO_WAIT, SERVER, House, hear, say
 from tests.playbook import policy
 from tests.side import descriptors, until
@@ -178,6 +179,24 @@ def test_early_talk_that_is_let_through(action: Action, end_early: bool) -> None
         await gone(front, 3)
         assert 2 == len(of(front, schema.Readable))
         assert 2 * (action is Action.TAG) == len(of(front, schema.Verdict))
+        await front.leave()
+
+    run(scenario)
+
+
+def test_what_had_no_answer_is_told_once() -> None:
+    """At the end of the hold, and not again for who talks while it waits for an smtpd."""
+
+    async def scenario() -> None:
+        asking = policy(Pregreet(), Listed(), action=Action.TAG, changes={"wait": Span(0.0, 0.0), "end_early": False})
+        service, front = Smtpd(backlog=0), house(screening=asking, resolver=Answers())
+        _, (talker, _) = await queued(front, 2)
+        await say(talker, b"EHLO early\r\n")
+        for _ in range(3):
+            await taken(service)
+        await gone(front, 3)
+        assert 1 == len(of(front, schema.Readable))
+        assert 3 == sum(outcome.result == "unknown" for outcome in of(front, schema.Outcome))
         await front.leave()
 
     run(scenario)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, cast, get_args
 
 import msgspec
@@ -21,6 +21,7 @@ from tarry.config.rows import word_of
 from tarry.config.spelling import printable
 from tarry.core.border import Arrived, Moment
 from tarry.core.check import Check, Settings
+from tarry.core.facts import Kind
 from tarry.core.result import Action
 
 LONGEST_WORD = 40
@@ -66,6 +67,9 @@ def _all(thing: object, who: str) -> Iterator[Fault]:
         yield Fault(f"{who} cannot be told from other checks: it has __eq__ and no __hash__", "make it a plain class")
     if isinstance(parts["settings"], Settings) and isinstance(parts["codes"], Mapping) and isinstance(parts["name"], str):
         yield from (Fault(f"{who}.settings: {what}", fix) for what, fix in _settings(parts["settings"], cast("Check", thing)))
+    for part, rule in _MAY_HAVE.items():
+        if (value := _part(thing, part)) is not _MISSING:
+            yield from (Fault(f"{who}.{part}: {what}", fix) for what, fix in rule(value))
     for part, words in (("asks", "seen, options"), ("may_ask", "options")):
         method = _part(thing, part)
         if method is not _MISSING:
@@ -195,6 +199,16 @@ def _method(method: object, words: str = "seen, options") -> _Wrongs:
         yield "it does not take what it is called with", f"write it as a method of (self, {words})"
 
 
+def _kinds(kinds: object) -> _Wrongs:
+    if not isinstance(kinds, Set | Sequence) or not all(isinstance(one, Kind) for one in kinds):
+        yield f"{_seen(kinds)} is no set of kinds of questions", f"write frozenset({{Kind.{Kind.LISTED.name}}}) or another"
+
+
+def _is_awaited(is_awaited: object) -> _Wrongs:
+    if not isinstance(is_awaited, bool):
+        yield f"{_seen(is_awaited)} is neither True nor False", "leave it out where commands may wait for the answers"
+
+
 _NEEDED = {
     "name": 'a name, such as name = "office_hours"',
     "complaint": 'a complaint, such as complaint = "You came outside office hours"',
@@ -213,6 +227,9 @@ _RULES = {
     "triggers": _triggers,
     "look": _method,
 }
+
+
+_MAY_HAVE = {"kinds": _kinds, "is_awaited": _is_awaited}
 
 
 def _is_word(text: object) -> bool:

@@ -108,7 +108,8 @@ class GiveAway:
         if found is None:
             return True
         now = self._clock.monotonic()
-        held = Held(guest.journal.id, guest.client.address, guest.accepted_at, guest.reasons)
+        # Its hold is over: what had no answer then has been told.
+        held = Held(guest.journal.id, guest.client.address, guest.accepted_at, guest.reasons, answers=guest.answers, asks=False)
         held, effects = hold.step(held, found, now, guest.policy)
         if isinstance(found, Readable) and not guest.policy.end_early:
             held, more = hold.step(held, Due(), now, guest.policy)
