@@ -90,7 +90,7 @@ def truncated_without_end(query: Query) -> None:
         query.send(query.reply(flags=dns.flags.TC))
 
 
-GIVEN_UP, HELD = 4.0, 6.0
+GIVEN_UP, HELD = 6.5, 8.5
 """An answer that is sent at once may take so long to be read, and the hold of this scene is longer still."""
 NO_ANSWER_BY_TCP = "truncated, and no answer by TCP"
 HERE = {

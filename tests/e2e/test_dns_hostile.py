@@ -399,7 +399,7 @@ def test_a_dead_server_is_passed_over() -> None:
 
         async def three_channels() -> tuple[list[Answer], int]:
             loop = asyncio.get_running_loop()
-            settings = Settings(servers=(dead.address, alive.address), timeout=1.5, max_queries=10_000)
+            settings = Settings(servers=(dead.address, alive.address), timeout=4.5, max_queries=10_000)
             desk = Desk(loop, SystemClock(), settings)
             answers: list[Answer] = []
             at_first = 0
@@ -420,7 +420,7 @@ def test_a_dead_server_is_passed_over() -> None:
     assert 50 <= at_first <= 150
     # A server that has failed is tried now and then; by a copy of a query, so that nobody waits for it.
     assert len(dead.asked) - at_first < 50
-    assert max(answer.ms for answer in answers[2 * QUERIES :]) < 450
+    assert max(answer.ms for answer in answers[2 * QUERIES :]) < 1350
 
 
 @pytest.mark.slow
