@@ -1,8 +1,8 @@
 """Who imports whom: the table of DESIGN §4 as a test, walked over the sources' syntax trees.
 
 L0 smtp, record, core; L1 checks; L2 config; L3 dns, store, net, sinks, control; L4 analysis, probe, rehearsal;
-L5 daemon and what is wired beside it (lookups, memory, marks, counting, sockets, handoffs, signals), workers, inetd, cli, web, the
-package itself.
+L5 daemon and what is wired beside it (lookups, memory, marks, counting, sockets, listening, handoffs, signals), workers,
+inetd, cli, web, the package itself.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ L5 = frozenset(
         "marks",
         "sockets",
         "handoffs",
+        "listening",
         "signals",
         "share",
         "loops",

@@ -20,7 +20,6 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from tarry.core.client import Endpoint
 from tarry.core.facts import Resolver
 from tarry.counting import Counting
 from tarry.handoffs import given_away_to, make_backend, tls_of
+from tarry.listening import Listening
 from tarry.lookups import Lookups, Succession
 from tarry.marks import Marks
 from tarry.memory import Memory, Questions, open_memory
@@ -45,7 +45,7 @@ from tarry.net import inherited
 from tarry.net.children import Children
 from tarry.net.front import Front, Terms
 from tarry.net.ids import SessionIds
-from tarry.net.listener import Listener, listen
+from tarry.net.listener import listen
 from tarry.record import schema
 from tarry.record.tally import Tally
 from tarry.share import Share
@@ -89,8 +89,7 @@ class Server:
         self._incarnation = share.incarnation if share is not None else incarnation
         self._clock = SystemClock()
         self._sink = sink or open_sink(config.record.path, wall=self._clock.wall, style=config.record.style)
-        self._listeners: list[Listener] = []
-        self._adopted: dict[int, list[tuple[Listener, Open]]] = {}
+        self._listening = Listening(partial(self._on_stress, "descriptors"))
         self._children = Children()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -114,7 +113,7 @@ class Server:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens, as (host, port)."""
-        return [(one.endpoint.host, one.endpoint.port) for one in self._listeners]
+        return [(one.host, one.port) for one in self._listening.endpoints]
 
     @property
     def web_address(self) -> tuple[str, int] | None:
@@ -131,7 +130,7 @@ class Server:
             since=self._since,
             config=self._fingerprint,
             worker=self._share.worker if self._share is not None else 0,
-            listen=tuple(str(one.endpoint) for one in self._listeners),
+            listen=tuple(map(str, self._listening.endpoints)),
             max_clients=self._front.max_clients,
             held=self._front.held,
             in_session=self._front.in_session,
@@ -210,8 +209,8 @@ class Server:
             where = terms.backend.connector.where
             self.notes.append(f"the MTA at {where} does not answer yet ({terms.backend.trouble}); until it does clients get 421")
         self.sockets = tuple(sockets)
-        self._listeners = [self._listen(one) for one in sockets]
-        where_all = tuple(str(one.endpoint) for one in self._listeners)
+        self._listening.begin(sockets, self._front.take)
+        where_all = tuple(map(str, self._listening.endpoints))
         self._fingerprint = terms.fingerprint
         self._since = self._clock.wall()
         await self._open_doors()
@@ -225,7 +224,7 @@ class Server:
             return
         self._is_stopping = True
         loop = asyncio.get_running_loop()
-        self._close_listeners(takes_rest=True)
+        self._listening.cease(takes_rest=True)
         empty = asyncio.Event()
         sessions = self._front.held + self._front.in_session
         self._front.drain(empty.set)
@@ -255,7 +254,7 @@ class Server:
         Its sockets are closed as they are: whoever has them too finds in their backlog those who were not accepted. Who is still
         in after ``limits.drain`` meets `stop` as it always is; and it may be called at any time, to end it earlier.
         """
-        self._close_listeners()
+        self._listening.cease()
         if self._doors is not None:
             await self._doors.close()
         with suppress(TimeoutError):
@@ -266,16 +265,11 @@ class Server:
 
     def adopt(self, worker: int, sockets: Sequence[Open]) -> None:
         """Take the clients of another worker too, which is away, until `release`."""
-        if self._is_stopping or not self._listeners:
-            for one in sockets:
-                one.sock.close()
-        else:
-            self._adopted.setdefault(worker, []).extend((self._listen(one), one) for one in sockets)
+        self._listening.begin(sockets, self._front.take, worker)
 
     def release(self, worker: int) -> None:
         """That worker serves again: who is in its backlog is its own."""
-        for listener, _ in self._adopted.pop(worker, ()):
-            listener.close()
+        self._listening.leave(worker)
 
     def abort(self) -> None:
         """End every session at once."""
@@ -358,21 +352,6 @@ class Server:
             resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
             relief=relief(config),
         )
-
-    def _listen(self, one: Open) -> Listener:
-        return Listener(
-            asyncio.get_running_loop(),
-            one.sock,
-            on_client=partial(self._front.take, has_tls=one.has_tls),
-            on_stress=partial(self._on_stress, "descriptors"),
-        )
-
-    def _close_listeners(self, *, takes_rest: bool = False) -> None:
-        own = zip(self._listeners, self.sockets, strict=False)
-        for listener, one in (*own, *chain.from_iterable(self._adopted.values())):
-            listener.close(takes_rest=takes_rest and not one.name)  # a supervisor's socket keeps its backlog for the next start
-        self._listeners.clear()
-        self._adopted.clear()
 
     async def _open_doors(self) -> None:
         share, web = self._share, self._config.web.listen
