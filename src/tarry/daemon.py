@@ -157,7 +157,8 @@ class Server:
             self.notes.append(f"nothing is remembered: store.url: {fault}")
         if self._memory is not None:
             self._memory.change(config)
-        terms = self._terms(config)
+        terms, self._lookups = self._terms(config)
+        self._tls = terms.tls
         self._sink.on_first = self._arm_flush
         trouble = self._sink.prepare()
         if trouble:
@@ -281,20 +282,20 @@ class Server:
         Sockets and the log stay as they are: which of ``listen.smtp``, ``record.path`` and their like wait for a restart is told in
         the record.
         """
-        new, before = fingerprint(loaded.config), (self._tls, self._lookups)
+        new = fingerprint(loaded.config)
         if loaded.errors:
             self._record(schema.Config(new, ok=False, why="; ".join(str(problem) for problem in loaded.errors)[:1000]))
             return False
         try:
-            terms = self._terms(loaded.config)
+            terms, lookups = self._terms(loaded.config)
         except OSError as fault:  # the Maildir that it names cannot be made, or the certificate not be used
             self._record(schema.Config(new, ok=False, why=str(fault)))
             return False
         except Exception as fault:  # a fault of tarry's own, or of a check's: who is in, and who comes, is served as before
-            self._tls, self._lookups = before
             self._record(schema.Config(new, ok=False, why=f"it cannot be taken: {fault!r}"[:1000]))
             return False
-        self._asked.succeed(self._lookups)
+        self._tls, self._lookups = terms.tls, lookups
+        self._asked.succeed(lookups)
         self._marks.change(loaded.lists)
         if self._memory is not None:
             self._memory.change(loaded.config)
@@ -333,13 +334,14 @@ class Server:
             await self.stop("cancelled")
             raise
 
-    def _terms(self, config: Config) -> Terms:
+    def _terms(self, config: Config) -> tuple[Terms, Lookups]:
+        """Return what clients are to meet, and who looks up what is asked about them. Nothing is changed by it."""
         backend = make_backend(config, on_health=self._on_health, children=self._children)
-        self._tls = tls_of(config) or self._tls
+        tls = tls_of(config) or self._tls  # a reload may give listen.smtps up, but from a restart on: they keep the last one
         rules = policy(config, observe=self._observe, remembers=self._memory is not None)
-        self._lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
-        resolver: Resolver | None = self._asked if self._lookups.resolver is not None else None
-        return Terms(
+        lookups = Lookups(asyncio.get_running_loop(), self._clock, config, rules, self._on_list)
+        resolver: Resolver | None = self._asked if lookups.resolver is not None else None
+        terms = Terms(
             policy=rules,
             rules=replace(door_rules(config), max_clients=fit_descriptors(config.listen.max_clients)[0]),
             proxy_from=Networks.of(config.listen.proxy_from),
@@ -347,11 +349,12 @@ class Server:
             fingerprint=fingerprint(config),
             header_limit=config.limits.proxy,
             give=given_away_to(config),
-            tls=self._tls,  # a reload may have given listen.smtps up, which holds from a restart on: they keep the last one
+            tls=tls,
             ends_tls=config.tls.mode == "terminate",
             resolver=Questions(self._asked, self._memory) if self._memory is not None else resolver,
             relief=relief(config),
         )
+        return terms, lookups
 
     async def _open_doors(self) -> None:
         share, web = self._share, self._config.web.listen
