@@ -133,6 +133,10 @@ def test_an_address_that_is_taken() -> None:
 # An embedding program goes on after it.
 
 
+QUIET = "[karma]\nby_domain = false\n"
+"""Without the public suffix list, which is loaded from its file by a thread of the executor."""
+
+
 async def left_behind(server: Server) -> tuple[int, int]:
     """Return how many readers of the loop and how many tasks a start that fails leaves there."""
     selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
@@ -147,20 +151,17 @@ async def left_behind(server: Server) -> tuple[int, int]:
 def test_a_start_that_fails_leaves_nothing_in_the_loop() -> None:
     """No reader, no task, no descriptor, no thread: the program may mend the configuration and try again."""
 
-    # The public suffix list is loaded by a thread of the executor, which has as many as it likes.
-    quiet = "[karma]\nby_domain = false"
-
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             listen = f'"127.0.0.1:0", "127.0.0.1:{taken.getsockname()[1]}"'
-            await left_behind(serve(config_of(quiet, listen=listen)))  # what the loop and the executor open once
+            await left_behind(serve(config_of(QUIET, listen=listen)))  # what the loop and the executor open once
             before = descriptors(), threading.active_count()
-            assert (0, 0) == await left_behind(serve(config_of(quiet, listen=listen)))
+            assert (0, 0) == await left_behind(serve(config_of(QUIET, listen=listen)))
             # Fewer descriptors: pycares closes those of an earlier test's channel in a thread of its own.
             assert descriptors() <= before[0] and threading.active_count() <= before[1]
         Path("mail").rename("elsewhere")
         Path("mail").touch()
-        assert (0, 0) == await left_behind(serve(config_of(quiet)))
+        assert (0, 0) == await left_behind(serve(config_of(QUIET)))
         assert threading.active_count() <= before[1]
 
     run(scenario())
@@ -171,7 +172,7 @@ def test_a_start_that_is_cancelled_leaves_nothing_in_the_loop() -> None:
 
     async def scenario() -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as mute:
-            text = f'[handoff]\nmode = "proxy"\nannounce = "proxy-v2"\naddress = "127.0.0.1:{mute.getsockname()[1]}"'
+            text = f'{QUIET}[handoff]\nmode = "proxy"\nannounce = "proxy-v2"\naddress = "127.0.0.1:{mute.getsockname()[1]}"'
             for is_warm in (False, True):
                 before = descriptors()
                 starting = asyncio.create_task(left_behind(serve(config_of(text))))
