@@ -248,20 +248,6 @@ def test_the_clients_of_several_are_shared_out(monkeypatch: pytest.MonkeyPatch) 
     stage.close()
 
 
-def test_where_all_share_one_socket_there_is_nothing_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with sockets of systemd: the others listen there already."""
-    stage = Stage(monkeypatch, '[control]\nsocket = ""\n', workers=2)
-    for place in stage.one._places.values():
-        place.sockets = tuple(stage.sockets)
-    first, second = stage.up()
-    stage.ends(first, by=9)
-    assert [] == second.orders()
-    stage.children[-1].ready()
-    stage.turn()
-    assert [] == second.orders()
-    stage.close()
-
-
 def test_who_goes_with_all_the_others_leaves_nobody_anything(stage: Stage) -> None:
     """While it ends, and before all have served, nobody takes the clients of others."""
     first, second = stage.up()

@@ -30,9 +30,10 @@ from tarry.record import schema
 from tarry.share import Share
 from tarry.sockets import Open
 from tarry.workers import takeover
-from tarry.workers.channel import Abort, Adopt, Channel, Drain, Failed, Ready, Release, Reload, Retire, Settle
+from tarry.workers.channel import Abort, Channel, Drain, Failed, Ready, Reload, Retire, Settle
 from tarry.workers.fork import ASKING, Signals, fork
 from tarry.workers.hub import speak
+from tarry.workers.keepers import Keepers
 from tarry.workers.plan import Backoff, deal
 from tarry.workers.rereading import reread
 from tarry.workers.takeover import Predecessor, Successor
@@ -68,8 +69,6 @@ class _Place:
     backoff: Backoff
     begins_at: float | None = 0.0
     has_served: bool = False
-    keeper: int = 0
-    """The process that takes its clients while it is away, 0 for none."""
 
 
 class Supervisor:
@@ -97,6 +96,7 @@ class Supervisor:
         self._incarnation = predecessor.incarnation if predecessor is not None else 0
         self._census = census.make(workers)
         self._places = {number: _Place(mine, Backoff()) for number, mine in enumerate(_dealt(sockets, workers), 1)}
+        self._keepers = Keepers({number: place.sockets for number, place in self._places.items()})
         control = duty.config.control.socket
         # With its own number in it: an old and a new version, and two that were told of one control.socket, have workers at once.
         self._control = f"{control}.{os.getpid()}" if control else ""
@@ -172,7 +172,7 @@ class Supervisor:
                     self._places[process.number].has_served = True
                     self._notes.update(dict.fromkeys(notes))
                     self._tell_if_up([Endpoint(*one) for one in where])
-                    self._come_back(process.number)
+                    self._arrange_keepers()
                 case Failed():
                     process.why = str(report.fault())
                     if not self._is_up:
@@ -234,36 +234,12 @@ class Supervisor:
             elif not self._is_up:
                 self._give_up(OSError(f"worker {number} ended before it was ready: {how.partition(';')[0]}"))
         if number:
-            for each in self._places.values():
-                if each.keeper == process.pid:
-                    each.keeper = 0
-            self._find_keepers()
+            self._arrange_keepers()
             self._record(schema.Worker(number, "ended", process.pid, status, "" if self._stage and not status else how))
 
-    # Who takes the clients of one that is away.
-
-    def _find_keepers(self) -> None:
-        """Have the clients of each worker that does not serve taken by one that does: by one that takes the fewest already."""
-        serving = {process.number: process for process in self._workers_now() if process.is_ready}
-        if not serving or not self._is_up or self._stage:
-            return
-        for number, place in self._places.items():
-            if not number or number in serving or place.keeper:
-                continue
-            keepers = [each.keeper for each in self._places.values()]
-            keeper = min(serving.values(), key=lambda one: keepers.count(one.pid))
-            # Where there are fewer sockets than workers the keeper may listen there already.
-            lent = [one for one in place.sockets if one not in self._places[keeper.number].sockets]
-            if lent:
-                place.keeper = keeper.pid
-                keeper.channel.send(Adopt(number, tuple((one.has_tls, one.name) for one in lent)), [one.sock for one in lent])
-
-    def _come_back(self, number: int) -> None:
-        keeper = self._processes.get(self._places[number].keeper)
-        self._places[number].keeper = 0
-        if keeper is not None:
-            keeper.channel.send(Release(number))
-        self._find_keepers()
+    def _arrange_keepers(self) -> None:
+        if self._is_up and not self._stage:
+            self._keepers.arrange({process.number: process.channel for process in self._workers_now() if process.is_ready})
 
     # What is done.
 
