@@ -17,13 +17,13 @@ import pycares
 import uvloop
 
 from bench.generators import wire
+from bench.generators.pace import PACE, batches
 from bench.quantiles import quantile
 from tarry.clocks import SystemClock
 from tarry.core.facts import Answer, State, listing
 from tarry.dns.desk import Desk, Settings
 
 ZONES = tuple(f"list{number}.test" for number in range(1, 6))
-PACE = 0.002
 PATIENCE = 5.0
 
 By = Literal["desk", "pycares"]
@@ -133,15 +133,11 @@ async def _come(ask: Ask, clients: int, rate: float, addresses: Iterator[str]) -
         took.append(time.monotonic() - client.since)
         unknown += client.unknown
 
-    begun, come = time.monotonic(), 0
-    while come < clients:
-        due = min(clients, int((time.monotonic() - begun) * rate) + 1)
-        for _ in range(due - come):
+    async for numbers in batches(clients, rate):
+        for _ in numbers:
             client, address = Client(on_end), next(addresses)
             for zone in ZONES:
                 ask(address, zone, client.on_answer)
-        come = due
-        await asyncio.sleep(PACE)
     give_up = time.monotonic() + PATIENCE
     while len(took) < clients and time.monotonic() < give_up:
         await asyncio.sleep(PACE)

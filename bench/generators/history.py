@@ -14,13 +14,13 @@ import msgspec
 import uvloop
 
 from bench.generators import wire
+from bench.generators.pace import PACE, batches
 from bench.quantiles import quantile
 from tarry.clocks import SystemClock
 from tarry.core.history import Change, Entry, Fading, Pass, Visit
 from tarry.store.desk import Desk
 from tarry.store.places import open_store
 
-PACE = 0.002
 PATIENCE = 5.0
 DRAIN = 0.5
 
@@ -104,13 +104,10 @@ async def crowd(order: Order) -> Outcome:
 
 async def _come(session: Callable[[str], None], sessions: int, rate: float, network: int) -> float:
     """Return the CPU a session in ms; the last changes are written in it."""
-    before, begun, come = time.process_time(), time.monotonic(), 0
-    while come < sessions:
-        due = min(sessions, int((time.monotonic() - begun) * rate) + 1)
-        for number in range(come, due):
+    before = time.process_time()
+    async for numbers in batches(sessions, rate):
+        for number in numbers:
             session(f"{network}.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-        come = due
-        await asyncio.sleep(PACE)
     await asyncio.sleep(DRAIN)
     return (time.process_time() - before) * 1000 / sessions
 
